@@ -1,0 +1,120 @@
+# Strata: every target a person types. `make help` lists them.
+#
+# Layout decides what is built; a new source file needs no line here:
+#   common/*/*.c            -> build/libstrata.a
+#   services/NAME/*.c       -> build/libsvc-NAME.a + build/bin/strata-NAME   (main.c)
+#   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
+#   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
+# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), V=1 (show commands).
+
+CC ?= gcc
+SAN ?=
+V ?=
+Q := $(if $(V),,@)
+BUILD := build$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang)
+
+PKGS := libczmq libzmq libprotobuf-c libuv hwloc jansson yaml-0.1 libzip zlib
+CPPFLAGS += -D_GNU_SOURCE -Icommon/include -Icommon -I$(BUILD) -I$(BUILD)/deps/include
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+          -Wno-unused-parameter -fno-strict-aliasing -fopenmp
+ifneq ($(SAN),)
+CFLAGS += -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+LDFLAGS += -fsanitize=address,undefined
+endif
+LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
+CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+# FAISS: Debian's static library plus the C glue that scripts/deps.sh builds from Debian's source package.
+DEPS := $(HOME)/.cache/strata-deps
+FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas -lgomp -lstdc++
+
+PROTOS := $(wildcard proto/*.proto)
+PROTO_C := $(PROTOS:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
+COMMON_SRC := $(wildcard common/*/*.c)
+COMMON_OBJ := $(COMMON_SRC:%.c=$(BUILD)/%.o) $(PROTO_C:.c=.o)
+SERVICES := $(patsubst services/%/main.c,%,$(wildcard services/*/main.c))
+APPS := $(patsubst apps/%/main.c,%,$(wildcard apps/*/*/main.c))
+PART_SRC := $(filter-out %/main.c,$(wildcard services/*/*.c apps/*/*/*.c))
+TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+SERVICE_BINS := $(SERVICES:%=$(BUILD)/bin/strata-%)
+APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
+BINS := $(SERVICE_BINS) $(APP_BINS)
+
+.PHONY: help deps all run test unit mesh-test peers-test campaign-test audit lint clean install
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run        install what is missing, build, run the quick campaign of apps/membrane (FRESH=1 starts over)'
+	@echo 'make test       install what is missing, build, run every test (SAN=1: under sanitizers)'
+	@echo 'make audit      recount the last campaign of make run from its stores'
+	@echo 'make deps all   install dependencies; build everything into $(BUILD)/bin'
+	@echo 'make unit mesh-test peers-test campaign-test   one group of tests'
+	@echo 'make install PREFIX=/usr/local   make lint   make clean'
+
+deps:
+	$(Q)scripts/deps.sh
+
+all: $(BINS)
+
+# The second make sees what deps has just installed (pkg-config is asked while make reads this file).
+run: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/run.sh $(if $(FRESH),--fresh)
+
+audit: all
+	$(Q)$(BUILD)/bin/strata audit
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/test.sh $(BUILD)
+
+unit mesh-test peers-test campaign-test: all $(TESTS)
+	$(Q)scripts/test.sh $(BUILD) $(@:-test=)
+
+tests-built: $(TESTS)
+
+$(BUILD)/proto/%.pb-c.c: proto/%.proto
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  PROTO   $<')
+	$(Q)protoc-c --proto_path=proto --c_out=$(BUILD)/proto $<
+
+$(BUILD)/%.o: %.c | $(PROTO_C)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC      $<')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -I$(BUILD)/proto -I$(dir $<) -MMD -MP -c -o $@ $<
+
+$(BUILD)/proto/%.o: $(BUILD)/proto/%.c
+	$(if $(V),,@echo '  CC      $<')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -I$(BUILD)/proto -MMD -MP -c -o $@ $<
+
+$(BUILD)/libstrata.a: $(COMMON_OBJ)
+	@rm -f $@; ar rcs $@ $^
+
+# A folder's sources without main.c: what its program and the unit tests link.
+part-objs = $(patsubst %.c,$(BUILD)/%.o,$(filter $(1)/%,$(PART_SRC)))
+
+define program  # $(1) folder, $(2) binary
+$(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(call part-objs,$(1)) $(BUILD)/libstrata.a
+	@mkdir -p $$(@D)
+	$(if $(V),,@echo '  LINK    $$@')
+	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $(if $(filter services/select,$(1)),$$(FAISS_LIBS)) $$(LDLIBS)
+endef
+$(foreach s,$(SERVICES),$(eval $(call program,services/$(s),$(if $(filter cli,$(s)),strata,strata-$(s)))))
+$(foreach a,$(APPS),$(eval $(call program,apps/$(a),$(subst /,-,$(a)))))
+SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICE_BINS))
+BINS := $(SERVICE_BINS) $(APP_BINS)
+all: $(BINS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libstrata.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(FAISS_LIBS) $(LDLIBS)
+
+lint:
+	$(Q)scripts/lint.sh
+
+clean:
+	rm -rf build build-*
+
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

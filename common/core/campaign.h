@@ -1,0 +1,149 @@
+/* campaign.h - the campaign file: what one scientific run is made of.
+ *
+ * YAML, read once by every service and the command line. All checking happens here, before anything starts: each
+ * mistake becomes one line `file:line: key: what is wrong and what is allowed`. The structs below are plain data after
+ * that: every number is in range, every name that refers to another is defined, every default is filled in.
+ */
+#ifndef STRATA_CAMPAIGN_H
+#define STRATA_CAMPAIGN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CAMPAIGN_FORMAT 1 /* the value of `strata:` that this build reads */
+
+/* How a candidate finds its selection queue: the first queue whose `configuration` is the candidate's, else the one with
+ * configuration "other". patch writes one of: lipid-only, ras, ras-raf, other, invalid. */
+struct campaign_queue {
+    char *name;
+    char *configuration;
+    double quota;           /* 0..1; all quotas sum to 1 */
+};
+
+/* rank rule of a selector: mean L2 distance to the k nearest selected; fewer than k selected: random from the seed */
+struct campaign_select {
+    char *from;             /* stream of candidates to consume */
+    unsigned k;             /* 1..1000, default 10 */
+    unsigned lease_s;       /* a proposal not confirmed by then comes back; default 60 */
+    struct campaign_queue *queues;
+    unsigned queues_count;
+};
+
+struct campaign_encoder {
+    char *kind;             /* "pca" */
+    char *model;            /* .npz with mean[D], components[d][D]; relative to the campaign file */
+    unsigned dimensions;    /* 1..64, default 9 */
+};
+
+struct campaign_patch {
+    char *snapshots;        /* queue of snapshots to take from */
+    char *candidates;       /* stream of candidates to append to */
+    char *namespace_;       /* YAML key `namespace`: of the patch objects in staging; default "patches" */
+    unsigned points;        /* native edge in grid points, odd; default 73 */
+    unsigned coarse;        /* edge after block mean; default 37 */
+    unsigned lipid_only;    /* lipid-only patches a snapshot; default 33 */
+    double lipid_only_distance_nm; /* default 50 */
+    unsigned lease_s;       /* a snapshot not acknowledged by then is handed out again; default 120 */
+    unsigned tries;         /* a snapshot that fails this often is set aside; default 3 */
+    struct campaign_encoder encoder;
+};
+
+/* What starts a job of a type. */
+enum campaign_job_source {
+    JOB_ALWAYS,             /* `start: always`      one instance, started again when it ends before the campaign does */
+    JOB_SELECTION,          /* `start: selection`   one for each confirmed selection */
+    JOB_AFTER,              /* `start: after`       one for each success of the type named by `after` */
+};
+
+struct campaign_job {
+    char *name;             /* the job type */
+    enum campaign_job_source start;
+    char *after;            /* JOB_AFTER: name of the type before it in the chain */
+    char **command;         /* argv; {variables} as in docs: job simulation candidate attempt dir input cores gpus workspace campaign_dir bin_dir seed */
+    unsigned command_count;
+    unsigned cores;         /* 0 = shares cores with others (for a long-running light job); default 1 */
+    unsigned gpus;          /* default 0 */
+    unsigned walltime_s;    /* a job still running then is ended; default 3600 */
+    unsigned tries;         /* starts at the most before it is set aside; default 3 */
+    unsigned memory_mb;     /* 0 = no limit of its own */
+    unsigned grace_s;       /* between SIGTERM and SIGKILL; default 20 */
+    char **success_files;   /* YAML `success: [file, ...]`: must exist, not empty, in {dir} after exit code 0 */
+    unsigned success_files_count;
+    unsigned buffer;        /* JOB_SELECTION chains: how many finished-but-unconsumed plus in-work instances to keep ahead; default 2 */
+};
+
+struct campaign_schedule {
+    char *executor;         /* "local" */
+    unsigned cores;         /* 0 = all of this machine */
+    unsigned gpus;          /* default 0 */
+};
+
+struct campaign_feedback {
+    char *from;             /* stream of histograms */
+    char *uptake;           /* stream in which the model tells that it took a report */
+    char **states;          /* row group names, e.g. the 18 protein states */
+    unsigned states_count;
+    char **rows;            /* row names, e.g. the 8 inner lipids */
+    unsigned rows_count;
+    unsigned bins;          /* default 599 */
+    double range_min_angstrom; /* 0.1 */
+    double range_max_angstrom; /* 120 */
+    unsigned frames;        /* report every so many frames ... */
+    unsigned seconds;       /* ... or after so long, if there is at least one new frame; */
+    bool weights;           /* weight each simulation by 1 + candidates nearest to it (needs select); default false */
+};
+
+struct campaign_stage {
+    char *backend;          /* "file" or "rocksdb" */
+    unsigned quota_mb;      /* objects' bytes at the most; default 1024 */
+    unsigned queue_mb;      /* bytes of unconsumed records at the most, each stream; default 256 */
+};
+
+/* The campaign is complete when all of these hold; 0 = not asked for. */
+struct campaign_goal {
+    char *job;              /* job type that counts */
+    unsigned successes;     /* of that type */
+    unsigned uptakes;       /* reports taken up by the model */
+};
+
+struct campaign_replicas {
+    unsigned patch, select, schedule, feedback; /* default 1 each; select, schedule, feedback: 1 holds, others stand by */
+};
+
+struct campaign {
+    unsigned format;        /* YAML key `strata` */
+    char *name;             /* YAML key `campaign` */
+    char *workspace;        /* folder; relative to the current folder of `strata run` */
+    uint64_t seed;
+    struct campaign_replicas replicas;
+    struct campaign_stage stage;
+    struct campaign_patch patch;
+    struct campaign_select select;
+    struct campaign_schedule schedule;
+    struct campaign_job *jobs;
+    unsigned jobs_count;
+    struct campaign_feedback feedback;
+    struct campaign_goal goal;
+    /* not in the file: */
+    char *path;             /* absolute path of the file */
+    char *dir;              /* its folder */
+};
+
+/* One mistake a line. */
+struct campaign_mistakes {
+    char **lines;           /* "file:line: key: sentence" */
+    size_t count;
+};
+
+/* Reads and checks `path`. NULL with at least one mistake on failure (also when the file can't be read). The caller
+ * frees both with the functions below, in any order. */
+struct campaign *campaign_load (const char *path, struct campaign_mistakes *mistakes);
+void campaign_free (struct campaign **self);
+void campaign_mistakes_fini (struct campaign_mistakes *self);
+/* NULL when there is no such type. */
+const struct campaign_job *campaign_job_find (const struct campaign *self, const char *name);
+/* CRC-32C of the file's text: a workspace refuses another campaign with it. */
+uint32_t campaign_fingerprint (const struct campaign *self);
+
+#endif
