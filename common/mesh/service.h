@@ -1,0 +1,140 @@
+/* service.h - the shell around a service's core: one loop, one shard, two sockets.
+ *
+ * A service's main.c names itself, its table of handlers and its timers, and calls service_main. The shell does the rest:
+ * arguments, campaign file, card, heartbeat, taking the shard (standing by while another replica holds it), receiving,
+ * dropping what is broken with a refusal, remembering replies, calling peers and trying again, signals, a clean end.
+ *
+ * A turn: messages and ticks that are due are handled; each changes the core's state through the shard's batch and queues
+ * outputs (replies, calls, announcements); then the batch is committed with one sync; then the outputs leave. When the
+ * commit fails (a full disk) the outputs are held, nothing new is taken in, and the commit is tried again.
+ */
+#ifndef STRATA_MESH_SERVICE_H
+#define STRATA_MESH_SERVICE_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/campaign.h"
+#include "mesh.pb-c.h"
+#include "store/shard.h"
+#include "strata_error.h"
+
+#define WIRE_MAX_BLOBS 1024
+#define WIRE_MAX_BODY (16u << 20)      /* bytes of a protobuf body */
+#define WIRE_MAX_MESSAGE (512u << 20)  /* bytes of a whole message */
+
+struct service;
+struct request;
+
+struct blob {
+    const void *data;
+    size_t size;
+};
+
+/* ---- a service describes itself ---- */
+struct service_handler {
+    uint32_t type;                              /* MessageType of the request; its reply is type + 1 */
+    const ProtobufCMessageDescriptor *body;
+    bool mutates;                               /* the reply is remembered: a retry gets the same one */
+    /* body is parsed and owned by the request. Ends in one request_reply or request_refuse, now or (keeping the request)
+     * later. Runs only while the shard is held. */
+    void (*handle) (struct service *service, struct request *request, const ProtobufCMessage *body);
+};
+
+struct service_timer {
+    unsigned every_ms;
+    void (*tick) (struct service *service, int64_t now_us);   /* only while active */
+};
+
+struct service_spec {
+    const char *name;                           /* "select" */
+    const char *about;                          /* one line for --help */
+    bool has_shard;
+    const struct service_handler *handlers;     /* ends with type 0; streams, queues and statistics are served anyway */
+    const struct service_timer *timers;         /* ends with every_ms 0 */
+    /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error. */
+    int (*start) (struct service *service, struct strata_error *error);
+    void (*stop) (struct service *service);     /* free what start made; the shard is still open */
+    /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
+    void (*metrics) (struct service *service);
+    void *(*state_new) (void);                  /* unused when NULL; see service_state */
+};
+
+/* main () of a service: `strata-<name> --campaign FILE --workspace DIR [--replica N]`. Returns the exit code. */
+int service_main (const struct service_spec *spec, int argc, char **argv);
+
+/* ---- for handlers, timers and start ---- */
+void service_set_state (struct service *self, void *state);
+void *service_state (struct service *self);
+struct shard *service_shard (struct service *self);
+const struct campaign *service_campaign (struct service *self);
+const char *service_workspace (struct service *self);      /* absolute */
+const char *service_bin_dir (struct service *self);        /* where the programs are */
+const char *service_replica (struct service *self);        /* "select-0" */
+uv_loop_t *service_loop (struct service *self);
+int64_t service_now_us (struct service *self);             /* UTC, the same through one turn */
+/* Anything that changes state outside a handler or timer of the table (a uv callback, say) ends with this: the turn's
+ * batch is committed and its outputs leave. */
+void service_turn (struct service *self);
+/* Ends the process after this turn with exit code `code`. */
+void service_quit (struct service *self, int code);
+
+/* Records an Event (status.proto) in the stream "events" of this shard (bounded: the newest 100,000 are kept), and in the
+ * log. Without a shard: only in the log. */
+void service_event (struct service *self, const char *kind, const char *subject, const char *fmt, ...)
+    __attribute__ ((format (printf, 4, 5)));
+/* Appends to a stream of this shard in this turn's batch, and announces it. Our own streams have no producers. */
+uint64_t service_append (struct service *self, const char *stream, const ProtobufCMessage *record);
+/* Tells subscribers after the commit that `stream` has grown (service_append does it itself). */
+void service_announce (struct service *self, const char *stream);
+/* Only from spec.metrics. limit 0: none. */
+void service_metric (struct service *self, const char *name, double value, double limit);
+/* What keeps this replica from its work, shown in status; NULL or "" when it is over. */
+void service_trouble (struct service *self, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
+
+/* ---- requests ---- */
+const Strata__Header *request_header (const struct request *request);
+size_t request_blobs (const struct request *request);
+struct blob request_blob (const struct request *request, size_t i);
+/* Queues the reply; it leaves after this turn's commit. Copies body and blobs. Frees the request. */
+void request_reply (struct request *request, const ProtobufCMessage *body);
+void request_reply_blob (struct request *request, const ProtobufCMessage *body, const void *blob, size_t size);
+void request_refuse (struct request *request, Strata__RefusalCode code, const char *fmt, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+/* ---- calls to peers ---- */
+struct reply {
+    bool ok;
+    Strata__RefusalCode code;          /* when not ok */
+    const char *error;                 /* when not ok: one sentence (refusal, or "no answer from stage-0 in 30 s") */
+    bool timed_out;                    /* not ok, and nobody answered before the deadline */
+    const ProtobufCMessage *body;      /* when ok; of the type the caller named; valid during the callback */
+    const struct blob *blobs;
+    size_t blobs_count;
+};
+typedef void reply_f (struct service *self, const struct reply *reply, void *arg);
+/* Sends a request after this turn's commit to replica `peer` ("stage-0"), or to the active replica of a service ("stage");
+ * waits for its card if there is none yet; tries again, with the same request id, until the reply or timeout_ms. The reply
+ * is handled in a turn of its own. Copies body and blobs. */
+void service_call (struct service *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
+                   const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
+                   int timeout_ms, reply_f *callback, void *arg);
+
+/* ---- consuming a stream of peers, each record once ----
+ * Reads `stream` of every replica of service `from` (one a node for stage), from this shard's cursor on, and hands each
+ * record to `each`; the cursor is set in the same batch as what `each` does. Backlog waits on the producer's disk. `each`
+ * returns 0, or -1 to be given the same record again in the next turn but one (its bound is reached). */
+typedef int consume_f (struct service *self, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
+                       size_t size, void *arg);
+void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg);
+
+/* ---- heartbeats of others (status) ---- */
+typedef void heartbeat_f (struct service *self, const Strata__Heartbeat *heartbeat, void *arg);
+void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *arg);
+/* Replica names with a card ("stage-0", ...), at most max; returns how many there are. */
+size_t service_peers (struct service *self, char names[][64], size_t max);
+
+#endif

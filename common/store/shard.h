@@ -1,0 +1,83 @@
+/* shard.h - a part of a service's durable state: one RocksDB, one lock, one epoch, one batch.
+ *
+ * Everything a service decides in one turn of its loop goes into the shard's batch; reads see the batch on top of the
+ * store; shard_commit writes the batch with one sync. Nothing may leave the process before that returned 0. Cores are
+ * written against this interface alone and tested on shard_open_memory: no socket, no clock, no file of their own.
+ *
+ * Keys are bytes; each user of the shard has a prefix of its own:
+ *   "!epoch"  shard.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
+ *   "<service>/..."  the service's core, e.g. "job/", "cand/"
+ */
+#ifndef STRATA_STORE_SHARD_H
+#define STRATA_STORE_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "strata_error.h"
+
+struct shard;
+
+/* Takes the shard in folder `dir` (made if missing), raises its epoch and syncs that. errno EBUSY when another process
+ * holds it. A damaged store is refused by name. */
+struct shard *shard_open (const char *dir, struct strata_error *error);
+/* The same in memory, for tests and the emulator. Nothing survives shard_close. */
+struct shard *shard_open_memory (struct strata_error *error);
+/* For looking only (audit): sees what was committed when it was opened; takes no lock; put and commit fail. */
+struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
+/* An uncommitted batch is dropped: that is what a crash does. */
+void shard_close (struct shard **self);
+
+uint64_t shard_epoch (const struct shard *self);    /* 1 the first time it is taken */
+const char *shard_dir (const struct shard *self);
+
+void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size);
+void shard_delete (struct shard *self, const void *key, size_t key_size);
+/* 1 found (*value malloc'ed, caller frees; may be NULL when size is 0), 0 not there. A read error ends the process: the
+ * store can't be trusted, and its restart says so by name. */
+int shard_get (struct shard *self, const void *key, size_t key_size, void **value, size_t *value_size);
+bool shard_has (struct shard *self, const void *key, size_t key_size);
+
+/* Big-endian numbers so that keys sort by them. */
+void shard_put_u64 (struct shard *self, const char *key, uint64_t value);
+uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing);
+
+/* Writes the batch with one sync. 0 also when there is nothing to write. -1: nothing is lost, the batch is kept; the
+ * caller holds back its outputs and calls again later (a full disk). */
+int shard_commit (struct shard *self, struct strata_error *error);
+bool shard_dirty (const struct shard *self);
+uint64_t shard_commits (const struct shard *self);  /* syncs so far */
+
+/* ---- iterating keys with a prefix in byte order; sees the batch. Don't put or delete between begin and end. ---- */
+struct shard_iter {
+    const uint8_t *key;         /* whole key, with the prefix */
+    size_t key_size;
+    const uint8_t *value;
+    size_t value_size;
+    void *impl;
+};
+/* First key >= start that has the prefix (start NULL: the prefix itself). True when there is one. Always shard_iter_end. */
+bool shard_iter_begin (struct shard *self, struct shard_iter *it, const void *prefix, size_t prefix_size, const void *start,
+                       size_t start_size);
+bool shard_iter_next (struct shard_iter *it);
+void shard_iter_end (struct shard_iter *it);
+
+/* ---- key building: shard_key (&k, "job/%s", id), then shard_key_u64 (&k, n) appends 8 big-endian bytes ---- */
+struct shard_key {
+    uint8_t data[512];
+    size_t size;
+};
+/* Longer than the buffer ends the process: callers bound their names when they come in. */
+void shard_key (struct shard_key *key, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
+void shard_key_u64 (struct shard_key *key, uint64_t n);
+uint64_t shard_u64 (const uint8_t *big_endian);     /* reads 8 bytes */
+
+/* protobuf-c messages as values; used by every core. Returned messages are freed with protobuf_c_message_free_unpacked. */
+#include <protobuf-c/protobuf-c.h>
+void shard_put_message (struct shard *self, const struct shard_key *key, const ProtobufCMessage *message);
+/* NULL when not there. A stored message that does not parse ends the process (damaged store). */
+ProtobufCMessage *shard_get_message (struct shard *self, const struct shard_key *key,
+                                     const ProtobufCMessageDescriptor *descriptor);
+
+#endif
