@@ -1,0 +1,380 @@
+/* shard.c - see shard.h
+ *
+ * The batch is a RocksDB write batch with an index, so that reads and iterators see it on top of the store. When a commit
+ * fails the database is closed and, at the next try, opened anew: RocksDB stays read-only after a write error, and writing
+ * the same batch again is harmless (it only sets and deletes keys).
+ */
+#include "store/shard.h"
+
+#include <errno.h>
+#include <rocksdb/c.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+
+#define EPOCH_KEY "!epoch"
+
+struct shard {
+    char *dir;                      /* "" in memory */
+    rocksdb_t *db;                  /* NULL after a failed commit, until it is opened anew */
+    rocksdb_env_t *env;             /* in memory only */
+    rocksdb_options_t *options;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write;
+    rocksdb_writebatch_wi_t *batch;
+    uint64_t epoch, commits;
+    bool readonly;
+};
+
+static void die (const struct shard *self, const char *what, const char *why)
+{
+    log_error ("store %s: %s: %s. The store can't be trusted; this process ends. 'strata audit' checks it.",
+               self->dir[0] ? self->dir : "(memory)",
+               what,
+               why);
+    abort ();
+}
+
+static int open_db (struct shard *self, struct strata_error *error)
+{
+    char *err = NULL;
+    if (self->readonly)
+        self->db = rocksdb_open_for_read_only (self->options, self->dir, 0, &err);
+    else
+        self->db = rocksdb_open (self->options, self->dir[0] ? self->dir : "/strata-memory", &err);
+    if (err) {
+        bool held = strstr (err, "lock") && strstr (err, "LOCK");
+        strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
+        rocksdb_free (err);
+        self->db = NULL;
+        errno = held ? EBUSY : EIO;
+        return -1;
+    }
+    return 0;
+}
+
+static struct shard *open_any (const char *dir, bool memory, bool readonly, struct strata_error *error)
+{
+    struct shard *self = calloc (1, sizeof (*self));
+    if (!self || !(self->dir = strdup (memory ? "" : dir))) {
+        free (self);
+        strata_fail (error, "out of memory");
+        return NULL;
+    }
+    self->readonly = readonly;
+    self->options = rocksdb_options_create ();
+    rocksdb_options_set_create_if_missing (self->options, !readonly);
+    rocksdb_options_set_paranoid_checks (self->options, 1);
+    rocksdb_options_set_write_buffer_size (self->options, 32u << 20);
+    rocksdb_options_set_max_total_wal_size (self->options, 128u << 20);
+    rocksdb_options_set_keep_log_file_num (self->options, 4);
+    rocksdb_options_set_max_open_files (self->options, 256);
+    rocksdb_options_set_info_log_level (self->options, 3);
+    if (memory) {
+        self->env = rocksdb_create_mem_env ();
+        rocksdb_options_set_env (self->options, self->env);
+    }
+    self->read = rocksdb_readoptions_create ();
+    self->write = rocksdb_writeoptions_create ();
+    rocksdb_writeoptions_set_sync (self->write, memory ? 0 : 1);
+    self->batch = rocksdb_writebatch_wi_create (0, 1);
+    if (open_db (self, error) < 0) {
+        int saved = errno;
+        shard_close (&self);
+        errno = saved;
+        return NULL;
+    }
+    self->epoch = shard_get_u64 (self, EPOCH_KEY, 0);
+    if (!readonly) {
+        shard_put_u64 (self, EPOCH_KEY, ++self->epoch);
+        if (shard_commit (self, error) < 0) {
+            shard_close (&self);
+            return NULL;
+        }
+    }
+    return self;
+}
+
+struct shard *shard_open (const char *dir, struct strata_error *error)
+{
+    return open_any (dir, false, false, error);
+}
+
+struct shard *shard_open_memory (struct strata_error *error)
+{
+    return open_any ("", true, false, error);
+}
+
+struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
+{
+    struct stat st;
+    if (stat (dir, &st) < 0) {
+        strata_fail (error, "store %s: %s", dir, strerror (errno));
+        return NULL;
+    }
+    return open_any (dir, false, true, error);
+}
+
+void shard_close (struct shard **self_p)
+{
+    struct shard *self = *self_p;
+    if (!self)
+        return;
+    if (self->batch)
+        rocksdb_writebatch_wi_destroy (self->batch);
+    if (self->db)
+        rocksdb_close (self->db);
+    rocksdb_readoptions_destroy (self->read);
+    rocksdb_writeoptions_destroy (self->write);
+    rocksdb_options_destroy (self->options);
+    if (self->env)
+        rocksdb_env_destroy (self->env);
+    free (self->dir);
+    free (self);
+    *self_p = NULL;
+}
+
+uint64_t shard_epoch (const struct shard *self)
+{
+    return self->epoch;
+}
+
+const char *shard_dir (const struct shard *self)
+{
+    return self->dir;
+}
+
+uint64_t shard_commits (const struct shard *self)
+{
+    return self->commits;
+}
+
+bool shard_dirty (const struct shard *self)
+{
+    return rocksdb_writebatch_wi_count (self->batch) > 0;
+}
+
+void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+    rocksdb_writebatch_wi_put (self->batch, key, key_size, value ? value : "", value_size);
+}
+
+void shard_delete (struct shard *self, const void *key, size_t key_size)
+{
+    rocksdb_writebatch_wi_delete (self->batch, key, key_size);
+}
+
+/* A commit that failed left the database closed; reading needs it back. Services hold still meanwhile, so that only a
+ * timer that fires between can come here: it waits for nothing and finds the store gone. */
+static void need_db (struct shard *self)
+{
+    struct strata_error error;
+    if (!self->db && open_db (self, &error) < 0)
+        die (self, "reopening after a failed commit", error.text);
+}
+
+int shard_get (struct shard *self, const void *key, size_t key_size, void **value, size_t *value_size)
+{
+    char *err = NULL;
+    need_db (self);
+    char *found = rocksdb_writebatch_wi_get_from_batch_and_db (self->batch,
+                                                               self->db,
+                                                               self->read,
+                                                               key,
+                                                               key_size,
+                                                               value_size,
+                                                               &err);
+    if (err)
+        die (self, "reading", err);
+    *value = found;
+    return found ? 1 : 0;
+}
+
+bool shard_has (struct shard *self, const void *key, size_t key_size)
+{
+    void *value;
+    size_t size;
+    int found = shard_get (self, key, key_size, &value, &size);
+    if (found)
+        free (value);
+    return found == 1;
+}
+
+static void big_endian (uint8_t *out, uint64_t n)
+{
+    for (int i = 7; i >= 0; i--, n >>= 8)
+        out[i] = (uint8_t)n;
+}
+
+uint64_t shard_u64 (const uint8_t *in)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < 8; i++)
+        n = n << 8 | in[i];
+    return n;
+}
+
+void shard_put_u64 (struct shard *self, const char *key, uint64_t value)
+{
+    uint8_t bytes[8];
+    big_endian (bytes, value);
+    shard_put (self, key, strlen (key), bytes, sizeof (bytes));
+}
+
+uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing)
+{
+    void *value;
+    size_t size;
+    if (!shard_get (self, key, strlen (key), &value, &size))
+        return missing;
+    if (size != 8)
+        die (self, key, "a stored number has the wrong size");
+    uint64_t n = shard_u64 (value);
+    free (value);
+    return n;
+}
+
+int shard_commit (struct shard *self, struct strata_error *error)
+{
+    char *err = NULL;
+    if (!shard_dirty (self))
+        return 0;
+    if (self->readonly)
+        return strata_fail (error, "store %s is open for reading only", self->dir);
+    if (!self->db && open_db (self, error) < 0)
+        return -1;
+    rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
+    if (err) {
+        strata_fail (error, "store %s can't be written: %s; it is tried again until it works", self->dir, err);
+        rocksdb_free (err);
+        rocksdb_close (self->db);
+        self->db = NULL;
+        errno = EIO;
+        return -1;
+    }
+    rocksdb_writebatch_wi_clear (self->batch);
+    self->commits++;
+    return 0;
+}
+
+/* ---- iterators ---- */
+
+struct iter_impl {
+    rocksdb_iterator_t *it;
+    struct shard *shard;
+    uint8_t *prefix;
+    size_t prefix_size;
+};
+
+static bool iter_settle (struct shard_iter *it)
+{
+    struct iter_impl *impl = it->impl;
+    if (!rocksdb_iter_valid (impl->it)) {
+        char *err = NULL;
+        rocksdb_iter_get_error (impl->it, &err);
+        if (err)
+            die (impl->shard, "iterating", err);
+        return false;
+    }
+    it->key = (const uint8_t *)rocksdb_iter_key (impl->it, &it->key_size);
+    if (it->key_size < impl->prefix_size || memcmp (it->key, impl->prefix, impl->prefix_size) != 0)
+        return false;
+    it->value = (const uint8_t *)rocksdb_iter_value (impl->it, &it->value_size);
+    return true;
+}
+
+bool shard_iter_begin (struct shard *self, struct shard_iter *it, const void *prefix, size_t prefix_size, const void *start,
+                       size_t start_size)
+{
+    need_db (self);
+    struct iter_impl *impl = calloc (1, sizeof (*impl));
+    uint8_t *copy = malloc (prefix_size ? prefix_size : 1);
+    if (!impl || !copy)
+        die (self, "iterating", "out of memory");
+    memcpy (copy, prefix, prefix_size);
+    impl->shard = self;
+    impl->prefix = copy;
+    impl->prefix_size = prefix_size;
+    /* The combined iterator owns the base iterator. */
+    impl->it = rocksdb_writebatch_wi_create_iterator_with_base (self->batch,
+                                                                rocksdb_create_iterator (self->db, self->read));
+    *it = (struct shard_iter){ .impl = impl };
+    if (start)
+        rocksdb_iter_seek (impl->it, start, start_size);
+    else
+        rocksdb_iter_seek (impl->it, prefix, prefix_size);
+    return iter_settle (it);
+}
+
+bool shard_iter_next (struct shard_iter *it)
+{
+    rocksdb_iter_next (((struct iter_impl *)it->impl)->it);
+    return iter_settle (it);
+}
+
+void shard_iter_end (struct shard_iter *it)
+{
+    struct iter_impl *impl = it->impl;
+    if (!impl)
+        return;
+    rocksdb_iter_destroy (impl->it);
+    free (impl->prefix);
+    free (impl);
+    it->impl = NULL;
+}
+
+/* ---- keys and messages ---- */
+
+static void key_too_long (void)
+{
+    log_error ("a key of the store is longer than %zu bytes: a name was not bounded when it came in", sizeof (((struct shard_key *)0)->data));
+    abort ();
+}
+
+void shard_key (struct shard_key *key, const char *fmt, ...)
+{
+    va_list ap;
+    va_start (ap, fmt);
+    int n = vsnprintf ((char *)key->data, sizeof (key->data), fmt, ap);
+    va_end (ap);
+    if (n < 0 || (size_t)n >= sizeof (key->data))
+        key_too_long ();
+    key->size = (size_t)n;
+}
+
+void shard_key_u64 (struct shard_key *key, uint64_t n)
+{
+    if (key->size + 8 > sizeof (key->data))
+        key_too_long ();
+    big_endian (key->data + key->size, n);
+    key->size += 8;
+}
+
+void shard_put_message (struct shard *self, const struct shard_key *key, const ProtobufCMessage *message)
+{
+    size_t size = protobuf_c_message_get_packed_size (message);
+    uint8_t *bytes = malloc (size ? size : 1);
+    if (!bytes)
+        die (self, "storing a message", "out of memory");
+    protobuf_c_message_pack (message, bytes);
+    shard_put (self, key->data, key->size, bytes, size);
+    free (bytes);
+}
+
+ProtobufCMessage *shard_get_message (struct shard *self, const struct shard_key *key,
+                                     const ProtobufCMessageDescriptor *descriptor)
+{
+    void *value;
+    size_t size;
+    if (!shard_get (self, key->data, key->size, &value, &size))
+        return NULL;
+    ProtobufCMessage *message = protobuf_c_message_unpack (descriptor, NULL, size, value);
+    if (!message)
+        die (self, descriptor->name, "a stored message does not parse");
+    free (value);
+    return message;
+}
