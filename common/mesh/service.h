@@ -22,10 +22,6 @@
 #include "store/shard.h"
 #include "strata_error.h"
 
-#define WIRE_MAX_BLOBS 1024
-#define WIRE_MAX_BODY (16u << 20)      /* bytes of a protobuf body */
-#define WIRE_MAX_MESSAGE (512u << 20)  /* bytes of a whole message */
-
 struct service;
 struct request;
 
@@ -57,10 +53,12 @@ struct service_spec {
     const struct service_timer *timers;         /* ends with every_ms 0 */
     /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error. */
     int (*start) (struct service *service, struct strata_error *error);
+    /* Asked to end (SIGTERM, SIGINT): called ten times a second, while the service goes on working, until it returns true.
+     * NULL: ends at once. A second signal skips it. */
+    bool (*drain) (struct service *service, int64_t now_us);
     void (*stop) (struct service *service);     /* free what start made; the shard is still open */
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
-    void *(*state_new) (void);                  /* unused when NULL; see service_state */
 };
 
 /* main () of a service: `strata-<name> --campaign FILE --workspace DIR [--replica N]`. Returns the exit code. */
@@ -76,9 +74,7 @@ const char *service_bin_dir (struct service *self);        /* where the programs
 const char *service_replica (struct service *self);        /* "select-0" */
 uv_loop_t *service_loop (struct service *self);
 int64_t service_now_us (struct service *self);             /* UTC, the same through one turn */
-/* Anything that changes state outside a handler or timer of the table (a uv callback, say) ends with this: the turn's
- * batch is committed and its outputs leave. */
-void service_turn (struct service *self);
+/* A turn ends before the loop waits for events: what any uv callback changed is committed then too. */
 /* Ends the process after this turn with exit code `code`. */
 void service_quit (struct service *self, int code);
 

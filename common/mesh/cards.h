@@ -1,0 +1,33 @@
+/* cards.h - how replicas find each other: a card is a small JSON file in <workspace>/cards, written by atomic rename. */
+#ifndef STRATA_MESH_CARDS_H
+#define STRATA_MESH_CARDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "strata_error.h"
+
+#define REPLICA_NAME_MAX 64
+
+struct card {
+    char replica[REPLICA_NAME_MAX];  /* "stage-0" */
+    char service[REPLICA_NAME_MAX];  /* "stage" */
+    char node[REPLICA_NAME_MAX];
+    char rpc[128], pub[128];         /* endpoints */
+    uint32_t pid;
+    uint64_t boot, epoch;
+    bool active;                     /* holds its shard, or needs none */
+    int64_t started_us;
+};
+
+/* The 0700 folder of this node for the sockets of `workspace`; made when missing, refused when somebody else's. */
+int cards_socket_dir (const char *workspace, char *dir, size_t size, struct strata_error *error);
+int card_write (const char *workspace, const struct card *card, struct strata_error *error);
+void card_remove (const char *workspace, const char *replica);
+/* All readable cards, malloc'ed; a broken one is skipped. Returns how many. */
+size_t cards_read (const char *workspace, struct card **cards);
+/* Changes whenever a card is written or removed. */
+uint64_t cards_stamp (const char *workspace);
+
+#endif

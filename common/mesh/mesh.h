@@ -1,0 +1,83 @@
+/* mesh.h - one process on the mesh: its sockets in a libuv loop, its calls to peers, its outbox.
+ *
+ * Used by service.c (a replica: binds) and client.c (a simulation or the command line: only connects).
+ *
+ * A ZeroMQ descriptor is edge-triggered: it says "look", not "there is something", and sending may swallow the edge. So
+ * every socket is looked at before each time the loop waits (a uv_prepare), and uv_poll on the descriptors only wakes the
+ * loop. One such look is a turn: take in what is there (bounded), let the owner commit, then let the outbox leave.
+ */
+#ifndef STRATA_MESH_MESH_H
+#define STRATA_MESH_MESH_H
+
+#include <czmq.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "mesh/cards.h"
+#include "mesh/service.h"
+#include "mesh/wire.h"
+
+#define MESH_TURN_MESSAGES 256  /* taken in at most in one turn */
+
+struct mesh_peer;
+struct mesh_call;
+struct mesh_out;
+
+struct mesh {
+    uv_loop_t *loop;
+    uv_prepare_t prepare;
+    uv_idle_t idle;             /* runs while more waits to be taken in: the loop does not sleep then */
+    uv_timer_t tick;            /* every MESH_TICK_MS: retries, cards */
+    char workspace[4096];
+    char name[REPLICA_NAME_MAX * 4];
+    struct card card;           /* own; replica empty for a client */
+    uint64_t boot, next_request;
+    zsock_t *router, *pub, *sub;
+    uv_poll_t router_poll, sub_poll;
+    struct mesh_peer *peers;
+    size_t peers_count;
+    uint64_t cards_seen;
+    struct mesh_call *calls;    /* sent and not answered, oldest first */
+    struct mesh_out *out, **out_tail;
+    uint64_t refused;           /* messages refused before they reached a handler */
+    bool open;
+
+    /* The owner's part. request: takes over the message. publication: topic, message. */
+    void (*on_request) (struct mesh *self, zframe_t *identity, struct wire_message *message, void *arg);
+    void (*on_publication) (struct mesh *self, const char *topic, struct wire_message *message, void *arg);
+    bool (*may_take) (void *arg);     /* false: nothing is taken in (a failed commit) */
+    int (*commit) (void *arg);        /* 0: the outbox may leave */
+    void (*on_peer) (struct mesh *self, const struct card *card, void *arg);  /* a new or restarted peer; may be NULL */
+    void *arg;
+};
+
+/* workspace must be absolute. service NULL: a client of this name. Binds for a service. */
+int mesh_init (struct mesh *self, uv_loop_t *loop, const char *workspace, const char *name, const char *service, const char *node,
+               struct strata_error *error);
+void mesh_fini (struct mesh *self);   /* closes handles; the owner runs the loop once more */
+int64_t mesh_now_us (void);
+
+/* Writes the own card anew (active or epoch changed). */
+int mesh_publish_card (struct mesh *self, struct strata_error *error);
+void mesh_subscribe (struct mesh *self, const char *topic);
+/* Reads the cards now instead of at the next tick. */
+void mesh_look_at_cards (struct mesh *self);
+/* Cards of peers, own excluded. */
+size_t mesh_peers (struct mesh *self, const struct card **cards, size_t max);
+
+/* Queued for after the commit. Takes over *message_p. */
+void mesh_send_reply (struct mesh *self, zframe_t *identity, zmsg_t **message_p);
+void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body);
+/* At once, past the commit: heartbeats only. */
+void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body);
+Strata__Header mesh_header (struct mesh *self, uint32_t type);
+
+/* Calls the callback once: with the reply, a refusal that is final, or no answer in time. callback's `self` is arg2. */
+typedef void mesh_reply_f (void *owner, const struct reply *reply, void *arg);
+void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
+                size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
+                void *owner, void *arg);
+size_t mesh_calls_open (const struct mesh *self);
+
+#endif

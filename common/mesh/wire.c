@@ -1,0 +1,96 @@
+/* wire.c - see wire.h */
+#include "mesh/wire.h"
+
+#include <stdlib.h>
+
+int wire_parse (struct wire_message *message, zmsg_t **frames_p, Strata__RefusalCode *code, struct strata_error *error)
+{
+    *message = (struct wire_message){ .frames = *frames_p };
+    *frames_p = NULL;
+    *code = STRATA__REFUSAL_CODE__REFUSED_MALFORMED;
+    size_t count = zmsg_size (message->frames);
+    zframe_t *first = zmsg_first (message->frames);
+    if (!first || zframe_size (first) > WIRE_MAX_HEADER)
+        return strata_fail (error, "the header is missing or larger than %d bytes", WIRE_MAX_HEADER);
+    message->header = strata__header__unpack (NULL, zframe_size (first), zframe_data (first));
+    if (!message->header)
+        return strata_fail (error, "the header is not a strata.Header");
+    if (message->header->version != WIRE_VERSION) {
+        *code = STRATA__REFUSAL_CODE__REFUSED_VERSION;
+        return strata_fail (error,
+                            "protocol version %u is not spoken here, only %d",
+                            message->header->version,
+                            WIRE_VERSION);
+    }
+    if (count < 2)
+        return strata_fail (error, "the body is missing");
+    message->body = zmsg_next (message->frames);
+    message->blobs = count - 2;
+    if (zframe_size (message->body) > WIRE_MAX_BODY)
+        return strata_fail (error,
+                            "the body has %zu bytes, at most %u are taken",
+                            zframe_size (message->body),
+                            WIRE_MAX_BODY);
+    if (message->blobs > WIRE_MAX_BLOBS)
+        return strata_fail (error, "the message has %zu blobs, at most %d are taken", message->blobs, WIRE_MAX_BLOBS);
+    if (zmsg_content_size (message->frames) > WIRE_MAX_MESSAGE)
+        return strata_fail (error,
+                            "the message has %zu bytes, at most %u are taken",
+                            zmsg_content_size (message->frames),
+                            WIRE_MAX_MESSAGE);
+    return 0;
+}
+
+void wire_fini (struct wire_message *message)
+{
+    if (message->header)
+        strata__header__free_unpacked (message->header, NULL);
+    zmsg_destroy (&message->frames);
+    *message = (struct wire_message){ 0 };
+}
+
+zframe_t *wire_blob (const struct wire_message *message, size_t i)
+{
+    zframe_t *frame = zmsg_first (message->frames);
+    for (size_t n = 0; frame && n < i + 2; n++)
+        frame = zmsg_next (message->frames);
+    return frame;
+}
+
+ProtobufCMessage *wire_body (const struct wire_message *message, const ProtobufCMessageDescriptor *descriptor,
+                             struct strata_error *error)
+{
+    ProtobufCMessage *body = protobuf_c_message_unpack (descriptor,
+                                                        NULL,
+                                                        zframe_size (message->body),
+                                                        zframe_data (message->body));
+    if (!body)
+        strata_fail (error, "the body of type %u is not a %s", message->header->type, descriptor->name);
+    return body;
+}
+
+zframe_t *wire_frame (const ProtobufCMessage *message)
+{
+    zframe_t *frame = zframe_new (NULL, protobuf_c_message_get_packed_size (message));
+    protobuf_c_message_pack (message, zframe_data (frame));
+    return frame;
+}
+
+zmsg_t *wire_pack (const Strata__Header *header, const ProtobufCMessage *body)
+{
+    zmsg_t *msg = zmsg_new ();
+    zframe_t *frame = wire_frame (&header->base);
+    zmsg_append (msg, &frame);
+    frame = wire_frame (body);
+    zmsg_append (msg, &frame);
+    return msg;
+}
+
+zmsg_t *wire_pack_bytes (const Strata__Header *header, const void *body, size_t size)
+{
+    zmsg_t *msg = zmsg_new ();
+    zframe_t *frame = wire_frame (&header->base);
+    zmsg_append (msg, &frame);
+    zmsg_addmem (msg, body, size);
+    return msg;
+}
