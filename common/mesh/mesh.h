@@ -40,6 +40,7 @@ struct mesh {
     uint64_t cards_seen;
     struct mesh_call *calls;    /* sent and not answered, oldest first */
     struct mesh_out *out, **out_tail;
+    unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */
     bool open;
 

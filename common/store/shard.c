@@ -26,7 +26,7 @@ struct shard {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_writebatch_wi_t *batch;
-    uint64_t epoch, commits;
+    uint64_t epoch, commits, changes;
     bool readonly;
 };
 
@@ -153,6 +153,11 @@ uint64_t shard_commits (const struct shard *self)
     return self->commits;
 }
 
+uint64_t shard_changes (const struct shard *self)
+{
+    return self->changes;
+}
+
 bool shard_dirty (const struct shard *self)
 {
     return rocksdb_writebatch_wi_count (self->batch) > 0;
@@ -160,11 +165,13 @@ bool shard_dirty (const struct shard *self)
 
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
 {
+    self->changes++;
     rocksdb_writebatch_wi_put (self->batch, key, key_size, value ? value : "", value_size);
 }
 
 void shard_delete (struct shard *self, const void *key, size_t key_size)
 {
+    self->changes++;
     rocksdb_writebatch_wi_delete (self->batch, key, key_size);
 }
 

@@ -48,6 +48,7 @@ uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing);
 int shard_commit (struct shard *self, struct strata_error *error);
 bool shard_dirty (const struct shard *self);
 uint64_t shard_commits (const struct shard *self);  /* syncs so far */
+uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far */
 
 /* ---- iterating keys with a prefix in byte order; sees the batch. Don't put or delete between begin and end. ---- */
 struct shard_iter {

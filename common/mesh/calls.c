@@ -1,0 +1,220 @@
+/* calls.c - requests to peers: sent after the commit that caused them, again until answered, with the same id.
+ *
+ * A retry is harmless: a replica remembers its replies to requests that change something (replies.c). `settled` in each
+ * header tells it which of them it may forget.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "mesh/mesh.h"
+#include "mesh/mesh_internal.h"
+
+#define FIRST_RETRY_US 500000
+#define LAST_RETRY_US 4000000
+
+static void call_free (struct mesh_call *call)
+{
+    zframe_destroy (&call->body);
+    for (size_t i = 0; i < call->blobs_count; i++)
+        zframe_destroy (&call->blobs[i]);
+    free (call->blobs);
+    free (call);
+}
+
+static void end (struct mesh_call *call, const struct reply *reply)
+{
+    if (call->callback)
+        call->callback (call->owner, reply, call->arg);
+    call_free (call);
+}
+
+static struct mesh_call *take_out (struct mesh *self, uint64_t id)
+{
+    for (struct mesh_call **p = &self->calls; *p; p = &(*p)->next)
+        if ((*p)->id == id) {
+            struct mesh_call *call = *p;
+            *p = call->next;
+            return call;
+        }
+    return NULL;
+}
+
+void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
+                size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
+                void *owner, void *arg)
+{
+    struct mesh_call *call = calloc (1, sizeof (*call));
+    zframe_t **frames = calloc (blobs_count ? blobs_count : 1, sizeof (zframe_t *));
+    if (!call || !frames) {
+        log_error ("out of memory");
+        abort ();
+    }
+    call->id = self->next_request++;
+    snprintf (call->peer, sizeof (call->peer), "%s", peer);
+    call->type = type;
+    call->body = wire_frame (body);
+    call->blobs = frames;
+    for (size_t i = 0; i < blobs_count; i++)
+        frames[i] = zframe_new (blobs[i].data, blobs[i].size);
+    call->blobs_count = blobs_count;
+    call->reply_body = reply_body;
+    call->deadline_us = mesh_now_us () + (int64_t)timeout_ms * 1000;
+    call->pause_us = FIRST_RETRY_US;
+    call->callback = callback;
+    call->owner = owner;
+    call->arg = arg;
+    struct mesh_call **tail = &self->calls;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = call;
+    mesh_queue_call (self, call->id);
+}
+
+size_t mesh_calls_open (const struct mesh *self)
+{
+    size_t n = 0;
+    for (const struct mesh_call *call = self->calls; call; call = call->next)
+        n++;
+    return n;
+}
+
+static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
+{
+    struct mesh_peer *peer = mesh_peer_find (self, call->peer);
+    call->left = true;
+    call->retry_us = now_us + call->pause_us;
+    if (call->pause_us < LAST_RETRY_US)
+        call->pause_us *= 2;
+    if (!peer || !peer->dealer)
+        return; /* its card will come: mesh_calls_resend */
+    Strata__Header header = mesh_header (self, call->type);
+    header.request = call->id;
+    header.settled = self->calls->id;
+    header.deadline_us = call->deadline_us;
+    zmsg_t *msg = wire_pack_bytes (&header, zframe_data (call->body), zframe_size (call->body));
+    for (size_t i = 0; i < call->blobs_count; i++) {
+        zframe_t *copy = zframe_dup (call->blobs[i]);
+        zmsg_append (msg, &copy);
+    }
+    if (zmsg_send (&msg, peer->dealer) < 0)
+        zmsg_destroy (&msg); /* the peer's pipe is full: tried again */
+}
+
+void mesh_call_send (struct mesh *self, uint64_t id)
+{
+    for (struct mesh_call *call = self->calls; call; call = call->next)
+        if (call->id == id) {
+            send_call (self, call, mesh_now_us ());
+            return;
+        }
+}
+
+void mesh_calls_resend (struct mesh *self, const struct mesh_peer *peer)
+{
+    int64_t now_us = mesh_now_us ();
+    for (struct mesh_call *call = self->calls; call; call = call->next)
+        if (call->left && mesh_peer_find (self, call->peer) == peer) {
+            call->pause_us = FIRST_RETRY_US;
+            send_call (self, call, now_us);
+        }
+}
+
+static void time_out (struct mesh *self, uint64_t id)
+{
+    char text[512];
+    struct mesh_call *call = take_out (self, id);
+    const struct mesh_peer *peer = mesh_peer_find (self, call->peer);
+    snprintf (text,
+              sizeof (text),
+              peer ? "no answer from %s in time; is it running? ('strata status' shows it, its log is in log/)"
+                   : "%s was not found in time: no replica of it has a card in the workspace; is the campaign up?",
+              peer ? peer->card.replica : call->peer);
+    struct reply reply = { .code = STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, .error = text, .timed_out = true };
+    end (call, &reply);
+}
+
+void mesh_calls_tick (struct mesh *self, int64_t now_us)
+{
+    uint64_t late = 0;
+    do {
+        late = 0;
+        for (struct mesh_call *call = self->calls; call && !late; call = call->next)
+            if (call->deadline_us < now_us)
+                late = call->id;
+        if (late)
+            time_out (self, late);
+    } while (late);
+    for (struct mesh_call *call = self->calls; call; call = call->next)
+        if (call->left && call->retry_us < now_us)
+            send_call (self, call, now_us);
+}
+
+void mesh_calls_fini (struct mesh *self)
+{
+    while (self->calls) {
+        struct mesh_call *call = self->calls;
+        self->calls = call->next;
+        call_free (call);
+    }
+}
+
+static void refused (struct mesh *self, struct mesh_call *call, const struct wire_message *message)
+{
+    struct strata_error error = { "" };
+    Strata__Refusal *refusal = (Strata__Refusal *)wire_body (message, &strata__refusal__descriptor, &error);
+    struct reply reply = { .code = refusal ? refusal->code : STRATA__REFUSAL_CODE__REFUSED_MALFORMED,
+                           .error = refusal ? refusal->reason : error.text };
+    if (reply.code != STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE) {
+        take_out (self, call->id);
+        end (call, &reply);
+    } /* else: a standby, or not ready yet: the retry finds the right one */
+    if (refusal)
+        strata__refusal__free_unpacked (refusal, NULL);
+}
+
+void mesh_take_reply (struct mesh *self, zmsg_t *frames)
+{
+    struct strata_error error;
+    struct wire_message message;
+    Strata__RefusalCode code;
+    struct mesh_call *call = NULL;
+    if (wire_parse (&message, &frames, &code, &error) < 0) {
+        log_warn ("dropped a reply: %s", error.text);
+        self->refused++;
+        goto done;
+    }
+    for (call = self->calls; call && call->id != message.header->request; call = call->next)
+        ;
+    if (!call)
+        goto done; /* the answer to a retry of what was answered already */
+    if (message.header->type == STRATA__MESSAGE_TYPE__TYPE_REFUSAL) {
+        refused (self, call, &message);
+        goto done;
+    }
+    if (message.header->type != call->type + 1) {
+        log_warn ("dropped a reply of type %u to a request of type %u", message.header->type, call->type);
+        self->refused++;
+        goto done;
+    }
+    take_out (self, call->id);
+    struct reply reply = { .ok = true, .blobs_count = message.blobs };
+    struct blob *blobs = calloc (message.blobs ? message.blobs : 1, sizeof (*blobs));
+    ProtobufCMessage *body = wire_body (&message, call->reply_body, &error);
+    for (size_t i = 0; blobs && i < message.blobs; i++) {
+        zframe_t *frame = wire_blob (&message, i);
+        blobs[i] = (struct blob){ zframe_data (frame), zframe_size (frame) };
+    }
+    if (!body || !blobs)
+        reply = (struct reply){ .code = STRATA__REFUSAL_CODE__REFUSED_MALFORMED, .error = error.text };
+    reply.body = body;
+    reply.blobs = blobs;
+    end (call, &reply);
+    if (body)
+        protobuf_c_message_free_unpacked (body, NULL);
+    free (blobs);
+done:
+    wire_fini (&message);
+}

@@ -1,0 +1,190 @@
+/* consume.c - reading the streams of peers, each record once: the cursor moves in the batch of the record's effect.
+ *
+ * Pull with credit: one read is under way for each (peer, stream), of a bounded number of bytes. An announcement says that
+ * there is more; a slow poll makes up for one that got lost.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "mesh/service_internal.h"
+#include "store/stream.h"
+#include "stream.pb-c.h"
+
+#define READ_RECORDS 512
+#define READ_BYTES (4u << 20)
+#define READ_TIMEOUT_MS 10000
+#define POLL_US 1000000
+#define PAUSE_US 200000 /* after a record that can't be taken now */
+
+struct source {
+    char peer[REPLICA_NAME_MAX];
+    uint64_t cursor;
+    bool reading;
+    int64_t due_us;
+    struct consumer *consumer;
+};
+
+struct consumer {
+    struct consumer *next;
+    struct service *service;
+    char from[REPLICA_NAME_MAX], stream[STREAM_NAME_MAX + 1];
+    consume_f *each;
+    void *arg;
+    struct source **sources;
+    size_t sources_count;
+};
+
+static struct source *source_find (struct consumer *consumer, const char *peer)
+{
+    for (size_t i = 0; i < consumer->sources_count; i++)
+        if (strcmp (consumer->sources[i]->peer, peer) == 0)
+            return consumer->sources[i];
+    return NULL;
+}
+
+static void source_add (struct consumer *consumer, const char *peer)
+{
+    if (source_find (consumer, peer))
+        return;
+    struct source *source = calloc (1, sizeof (*source));
+    struct source **grown = realloc (consumer->sources, (consumer->sources_count + 1) * sizeof (*grown));
+    if (grown)
+        consumer->sources = grown;
+    if (!source || !grown) {
+        free (source);
+        return;
+    }
+    memcpy (source->peer, peer, strnlen (peer, sizeof (source->peer) - 1));
+    source->consumer = consumer;
+    source->cursor = cursor_get (consumer->service->shard, peer, consumer->stream);
+    grown[consumer->sources_count++] = source;
+}
+
+/* Hands over the records of a reply. True when all were taken. */
+static bool take_records (struct source *source, const Strata__StreamReadReply *page)
+{
+    struct consumer *consumer = source->consumer;
+    struct service *service = consumer->service;
+    if (page->first > source->cursor) {
+        service_event (service,
+                       "records-missing",
+                       consumer->stream,
+                       "records %llu to %llu of %s were trimmed by %s before they were read here",
+                       (unsigned long long)source->cursor,
+                       (unsigned long long)page->first - 1,
+                       consumer->stream,
+                       source->peer);
+        source->cursor = page->first;
+    }
+    for (size_t i = 0; i < page->n_records; i++) {
+        const Strata__Record *r = page->records[i];
+        if (r->sequence < source->cursor)
+            continue; /* the page was read twice */
+        if (consumer->each (service, source->peer, r->sequence, r->time_us, r->data.data, r->data.len, consumer->arg) != 0)
+            return false;
+        source->cursor = r->sequence + 1;
+        cursor_set (service->shard, source->peer, consumer->stream, source->cursor);
+    }
+    return true;
+}
+
+static void on_page (struct service *self, const struct reply *reply, void *arg);
+
+static void read_more (struct source *source)
+{
+    struct consumer *consumer = source->consumer;
+    Strata__StreamRead read = STRATA__STREAM_READ__INIT;
+    read.stream = consumer->stream;
+    read.from = source->cursor;
+    read.max_records = READ_RECORDS;
+    read.max_bytes = READ_BYTES;
+    read.consumer = consumer->service->replica;
+    read.committed = source->cursor; /* leaves after the batch that has it is on disk */
+    source->reading = true;
+    service_call (consumer->service,
+                  source->peer,
+                  STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+                  &read.base,
+                  NULL,
+                  0,
+                  &strata__stream_read_reply__descriptor,
+                  READ_TIMEOUT_MS,
+                  on_page,
+                  source);
+}
+
+static void on_page (struct service *self, const struct reply *reply, void *arg)
+{
+    struct source *source = arg;
+    source->reading = false;
+    source->due_us = self->now_us + POLL_US;
+    if (!reply->ok) {
+        log_info ("reading %s of %s: %s", source->consumer->stream, source->peer, reply->error);
+        return;
+    }
+    const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
+    if (!take_records (source, page))
+        source->due_us = self->now_us + PAUSE_US;
+    else if (source->cursor < page->next)
+        read_more (source); /* leaves after this page's effect is on disk */
+}
+
+void consume_tick (struct service *self)
+{
+    for (struct consumer *c = self->consumers; c; c = c->next)
+        for (size_t i = 0; i < c->sources_count; i++)
+            if (!c->sources[i]->reading && c->sources[i]->due_us <= self->now_us)
+                read_more (c->sources[i]);
+}
+
+void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement)
+{
+    for (struct consumer *c = self->consumers; c; c = c->next) {
+        struct source *source = strcmp (c->stream, announcement->stream) == 0 ? source_find (c, peer) : NULL;
+        if (source && announcement->next > source->cursor)
+            source->due_us = 0;
+    }
+}
+
+void consume_peer (struct service *self, const struct card *card)
+{
+    for (struct consumer *c = self->consumers; c; c = c->next)
+        if (strcmp (c->from, card->service) == 0)
+            source_add (c, card->replica);
+}
+
+void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg)
+{
+    const struct card *cards[256];
+    struct consumer *consumer = calloc (1, sizeof (*consumer));
+    char topic[STREAM_NAME_MAX + 8];
+    if (!consumer) {
+        log_error ("out of memory");
+        abort ();
+    }
+    consumer->service = self;
+    memcpy (consumer->from, from, strnlen (from, sizeof (consumer->from) - 1));
+    memcpy (consumer->stream, stream, strnlen (stream, sizeof (consumer->stream) - 1));
+    consumer->each = each;
+    consumer->arg = arg;
+    consumer->next = self->consumers;
+    self->consumers = consumer;
+    snprintf (topic, sizeof (topic), "s/%s", consumer->stream);
+    mesh_subscribe (&self->mesh, topic);
+    size_t count = mesh_peers (&self->mesh, cards, 256);
+    for (size_t i = 0; i < count && i < 256; i++)
+        consume_peer (self, cards[i]);
+}
+
+void consume_fini (struct service *self)
+{
+    while (self->consumers) {
+        struct consumer *consumer = self->consumers;
+        self->consumers = consumer->next;
+        for (size_t i = 0; i < consumer->sources_count; i++)
+            free (consumer->sources[i]);
+        free (consumer->sources);
+        free (consumer);
+    }
+}

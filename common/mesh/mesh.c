@@ -1,0 +1,467 @@
+/* mesh.c - see mesh.h: sockets, the turn, the outbox, peers. Calls are in calls.c. */
+#include "mesh/mesh.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/log.h"
+#include "mesh/mesh_internal.h"
+
+#define MESH_TICK_MS 100
+#define CARDS_EVERY_TICKS 3  /* folders on network file systems tell nobody when they change: look */
+
+int64_t mesh_now_us (void)
+{
+    struct timespec ts;
+    clock_gettime (CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* ---- the outbox ---- */
+
+static struct mesh_out *out_new (struct mesh *self)
+{
+    struct mesh_out *out = calloc (1, sizeof (*out));
+    if (!out) {
+        log_error ("out of memory");
+        abort ();
+    }
+    *self->out_tail = out;
+    self->out_tail = &out->next;
+    return out;
+}
+
+void mesh_send_reply (struct mesh *self, zframe_t *identity, zmsg_t **message_p)
+{
+    struct mesh_out *out = out_new (self);
+    out->message = *message_p;
+    *message_p = NULL;
+    zframe_t *copy = zframe_dup (identity);
+    zmsg_prepend (out->message, &copy);
+    out->socket = self->router;
+}
+
+static zmsg_t *publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body)
+{
+    Strata__Header header = mesh_header (self, type);
+    zmsg_t *msg = wire_pack (&header, body);
+    zmsg_pushstr (msg, topic);
+    return msg;
+}
+
+void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body)
+{
+    if (!self->pub)
+        return;
+    struct mesh_out *out = out_new (self);
+    out->message = publication (self, topic, type, body);
+    out->socket = self->pub;
+}
+
+void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body)
+{
+    zmsg_t *msg = publication (self, "hb", STRATA__MESSAGE_TYPE__TYPE_HEARTBEAT, body);
+    if (zmsg_send (&msg, self->pub) < 0)
+        zmsg_destroy (&msg);
+}
+
+static void flush (struct mesh *self)
+{
+    struct mesh_out *out = self->out;
+    self->out = NULL;
+    self->out_tail = &self->out;
+    while (out) {
+        struct mesh_out *next = out->next;
+        if (out->call_id)
+            mesh_call_send (self, out->call_id);
+        else if (zmsg_send (&out->message, out->socket) < 0)
+            zmsg_destroy (&out->message); /* the peer is gone or far behind: it asks again */
+        free (out);
+        out = next;
+    }
+}
+
+void mesh_queue_call (struct mesh *self, uint64_t id)
+{
+    out_new (self)->call_id = id;
+}
+
+Strata__Header mesh_header (struct mesh *self, uint32_t type)
+{
+    Strata__Header header = STRATA__HEADER__INIT;
+    header.version = WIRE_VERSION;
+    header.type = type;
+    header.sender = self->name;
+    header.boot = self->boot;
+    header.epoch = self->card.epoch;
+    return header;
+}
+
+/* ---- the turn ---- */
+
+static bool readable (zsock_t *socket)
+{
+    return socket && (zsock_events (socket) & ZMQ_POLLIN);
+}
+
+/* One message of socket, if one is there. */
+static zmsg_t *receive (zsock_t *socket)
+{
+    return readable (socket) ? zmsg_recv (socket) : NULL;
+}
+
+static void refuse_raw (struct mesh *self, zframe_t *identity, const struct wire_message *message,
+                        Strata__RefusalCode code, const char *reason)
+{
+    Strata__Header header = mesh_header (self, STRATA__MESSAGE_TYPE__TYPE_REFUSAL);
+    Strata__Refusal refusal = STRATA__REFUSAL__INIT;
+    refusal.code = code;
+    refusal.reason = (char *)reason;
+    header.request = message->header ? message->header->request : 0;
+    zmsg_t *msg = wire_pack (&header, &refusal.base);
+    mesh_send_reply (self, identity, &msg);
+    self->refused++;
+}
+
+static void take_request (struct mesh *self, zmsg_t *frames)
+{
+    struct strata_error error;
+    struct wire_message message;
+    Strata__RefusalCode code;
+    zframe_t *identity = zmsg_pop (frames);
+    if (wire_parse (&message, &frames, &code, &error) < 0) {
+        log_warn ("refused a message: %s", error.text);
+        refuse_raw (self, identity, &message, code, error.text);
+        wire_fini (&message);
+    } else if (message.header->deadline_us && message.header->deadline_us < mesh_now_us ())
+        wire_fini (&message); /* its sender no longer waits */
+    else
+        self->on_request (self, identity, &message, self->arg);
+    zframe_destroy (&identity);
+}
+
+static void take_publication (struct mesh *self, zmsg_t *frames)
+{
+    struct strata_error error;
+    struct wire_message message;
+    Strata__RefusalCode code;
+    char *topic = zmsg_popstr (frames);
+    if (!topic || wire_parse (&message, &frames, &code, &error) < 0) {
+        log_warn ("dropped a publication: %s", topic ? error.text : "no topic");
+        self->refused++;
+        if (topic)
+            wire_fini (&message);
+        else
+            zmsg_destroy (&frames);
+    } else {
+        self->on_publication (self, topic, &message, self->arg);
+        wire_fini (&message);
+    }
+    free (topic);
+}
+
+/* Takes in one message from each socket in turn, so that none starves another. False: nothing was there. */
+static bool take_in (struct mesh *self)
+{
+    bool any = false;
+    zmsg_t *frames = receive (self->router);
+    if (frames) {
+        take_request (self, frames);
+        any = true;
+    }
+    frames = receive (self->sub);
+    if (frames) {
+        take_publication (self, frames);
+        any = true;
+    }
+    for (size_t i = 0; i < self->peers_count; i++)
+        if ((frames = receive (self->peers[i].dealer))) {
+            mesh_take_reply (self, frames);
+            any = true;
+        }
+    return any;
+}
+
+static void on_idle (uv_idle_t *handle)
+{
+}
+
+static void on_prepare (uv_prepare_t *handle)
+{
+    struct mesh *self = handle->data;
+    bool more = false;
+    if (!self->may_take || self->may_take (self->arg)) {
+        int n = 0;
+        while ((more = take_in (self)) && ++n < MESH_TURN_MESSAGES)
+            ;
+    }
+    if (!self->commit || self->commit (self->arg) == 0)
+        flush (self);
+    /* Sending and committing take time and may swallow edges: look once more before the loop sleeps. */
+    if (!more && (!self->may_take || self->may_take (self->arg))) {
+        more = readable (self->router) || readable (self->sub) || self->out;
+        for (size_t i = 0; !more && i < self->peers_count; i++)
+            more = readable (self->peers[i].dealer);
+    }
+    if (more)
+        uv_idle_start (&self->idle, on_idle);
+    else
+        uv_idle_stop (&self->idle);
+}
+
+static void on_wake (uv_poll_t *handle, int status, int events)
+{
+    /* The loop is awake: the next prepare looks at every socket. */
+}
+
+static int watch (struct mesh *self, uv_poll_t *poll, zsock_t *socket)
+{
+    int rc = uv_poll_init (self->loop, poll, (int)zsock_fd (socket));
+    poll->data = self;
+    return rc < 0 ? rc : uv_poll_start (poll, UV_READABLE, on_wake);
+}
+
+/* ---- peers ---- */
+
+static zsock_t *connect_dealer (const char *endpoint)
+{
+    zsock_t *dealer = zsock_new (ZMQ_DEALER);
+    if (!dealer)
+        return NULL;
+    zsock_set_sndtimeo (dealer, 0);
+    zsock_set_linger (dealer, 0);
+    zsock_set_maxmsgsize (dealer, WIRE_MAX_MESSAGE);
+    zsock_set_reconnect_ivl (dealer, 50);
+    zsock_set_reconnect_ivl_max (dealer, 500);
+    if (zsock_connect (dealer, "%s", endpoint) < 0)
+        zsock_destroy (&dealer);
+    return dealer;
+}
+
+struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name)
+{
+    struct mesh_peer *best = NULL;
+    for (size_t i = 0; i < self->peers_count; i++) {
+        struct mesh_peer *peer = &self->peers[i];
+        if (strcmp (peer->card.replica, name) == 0)
+            return peer;
+        /* Of a service's replicas the active one with the highest epoch. */
+        if (strcmp (peer->card.service, name) == 0
+            && (!best || peer->card.active > best->card.active
+                || (peer->card.active == best->card.active && peer->card.epoch > best->card.epoch)))
+            best = peer;
+    }
+    return best;
+}
+
+static void on_poll_closed (uv_handle_t *handle)
+{
+    free (handle);
+}
+
+static void peer_disconnect (struct mesh_peer *peer)
+{
+    if (peer->poll) {
+        uv_poll_stop (peer->poll);
+        uv_close ((uv_handle_t *)peer->poll, on_poll_closed);
+        peer->poll = NULL;
+    }
+    zsock_destroy (&peer->dealer);
+}
+
+static int peer_connect (struct mesh *self, struct mesh_peer *peer)
+{
+    peer->dealer = connect_dealer (peer->card.rpc);
+    peer->poll = calloc (1, sizeof (*peer->poll));
+    if (!peer->dealer || !peer->poll || watch (self, peer->poll, peer->dealer) < 0) {
+        log_warn ("can't connect to %s at %s", peer->card.replica, peer->card.rpc);
+        return -1;
+    }
+    return 0;
+}
+
+/* A card that is new, or of a restarted replica. */
+static void peer_update (struct mesh *self, const struct card *card)
+{
+    struct mesh_peer *peer = NULL;
+    for (size_t i = 0; i < self->peers_count && !peer; i++)
+        if (strcmp (self->peers[i].card.replica, card->replica) == 0)
+            peer = &self->peers[i];
+    bool fresh = !peer || peer->card.boot != card->boot;
+    if (!peer) {
+        struct mesh_peer *grown = realloc (self->peers, (self->peers_count + 1) * sizeof (*grown));
+        if (!grown)
+            return;
+        self->peers = grown;
+        peer = &grown[self->peers_count++];
+        *peer = (struct mesh_peer){ .dealer = NULL };
+    }
+    bool moved = strcmp (peer->card.rpc, card->rpc) != 0 || strcmp (peer->card.pub, card->pub) != 0;
+    bool changed = fresh || peer->card.active != card->active || peer->card.epoch != card->epoch;
+    if (self->sub && moved) {
+        if (peer->card.pub[0])
+            zsock_disconnect (self->sub, "%s", peer->card.pub);
+        zsock_connect (self->sub, "%s", card->pub);
+    }
+    peer->card = *card;
+    /* A restarted peer gets a new socket: what lay in the old one's pipe is sent again by its calls. */
+    if (fresh || moved) {
+        peer_disconnect (peer);
+        peer_connect (self, peer);
+    }
+    if (changed) {
+        mesh_calls_resend (self, peer);
+        if (self->on_peer)
+            self->on_peer (self, card, self->arg);
+    }
+}
+
+void mesh_look_at_cards (struct mesh *self)
+{
+    uint64_t stamp = cards_stamp (self->workspace);
+    if (stamp == self->cards_seen)
+        return;
+    struct card *cards;
+    size_t count = cards_read (self->workspace, &cards);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp (cards[i].replica, self->card.replica) != 0)
+            peer_update (self, &cards[i]);
+    free (cards);
+    self->cards_seen = stamp;
+}
+
+size_t mesh_peers (struct mesh *self, const struct card **cards, size_t max)
+{
+    for (size_t i = 0; i < self->peers_count && i < max; i++)
+        cards[i] = &self->peers[i].card;
+    return self->peers_count;
+}
+
+void mesh_subscribe (struct mesh *self, const char *topic)
+{
+    if (self->sub)
+        zsock_set_subscribe (self->sub, topic);
+}
+
+static void on_tick (uv_timer_t *timer)
+{
+    struct mesh *self = timer->data;
+    static const unsigned every = CARDS_EVERY_TICKS;
+    if (self->ticks++ % every == 0)
+        mesh_look_at_cards (self);
+    mesh_calls_tick (self, mesh_now_us ());
+}
+
+/* ---- open and close ---- */
+
+static zsock_t *bind_socket (int type, const char *endpoint, struct strata_error *error)
+{
+    zsock_t *socket = zsock_new (type);
+    if (!socket) {
+        strata_fail (error, "a ZeroMQ socket can't be made: %s", zmq_strerror (errno));
+        return NULL;
+    }
+    zsock_set_maxmsgsize (socket, WIRE_MAX_MESSAGE);
+    zsock_set_sndtimeo (socket, 0);
+    zsock_set_linger (socket, 200);
+    if (type == ZMQ_ROUTER)
+        zsock_set_sndhwm (socket, 10000);
+    if (zsock_bind (socket, "%s", endpoint) < 0) {
+        strata_fail (error, "socket %s can't be bound: %s", endpoint, zmq_strerror (errno));
+        zsock_destroy (&socket);
+    }
+    return socket;
+}
+
+static int bind_replica (struct mesh *self, const char *service, const char *node, struct strata_error *error)
+{
+    char dir[160];
+    struct card *card = &self->card;
+    if (cards_socket_dir (self->workspace, dir, sizeof (dir), error) < 0)
+        return -1;
+    snprintf (card->replica, sizeof (card->replica), "%.63s", self->name);
+    snprintf (card->service, sizeof (card->service), "%s", service);
+    snprintf (card->node, sizeof (card->node), "%s", node);
+    int n = snprintf (card->rpc, sizeof (card->rpc), "ipc://%s/%s.rpc", dir, self->name);
+    int m = snprintf (card->pub, sizeof (card->pub), "ipc://%s/%s.pub", dir, self->name);
+    if (n > 106 || m > 106)
+        return strata_fail (error, "socket path %s is longer than 107 bytes; set XDG_RUNTIME_DIR to a short folder", card->rpc);
+    card->pid = (uint32_t)getpid ();
+    card->boot = self->boot;
+    card->started_us = mesh_now_us ();
+    if (!(self->router = bind_socket (ZMQ_ROUTER, card->rpc, error)) || !(self->pub = bind_socket (ZMQ_PUB, card->pub, error)))
+        return -1;
+    self->sub = zsock_new (ZMQ_SUB);
+    if (!self->sub || watch (self, &self->router_poll, self->router) < 0 || watch (self, &self->sub_poll, self->sub) < 0)
+        return strata_fail (error, "a ZeroMQ socket can't be made: %s", zmq_strerror (errno));
+    zsock_set_linger (self->sub, 0);
+    zsock_set_maxmsgsize (self->sub, WIRE_MAX_MESSAGE);
+    return 0;
+}
+
+int mesh_init (struct mesh *self, uv_loop_t *loop, const char *workspace, const char *name, const char *service,
+               const char *node, struct strata_error *error)
+{
+    zsys_handler_set (NULL); /* signals are the owner's */
+    self->loop = loop;
+    self->out_tail = &self->out;
+    snprintf (self->workspace, sizeof (self->workspace), "%s", workspace);
+    snprintf (self->name, sizeof (self->name), "%s", name);
+    if (getrandom (&self->boot, sizeof (self->boot), 0) != sizeof (self->boot))
+        return strata_fail (error, "no random numbers from the system: %s", strerror (errno));
+    self->boot |= 1;
+    self->next_request = 1;
+    self->open = true;
+    uv_prepare_init (loop, &self->prepare);
+    uv_idle_init (loop, &self->idle);
+    uv_timer_init (loop, &self->tick);
+    self->prepare.data = self->idle.data = self->tick.data = self;
+    if (service && bind_replica (self, service, node, error) < 0)
+        return -1;
+    uv_prepare_start (&self->prepare, on_prepare);
+    uv_timer_start (&self->tick, on_tick, 0, MESH_TICK_MS);
+    return 0;
+}
+
+int mesh_publish_card (struct mesh *self, struct strata_error *error)
+{
+    return card_write (self->workspace, &self->card, error);
+}
+
+static void close_handle (uv_handle_t *handle)
+{
+    if (handle->type != UV_UNKNOWN_HANDLE && !uv_is_closing (handle))
+        uv_close (handle, NULL);
+}
+
+void mesh_fini (struct mesh *self)
+{
+    if (!self->open)
+        return;
+    self->open = false;
+    for (size_t i = 0; i < self->peers_count; i++)
+        peer_disconnect (&self->peers[i]);
+    free (self->peers);
+    self->peers = NULL;
+    self->peers_count = 0;
+    mesh_calls_fini (self);
+    while (self->out) {
+        struct mesh_out *next = self->out->next;
+        zmsg_destroy (&self->out->message);
+        free (self->out);
+        self->out = next;
+    }
+    self->out_tail = &self->out;
+    close_handle ((uv_handle_t *)&self->prepare);
+    close_handle ((uv_handle_t *)&self->idle);
+    close_handle ((uv_handle_t *)&self->tick);
+    close_handle ((uv_handle_t *)&self->router_poll);
+    close_handle ((uv_handle_t *)&self->sub_poll);
+    zsock_destroy (&self->router);
+    zsock_destroy (&self->pub);
+    zsock_destroy (&self->sub);
+}

@@ -1,0 +1,45 @@
+/* mesh_internal.h - what mesh.c and calls.c share. */
+#ifndef STRATA_MESH_INTERNAL_H
+#define STRATA_MESH_INTERNAL_H
+
+#include "mesh/mesh.h"
+
+struct mesh_peer {
+    struct card card;
+    zsock_t *dealer;
+    uv_poll_t *poll;
+};
+
+/* What leaves after the commit: a message for a socket, or a call's first sending. */
+struct mesh_out {
+    struct mesh_out *next;
+    zmsg_t *message;
+    zsock_t *socket;
+    uint64_t call_id;
+};
+
+struct mesh_call {
+    struct mesh_call *next;
+    uint64_t id;
+    char peer[REPLICA_NAME_MAX];
+    uint32_t type;
+    zframe_t *body;
+    zframe_t **blobs;
+    size_t blobs_count;
+    const ProtobufCMessageDescriptor *reply_body;
+    int64_t deadline_us, retry_us;   /* retry_us: when it is sent again */
+    int64_t pause_us;                /* between tries; doubles */
+    bool left;                       /* was queued past a commit once */
+    mesh_reply_f *callback;
+    void *owner, *arg;
+};
+
+struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name);
+void mesh_queue_call (struct mesh *self, uint64_t id);
+void mesh_call_send (struct mesh *self, uint64_t id);
+void mesh_calls_resend (struct mesh *self, const struct mesh_peer *peer);
+void mesh_calls_tick (struct mesh *self, int64_t now_us);
+void mesh_calls_fini (struct mesh *self);
+void mesh_take_reply (struct mesh *self, zmsg_t *frames);
+
+#endif

@@ -1,0 +1,241 @@
+/* request.c - a request on its way through a replica: checked, dispatched, answered once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "mesh/replies.h"
+#include "mesh/service_internal.h"
+#include "mesh/stream_server.h"
+#include "store/stream.h"
+
+struct request {
+    struct service *service;
+    struct request *next;
+    zframe_t *identity;
+    struct wire_message message;
+    const struct service_handler *handler;
+    ProtobufCMessage *body;
+    uint64_t changes;               /* of the shard, before the handler ran */
+};
+
+static void request_free (struct request *request)
+{
+    for (struct request **p = &request->service->open_requests; *p; p = &(*p)->next)
+        if (*p == request) {
+            *p = request->next;
+            break;
+        }
+    if (request->body)
+        protobuf_c_message_free_unpacked (request->body, NULL);
+    wire_fini (&request->message);
+    zframe_destroy (&request->identity);
+    free (request);
+}
+
+void service_drop_requests (struct service *self)
+{
+    while (self->open_requests)
+        request_free (self->open_requests);
+}
+
+const Strata__Header *request_header (const struct request *request)
+{
+    return request->message.header;
+}
+
+size_t request_blobs (const struct request *request)
+{
+    return request->message.blobs;
+}
+
+struct blob request_blob (const struct request *request, size_t i)
+{
+    zframe_t *frame = wire_blob (&request->message, i);
+    return frame ? (struct blob){ zframe_data (frame), zframe_size (frame) } : (struct blob){ NULL, 0 };
+}
+
+static Strata__Header reply_header (struct request *request, uint32_t type)
+{
+    Strata__Header header = mesh_header (&request->service->mesh, type);
+    header.request = request->message.header->request;
+    header.trace = request->message.header->trace;
+    return header;
+}
+
+/* Queues the answer and, when the request changed something, keeps it for a retry. */
+static void answer (struct request *request, uint32_t type, const ProtobufCMessage *body, const struct blob *blob)
+{
+    struct service *service = request->service;
+    Strata__Header header = reply_header (request, type);
+    zmsg_t *msg = wire_pack (&header, body);
+    if (request->handler && request->handler->mutates && service->shard && shard_changes (service->shard) != request->changes) {
+        zmsg_first (msg);
+        zframe_t *packed = zmsg_next (msg);
+        replies_keep (service->shard,
+                      request->message.header,
+                      service->now_us,
+                      type,
+                      zframe_data (packed),
+                      zframe_size (packed));
+    }
+    if (blob)
+        zmsg_addmem (msg, blob->data, blob->size);
+    mesh_send_reply (&service->mesh, request->identity, &msg);
+    request_free (request);
+}
+
+void request_reply (struct request *request, const ProtobufCMessage *body)
+{
+    answer (request, request->handler->type + 1, body, NULL);
+}
+
+void request_reply_blob (struct request *request, const ProtobufCMessage *body, const void *blob, size_t size)
+{
+    struct blob b = { blob, size };
+    answer (request, request->handler->type + 1, body, &b);
+}
+
+void request_refuse (struct request *request, Strata__RefusalCode code, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (text, sizeof (text), fmt, ap);
+    va_end (ap);
+    Strata__Refusal refusal = STRATA__REFUSAL__INIT;
+    refusal.code = code;
+    refusal.reason = text;
+    if (code != STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE && code != STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND) {
+        request->service->refused++;
+        log_info ("refused %s's request of type %u: %s",
+                  request->message.header->sender,
+                  request->message.header->type,
+                  text);
+    }
+    answer (request, STRATA__MESSAGE_TYPE__TYPE_REFUSAL, &refusal.base, NULL);
+}
+
+static const struct service_handler *find_in (const struct service_handler *handlers, uint32_t type)
+{
+    for (; handlers && handlers->type; handlers++)
+        if (handlers->type == type)
+            return handlers;
+    return NULL;
+}
+
+static const struct service_handler *find_handler (const struct service_spec *spec, uint32_t type)
+{
+    const struct service_handler *handler = find_in (spec->handlers, type);
+    return handler || !spec->has_shard ? handler : find_in (stream_server_handlers, type);
+}
+
+/* False for the holder of a shard that another process has taken since. */
+static bool epoch_is_current (struct service *self, const Strata__Header *header)
+{
+    if (header->epoch == 0 || strlen (header->sender) >= REPLICA_NAME_MAX)
+        return true;
+    for (size_t i = 0; i < self->epochs_count; i++)
+        if (strcmp (self->epochs[i].sender, header->sender) == 0) {
+            if (header->epoch < self->epochs[i].epoch)
+                return false;
+            self->epochs[i].epoch = header->epoch;
+            return true;
+        }
+    struct seen_epoch *grown = realloc (self->epochs, (self->epochs_count + 1) * sizeof (*grown));
+    if (grown) {
+        self->epochs = grown;
+        snprintf (grown[self->epochs_count].sender, REPLICA_NAME_MAX, "%s", header->sender);
+        grown[self->epochs_count++].epoch = header->epoch;
+    }
+    return true;
+}
+
+static bool is_being_handled (const struct service *self, const Strata__Header *header)
+{
+    for (const struct request *r = self->open_requests; r; r = r->next)
+        if (r->message.header->request == header->request && r->message.header->boot == header->boot
+            && strcmp (r->message.header->sender, header->sender) == 0)
+            return true;
+    return false;
+}
+
+/* True when the request was answered from memory, or is an echo that needs none. */
+static bool answered_before (struct request *request)
+{
+    struct service *service = request->service;
+    uint32_t type;
+    void *body;
+    size_t size;
+    switch (replies_look (service->shard, request->message.header, &type, &body, &size)) {
+    case REPLIES_SETTLED:
+        request_free (request);
+        return true;
+    case REPLIES_KNOWN: {
+        Strata__Header header = reply_header (request, type);
+        zmsg_t *msg = wire_pack_bytes (&header, body, size);
+        mesh_send_reply (&service->mesh, request->identity, &msg);
+        free (body);
+        request_free (request);
+        return true;
+    }
+    case REPLIES_NEW:
+        break;
+    }
+    return false;
+}
+
+void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg)
+{
+    struct service *self = arg;
+    struct strata_error error;
+    if (is_being_handled (self, message->header)) {
+        wire_fini (message);
+        return;
+    }
+    struct request *request = calloc (1, sizeof (*request));
+    if (!request) {
+        wire_fini (message);
+        return;
+    }
+    *request = (struct request){ .service = self, .identity = zframe_dup (identity), .message = *message };
+    request->next = self->open_requests;
+    self->open_requests = request;
+    const Strata__Header *header = request->message.header;
+    const struct service_handler *handler = find_handler (self->spec, header->type);
+    if (!producer_name_valid (header->sender) || strchr (header->sender, '/')) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "the header's sender is not a name");
+        return;
+    }
+    if (!handler) {
+        request_refuse (request,
+                        STRATA__REFUSAL_CODE__REFUSED_UNKNOWN_TYPE,
+                        "%s does not answer requests of type %u",
+                        self->replica,
+                        header->type);
+        return;
+    }
+    if (!self->active) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s stands by", self->replica);
+        return;
+    }
+    if (!epoch_is_current (self, header)) {
+        request_refuse (request,
+                        STRATA__REFUSAL_CODE__REFUSED_STALE,
+                        "%s's epoch %llu is over: another process holds its shard",
+                        header->sender,
+                        (unsigned long long)header->epoch);
+        return;
+    }
+    if (handler->mutates && self->shard && answered_before (request))
+        return;
+    request->body = wire_body (&request->message, handler->body, &error);
+    if (!request->body) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_MALFORMED, "%s", error.text);
+        return;
+    }
+    request->handler = handler;
+    request->changes = self->shard ? shard_changes (self->shard) : 0;
+    self->handled++;
+    handler->handle (self, request, request->body);
+}

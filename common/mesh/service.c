@@ -1,0 +1,563 @@
+/* service.c - see service.h: a replica's life from its arguments to its clean end. */
+#include "mesh/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "mesh/replies.h"
+#include "mesh/service_internal.h"
+#include "status.pb-c.h"
+#include "store/stream.h"
+
+#define HEARTBEAT_MS 500
+#define HOUSEKEEPING_MS 100
+#define COMMIT_AGAIN_US 500000
+#define SWEEP_US 60000000
+#define EVENTS_KEPT 100000
+
+/* ---- what a service may ask ---- */
+
+void service_set_state (struct service *self, void *state)
+{
+    self->state = state;
+}
+
+void *service_state (struct service *self)
+{
+    return self->state;
+}
+
+struct shard *service_shard (struct service *self)
+{
+    return self->shard;
+}
+
+const struct campaign *service_campaign (struct service *self)
+{
+    return self->campaign;
+}
+
+const char *service_workspace (struct service *self)
+{
+    return self->workspace;
+}
+
+const char *service_bin_dir (struct service *self)
+{
+    return self->bin_dir;
+}
+
+const char *service_replica (struct service *self)
+{
+    return self->replica;
+}
+
+uv_loop_t *service_loop (struct service *self)
+{
+    return &self->loop;
+}
+
+int64_t service_now_us (struct service *self)
+{
+    return self->now_us;
+}
+
+void service_quit (struct service *self, int code)
+{
+    self->quit = true;
+    self->code = code;
+}
+
+void service_announce (struct service *self, const char *stream)
+{
+    char topic[STREAM_NAME_MAX + 8];
+    struct stream_stat stat;
+    Strata__Announcement announcement = STRATA__ANNOUNCEMENT__INIT;
+    stream_stat (self->shard, stream, &stat);
+    announcement.stream = (char *)stream;
+    announcement.next = stat.next;
+    snprintf (topic, sizeof (topic), "s/%s", stream);
+    mesh_send_publication (&self->mesh, topic, STRATA__MESSAGE_TYPE__TYPE_ANNOUNCEMENT, &announcement.base);
+}
+
+uint64_t service_append (struct service *self, const char *stream, const ProtobufCMessage *record)
+{
+    uint64_t sequence = 0;
+    struct strata_error error;
+    zframe_t *packed = wire_frame (record);
+    if (stream_append (self->shard,
+                       stream,
+                       NULL,
+                       0,
+                       zframe_data (packed),
+                       zframe_size (packed),
+                       self->now_us,
+                       &sequence,
+                       &error)
+        < 0)
+        log_error ("%s", error.text);
+    zframe_destroy (&packed);
+    service_announce (self, stream);
+    return sequence;
+}
+
+void service_event (struct service *self, const char *kind, const char *subject, const char *fmt, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (text, sizeof (text), fmt, ap);
+    va_end (ap);
+    log_info ("%s %s: %s", kind, subject, text);
+    if (!self->shard)
+        return;
+    Strata__Event event = STRATA__EVENT__INIT;
+    event.time_us = self->now_us;
+    event.service = self->replica;
+    event.kind = (char *)kind;
+    event.subject = (char *)subject;
+    event.text = text;
+    uint64_t sequence = service_append (self, "events", &event.base);
+    if (sequence % 1000 == 0 && sequence > EVENTS_KEPT)
+        stream_trim (self->shard, "events", sequence - EVENTS_KEPT);
+}
+
+void service_metric (struct service *self, const char *name, double value, double limit)
+{
+    if (self->metrics_count == self->metrics_size) {
+        size_t size = self->metrics_size ? self->metrics_size * 2 : 64;
+        Strata__Metric *grown = realloc (self->metrics, size * sizeof (*grown));
+        if (!grown)
+            return;
+        self->metrics = grown;
+        self->metrics_size = size;
+    }
+    Strata__Metric *metric = &self->metrics[self->metrics_count];
+    strata__metric__init (metric);
+    metric->name = strdup (name);
+    metric->value = value;
+    metric->limit = limit;
+    self->metrics_count += metric->name != NULL;
+}
+
+void service_trouble (struct service *self, const char *fmt, ...)
+{
+    char text[sizeof (self->trouble)] = "";
+    if (fmt) {
+        va_list ap;
+        va_start (ap, fmt);
+        vsnprintf (text, sizeof (text), fmt, ap);
+        va_end (ap);
+    }
+    if (strcmp (text, self->trouble) != 0)
+        log_warn ("%s", text[0] ? text : "the trouble is over");
+    memcpy (self->trouble, text, sizeof (text));
+}
+
+void service_call (struct service *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
+                   const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
+                   int timeout_ms, reply_f *callback, void *arg)
+{
+    mesh_call (&self->mesh,
+               peer,
+               type,
+               body,
+               blobs,
+               blobs_count,
+               reply_body,
+               timeout_ms,
+               (mesh_reply_f *)callback,
+               self,
+               arg);
+}
+
+void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *arg)
+{
+    self->on_heartbeat = callback;
+    self->on_heartbeat_arg = arg;
+    mesh_subscribe (&self->mesh, "hb");
+}
+
+size_t service_peers (struct service *self, char names[][64], size_t max)
+{
+    const struct card *cards[1024];
+    size_t count = mesh_peers (&self->mesh, cards, 1024);
+    for (size_t i = 0; i < count && i < max && i < 1024; i++)
+        snprintf (names[i], 64, "%s", cards[i]->replica);
+    return count;
+}
+
+/* ---- the turn ---- */
+
+static bool may_take (void *arg)
+{
+    struct service *self = arg;
+    self->now_us = mesh_now_us ();
+    return !self->held;
+}
+
+static int commit (void *arg)
+{
+    struct service *self = arg;
+    struct strata_error error;
+    if (!self->shard)
+        return 0;
+    if (self->held && self->now_us < self->commit_again_us)
+        return -1;
+    if (shard_commit (self->shard, &error) < 0) {
+        self->held = true;
+        self->commit_again_us = self->now_us + COMMIT_AGAIN_US;
+        service_trouble (self, "%s", error.text);
+        return -1;
+    }
+    if (self->held) {
+        self->held = false;
+        service_trouble (self, NULL);
+    }
+    return 0;
+}
+
+static void on_publication (struct mesh *mesh, const char *topic, struct wire_message *message, void *arg)
+{
+    struct service *self = arg;
+    struct strata_error error;
+    if (message->header->type == STRATA__MESSAGE_TYPE__TYPE_HEARTBEAT && self->on_heartbeat && self->active) {
+        Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (message, &strata__heartbeat__descriptor, &error);
+        if (hb) {
+            self->on_heartbeat (self, hb, self->on_heartbeat_arg);
+            strata__heartbeat__free_unpacked (hb, NULL);
+        }
+    } else if (message->header->type == STRATA__MESSAGE_TYPE__TYPE_ANNOUNCEMENT && self->active) {
+        Strata__Announcement *a = (Strata__Announcement *)wire_body (message, &strata__announcement__descriptor, &error);
+        if (a) {
+            consume_announced (self, message->header->sender, a);
+            consume_tick (self);
+            strata__announcement__free_unpacked (a, NULL);
+        }
+    }
+}
+
+static void on_peer (struct mesh *mesh, const struct card *card, void *arg)
+{
+    struct service *self = arg;
+    if (self->active)
+        consume_peer (self, card);
+}
+
+static void on_heartbeat_timer (uv_timer_t *timer)
+{
+    struct service *self = timer->data;
+    Strata__Heartbeat hb = STRATA__HEARTBEAT__INIT;
+    self->now_us = mesh_now_us ();
+    self->metrics_count = 0;
+    if (self->active && self->spec->metrics && !self->held)
+        self->spec->metrics (self);
+    service_metric (self, "requests_handled", (double)self->handled, 0);
+    service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
+    service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
+    if (self->shard)
+        service_metric (self, "commits", (double)shard_commits (self->shard), 0);
+    Strata__Metric **pointers = calloc (self->metrics_count, sizeof (*pointers));
+    for (size_t i = 0; pointers && i < self->metrics_count; i++)
+        pointers[i] = &self->metrics[i];
+    hb.service = (char *)self->spec->name;
+    hb.replica = self->replica;
+    hb.node = self->mesh.card.node;
+    hb.pid = (uint32_t)getpid ();
+    hb.now_us = self->now_us;
+    hb.started_us = self->started_us;
+    hb.active = self->active;
+    hb.metrics = pointers;
+    hb.n_metrics = pointers ? self->metrics_count : 0;
+    hb.trouble = self->trouble;
+    mesh_send_heartbeat (&self->mesh, &hb.base);
+    for (size_t i = 0; i < self->metrics_count; i++)
+        free (self->metrics[i].name);
+    free (pointers);
+}
+
+static void on_service_timer (uv_timer_t *timer)
+{
+    struct timer_state *state = timer->data;
+    struct service *self = state->service;
+    if (!self->active || self->held)
+        return;
+    self->now_us = mesh_now_us ();
+    state->spec->tick (self, self->now_us);
+}
+
+/* ---- becoming active ---- */
+
+static int activate (struct service *self, struct strata_error *error)
+{
+    const struct card *cards[1024];
+    if (self->spec->has_shard) {
+        self->shard = shard_open (self->shard_dir, error);
+        if (!self->shard && errno == EBUSY)
+            return 0; /* stands by */
+        if (!self->shard)
+            return -1;
+        self->mesh.card.epoch = shard_epoch (self->shard);
+        log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
+    }
+    self->now_us = mesh_now_us ();
+    mesh_look_at_cards (&self->mesh);
+    if (self->spec->start && self->spec->start (self, error) < 0)
+        return -1;
+    self->active = true;
+    self->mesh.card.active = true;
+    size_t count = mesh_peers (&self->mesh, cards, 1024);
+    for (size_t i = 0; i < count && i < 1024; i++)
+        consume_peer (self, cards[i]);
+    return mesh_publish_card (&self->mesh, error);
+}
+
+static void on_housekeeping (uv_timer_t *timer)
+{
+    struct service *self = timer->data;
+    struct strata_error error;
+    self->now_us = mesh_now_us ();
+    if (self->quit) {
+        uv_stop (&self->loop);
+        return;
+    }
+    if (!self->active && !self->ending && activate (self, &error) < 0) {
+        log_error ("%s", error.text);
+        service_quit (self, 1);
+        return;
+    }
+    if (!self->active || self->held)
+        goto ending;
+    consume_tick (self);
+    if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
+        replies_sweep (self->shard, self->now_us);
+        self->swept_us = self->now_us;
+    }
+ending:
+    if (self->ending && (!self->active || !self->spec->drain || self->held || self->spec->drain (self, self->now_us)))
+        service_quit (self, self->code);
+}
+
+static void on_signal (uv_signal_t *handle, int signum)
+{
+    struct service *self = handle->data;
+    log_info ("signal %d: ends%s", signum, self->ending ? " at once" : "");
+    if (self->ending)
+        self->quit = true;
+    self->ending = true;
+}
+
+/* ---- from arguments to the end ---- */
+
+static void usage (FILE *out, const struct service_spec *spec)
+{
+    fprintf (out,
+             "strata-%s: %s\n\n"
+             "usage: strata-%s --campaign FILE --workspace DIR [--replica N]\n\n"
+             "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT.\n"
+             "  --campaign FILE    the campaign file\n"
+             "  --workspace DIR    the campaign's folder, that every node sees\n"
+             "  --replica N        which replica this is (default 0)\n"
+             "  --help             this text\n"
+             "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
+             spec->name,
+             spec->about,
+             spec->name);
+}
+
+static int parse_arguments (struct service *self, int argc, char **argv, const char **campaign)
+{
+    static const struct option options[] = { { "campaign", required_argument, NULL, 'c' },
+                                             { "workspace", required_argument, NULL, 'w' },
+                                             { "replica", required_argument, NULL, 'r' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
+    const char *workspace = NULL;
+    long replica = 0;
+    char *end = NULL;
+    for (int opt; (opt = getopt_long (argc, argv, "h", options, NULL)) != -1;)
+        switch (opt) {
+        case 'c':
+            *campaign = optarg;
+            break;
+        case 'w':
+            workspace = optarg;
+            break;
+        case 'r':
+            replica = strtol (optarg, &end, 10);
+            if (*end || replica < 0 || replica > 9999) {
+                fprintf (stderr, "strata-%s: --replica %s: 0 to 9999 is allowed\n", self->spec->name, optarg);
+                return 2;
+            }
+            break;
+        case 'h':
+            usage (stdout, self->spec);
+            return -1;
+        default:
+            usage (stderr, self->spec);
+            return 2;
+        }
+    if (!*campaign || !workspace || optind < argc) {
+        usage (stderr, self->spec);
+        return 2;
+    }
+    if (!realpath (workspace, self->workspace)) {
+        fprintf (stderr, "strata-%s: workspace %s: %s\n", self->spec->name, workspace, strerror (errno));
+        return 2;
+    }
+    snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
+    /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
+     * replicas that do not hold it stand by. */
+    snprintf (self->shard_dir,
+              sizeof (self->shard_dir),
+              "%s/shards/%s-%ld",
+              self->workspace,
+              self->spec->name,
+              strcmp (self->spec->name, "stage") == 0 ? replica : 0L);
+    return 0;
+}
+
+static int make_folder (const char *workspace, const char *name, struct strata_error *error)
+{
+    char path[4200];
+    snprintf (path, sizeof (path), "%s/%s", workspace, name);
+    if (mkdir (path, 0777) < 0 && errno != EEXIST)
+        return strata_fail (error, "folder %s can't be made: %s", path, strerror (errno));
+    return 0;
+}
+
+/* One process a replica name: two would answer each other's requests. */
+static int lock_name (struct service *self, struct strata_error *error)
+{
+    char path[4300];
+    snprintf (path, sizeof (path), "%s/cards/%s.lock", self->workspace, self->replica);
+    self->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (self->lock_fd < 0)
+        return strata_fail (error, "%s: %s", path, strerror (errno));
+    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return strata_fail (error, "%s runs already (%s is locked); give another --replica", self->replica, path);
+    return 0;
+}
+
+static int set_up (struct service *self, struct strata_error *error)
+{
+    char exe[4096], node[REPLICA_NAME_MAX] = "node";
+    ssize_t n = readlink ("/proc/self/exe", exe, sizeof (exe) - 1);
+    if (n > 0) {
+        exe[n] = '\0';
+        char *slash = strrchr (exe, '/');
+        if (slash)
+            *slash = '\0';
+        snprintf (self->bin_dir, sizeof (self->bin_dir), "%s", exe);
+    }
+    gethostname (node, sizeof (node) - 1);
+    if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
+        || lock_name (self, error) < 0)
+        return -1;
+    self->started_us = self->now_us = mesh_now_us ();
+    if (mesh_init (&self->mesh, &self->loop, self->workspace, self->replica, self->spec->name, node, error) < 0)
+        return -1;
+    self->mesh.on_request = service_take_request;
+    self->mesh.on_publication = on_publication;
+    self->mesh.on_peer = on_peer;
+    self->mesh.may_take = may_take;
+    self->mesh.commit = commit;
+    self->mesh.arg = self;
+    uv_timer_init (&self->loop, &self->heartbeat);
+    uv_timer_init (&self->loop, &self->housekeeping);
+    self->heartbeat.data = self->housekeeping.data = self;
+    uv_timer_start (&self->heartbeat, on_heartbeat_timer, 0, HEARTBEAT_MS);
+    uv_timer_start (&self->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
+    static const int numbers[] = { SIGTERM, SIGINT };
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init (&self->loop, &self->signals[i]);
+        self->signals[i].data = self;
+        uv_signal_start (&self->signals[i], on_signal, numbers[i]);
+    }
+    for (const struct service_timer *t = self->spec->timers; t && t->every_ms; t++)
+        self->timers_count++;
+    self->timers = calloc (self->timers_count ? self->timers_count : 1, sizeof (*self->timers));
+    if (!self->timers)
+        return strata_fail (error, "out of memory");
+    for (size_t i = 0; i < self->timers_count; i++) {
+        struct timer_state *state = &self->timers[i];
+        state->service = self;
+        state->spec = &self->spec->timers[i];
+        uv_timer_init (&self->loop, &state->timer);
+        state->timer.data = state;
+        uv_timer_start (&state->timer, on_service_timer, state->spec->every_ms, state->spec->every_ms);
+    }
+    return mesh_publish_card (&self->mesh, error);
+}
+
+static void close_walked (uv_handle_t *handle, void *arg)
+{
+    if (!uv_is_closing (handle))
+        uv_close (handle, NULL);
+}
+
+static void tear_down (struct service *self)
+{
+    struct strata_error error;
+    if (self->active && self->spec->stop)
+        self->spec->stop (self);
+    if (self->shard && !self->held && shard_commit (self->shard, &error) < 0)
+        log_error ("%s", error.text);
+    if (self->mesh.open)
+        card_remove (self->workspace, self->replica);
+    service_drop_requests (self);
+    consume_fini (self);
+    mesh_fini (&self->mesh);
+    uv_walk (&self->loop, close_walked, NULL);
+    uv_run (&self->loop, UV_RUN_DEFAULT);
+    uv_loop_close (&self->loop);
+    shard_close (&self->shard);
+    if (self->lock_fd >= 0)
+        close (self->lock_fd);
+    free (self->timers);
+    free (self->metrics);
+    free (self->epochs);
+    campaign_free (&self->campaign);
+}
+
+int service_main (const struct service_spec *spec, int argc, char **argv)
+{
+    static struct service service; /* large; one a process */
+    struct service *self = &service;
+    struct campaign_mistakes mistakes = { 0 };
+    struct strata_error error = { "" };
+    const char *campaign = NULL;
+    *self = (struct service){ .spec = spec, .lock_fd = -1 };
+    int rc = parse_arguments (self, argc, argv, &campaign);
+    if (rc)
+        return rc < 0 ? 0 : rc;
+    log_init (self->replica);
+    signal (SIGPIPE, SIG_IGN);
+    self->campaign = campaign_load (campaign, &mistakes);
+    for (size_t i = 0; !self->campaign && i < mistakes.count; i++)
+        fprintf (stderr, "%s\n", mistakes.lines[i]);
+    campaign_mistakes_fini (&mistakes);
+    if (!self->campaign)
+        return 2;
+    uv_loop_init (&self->loop);
+    if (set_up (self, &error) < 0) {
+        log_error ("%s", error.text);
+        self->code = 1;
+    } else {
+        log_info ("up, pid %d, workspace %s", (int)getpid (), self->workspace);
+        uv_run (&self->loop, UV_RUN_DEFAULT);
+        log_info ("down with code %d", self->code);
+    }
+    tear_down (self);
+    return self->code;
+}

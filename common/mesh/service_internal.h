@@ -1,0 +1,63 @@
+/* service_internal.h - what service.c, request.c and consume.c share. */
+#ifndef STRATA_MESH_SERVICE_INTERNAL_H
+#define STRATA_MESH_SERVICE_INTERNAL_H
+
+#include "mesh/mesh.h"
+#include "mesh/service.h"
+
+struct consumer;
+
+/* The highest epoch seen of a sender's shard: a lower one is a stale holder. */
+struct seen_epoch {
+    char sender[REPLICA_NAME_MAX];
+    uint64_t epoch;
+};
+
+struct timer_state {
+    uv_timer_t timer;
+    struct service *service;
+    const struct service_timer *spec;
+};
+
+struct service {
+    const struct service_spec *spec;
+    struct mesh mesh;
+    uv_loop_t loop;
+    struct campaign *campaign;
+    struct shard *shard;
+    void *state;
+    char workspace[4096], bin_dir[4096], shard_dir[4200], replica[REPLICA_NAME_MAX];
+    bool active;                    /* start () has returned 0 */
+    bool ending;                    /* asked to end */
+    bool quit;
+    int code;
+    int lock_fd;                    /* one process a replica name */
+    bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
+    int64_t commit_again_us;
+    int64_t now_us, started_us, swept_us;
+    char trouble[512];
+    uv_timer_t heartbeat, housekeeping;
+    uv_signal_t signals[2];
+    struct timer_state *timers;
+    size_t timers_count;
+    struct request *open_requests;  /* handed to a handler and not answered */
+    struct consumer *consumers;
+    heartbeat_f *on_heartbeat;
+    void *on_heartbeat_arg;
+    Strata__Metric *metrics;        /* of the heartbeat being made */
+    size_t metrics_count, metrics_size;
+    struct seen_epoch *epochs;
+    size_t epochs_count;
+    uint64_t handled, refused;
+};
+
+/* request.c */
+void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg);
+void service_drop_requests (struct service *self);
+/* consume.c */
+void consume_tick (struct service *self);
+void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement);
+void consume_peer (struct service *self, const struct card *card);
+void consume_fini (struct service *self);
+
+#endif

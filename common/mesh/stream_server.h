@@ -1,0 +1,9 @@
+/* stream_server.h - the handlers for streams and queues that every service with a shard answers (proto/stream.proto). */
+#ifndef STRATA_MESH_STREAM_SERVER_H
+#define STRATA_MESH_STREAM_SERVER_H
+
+#include "mesh/service.h"
+
+extern const struct service_handler stream_server_handlers[];  /* ends with type 0 */
+
+#endif
