@@ -128,6 +128,7 @@ struct campaign {
     /* not in the file: */
     char *path;             /* absolute path of the file */
     char *dir;              /* its folder */
+    uint32_t fingerprint;   /* of the text as it was read; see campaign_fingerprint */
 };
 
 /* One mistake a line. */

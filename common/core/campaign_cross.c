@@ -1,0 +1,431 @@
+/* campaign_cross.c - what one key of the campaign file says about another; see campaign_check.h
+ *
+ * Every check looks only at values that campaign_check.c found right by themselves: a number that is no number gets one
+ * mistake, not two.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/campaign_check.h"
+#include "core/campaign_schema.h"
+#include "core/campaign_template.h"
+
+#define ITEMS_MAX 64 /* of jobs and of select.queues, as in the table */
+#define COUNTS_MAX 16777216 /* histogram cells of the feedback tensor: 128 MiB of int64 */
+
+struct job {
+    yaml_node_t *node;
+    const char *name;       /* NULL: missing or wrong */
+    int start;              /* enum campaign_job_source; -1: missing or wrong */
+    const char *after;
+    size_t after_line;
+    int before;             /* index of the type named by after; -1: none */
+};
+
+struct cross {
+    struct campaign_yaml *yaml;
+    struct campaign_found *found;
+    const char *dir;
+    yaml_node_t *root;
+    struct job jobs[ITEMS_MAX];
+    size_t jobs_count;
+};
+
+static const char *text_at (struct cross *self, yaml_node_t *map, const char *key, size_t *line)
+{
+    return campaign_yaml_text (campaign_yaml_get (self->yaml, map, key, line));
+}
+
+/* False when the key is there with something that is no whole number; *value stays as it was when there is no key. */
+static bool whole_at (struct cross *self, yaml_node_t *map, const char *key, uint64_t *value, size_t *line)
+{
+    yaml_node_t *node = campaign_yaml_get (self->yaml, map, key, line);
+    if (!node)
+        return true;
+    const char *text = campaign_yaml_plain (node);
+    return text && campaign_parse_whole (text, value);
+}
+
+static bool real_at (struct cross *self, yaml_node_t *map, const char *key, double *value, size_t *line)
+{
+    yaml_node_t *node = campaign_yaml_get (self->yaml, map, key, line);
+    if (!node)
+        return true;
+    const char *text = campaign_yaml_plain (node);
+    return text && campaign_parse_real (text, value);
+}
+
+static yaml_node_t *section (struct cross *self, const char *key)
+{
+    return campaign_yaml_get (self->yaml, self->root, key, NULL);
+}
+
+/* No two items of a list of maps have the same text under key. */
+static void check_unique (struct cross *self, yaml_node_t *list, const char *list_path, const char *key)
+{
+    size_t n = campaign_yaml_items (list);
+    for (size_t i = 1; i < n && n <= ITEMS_MAX; i++) {
+        size_t line = 1;
+        const char *text = text_at (self, campaign_yaml_item (self->yaml, list, i), key, &line);
+        for (size_t j = 0; text && j < i; j++) {
+            const char *other = text_at (self, campaign_yaml_item (self->yaml, list, j), key, NULL);
+            if (!other || strcmp (other, text) != 0)
+                continue;
+            char path[128], quoted[72];
+            snprintf (path, sizeof (path), "%s[%zu].%s", list_path, i, key);
+            campaign_yaml_quote (text, strlen (text), quoted, sizeof (quoted));
+            campaign_found_add (self->found, line, path,
+                                "%s is taken by %s[%zu]; no two may be alike", quoted, list_path,
+                                j);
+            break;
+        }
+    }
+}
+
+static void check_unique_texts (struct cross *self, yaml_node_t *list, const char *path)
+{
+    size_t n = campaign_yaml_items (list);
+    for (size_t i = 1; i < n && !self->found->full; i++) {
+        const yaml_node_t *item = campaign_yaml_item (self->yaml, list, i);
+        const char *text = campaign_yaml_text (item);
+        for (size_t j = 0; text && j < i; j++) {
+            const char *other = campaign_yaml_text (campaign_yaml_item (self->yaml, list, j));
+            if (!other || strcmp (other, text) != 0)
+                continue;
+            char inner[128], quoted[72];
+            snprintf (inner, sizeof (inner), "%s[%zu]", path, i);
+            campaign_yaml_quote (text, strlen (text), quoted, sizeof (quoted));
+            campaign_found_add (self->found, campaign_yaml_line (item), inner,
+                                "%s is taken by %s[%zu]; no two may be alike", quoted, path, j);
+            break;
+        }
+    }
+}
+
+/* Records of different kinds in one stream would be taken for each other. */
+static void check_streams (struct cross *self)
+{
+    static const struct { const char *section, *key; } streams[] = {
+        { "patch", "snapshots" }, { "patch", "candidates" }, { "feedback", "from" }, { "feedback", "uptake" },
+    };
+    for (size_t i = 1; i < sizeof (streams) / sizeof (streams[0]); i++) {
+        size_t line = 1;
+        const char *text = text_at (self, section (self, streams[i].section), streams[i].key, &line);
+        for (size_t j = 0; text && j < i; j++) {
+            const char *other = text_at (self, section (self, streams[j].section), streams[j].key, NULL);
+            if (!other || strcmp (other, text) != 0)
+                continue;
+            char path[64], quoted[72];
+            snprintf (path, sizeof (path), "%s.%s", streams[i].section, streams[i].key);
+            campaign_yaml_quote (text, strlen (text), quoted, sizeof (quoted));
+            campaign_found_add (self->found, line, path,
+                                "%s is the stream of %s.%s; give each a name of its own", quoted,
+                                streams[j].section, streams[j].key);
+            break;
+        }
+    }
+}
+
+static void check_patch (struct cross *self)
+{
+    yaml_node_t *patch = section (self, "patch");
+    uint64_t points = 73, coarse = 37;
+    size_t line = 1, other = 1;
+    bool known = whole_at (self, patch, "points", &points, &line);
+    known = whole_at (self, patch, "coarse", &coarse, &other) && known && points % 2 == 1 && points <= 999;
+    if (known && coarse > points) {
+        bool given = campaign_yaml_get (self->yaml, patch, "coarse", NULL);
+        campaign_found_add (self->found, given ? other : line, "patch.coarse",
+                            "must not be above patch.points, but is %" PRIu64 "%s while points is %" PRIu64, coarse,
+                            given ? "" : " by default", points);
+    }
+
+    const char *model = text_at (self, campaign_yaml_get (self->yaml, patch, "encoder", NULL), "model", &line);
+    if (!model || !*model || strlen (model) > 1024)
+        return;
+    char *path;
+    if (asprintf (&path, "%s%s%s", model[0] == '/' ? "" : self->dir, model[0] == '/' ? "" : "/", model) < 0)
+        return; /* the load that follows says so */
+    struct stat st;
+    if (stat (path, &st) != 0 || (S_ISREG (st.st_mode) && access (path, R_OK) != 0))
+        campaign_found_add (self->found, line, "patch.encoder.model",
+                            "%s: %s; the path is relative to the campaign file",
+                            path, strerror (errno));
+    else if (!S_ISREG (st.st_mode))
+        campaign_found_add (self->found, line, "patch.encoder.model", "%s: not a file", path);
+    free (path);
+}
+
+static void check_queues (struct cross *self)
+{
+    size_t line = 1;
+    yaml_node_t *queues = campaign_yaml_get (self->yaml, section (self, "select"), "queues", &line);
+    check_unique (self, queues, "select.queues", "name");
+    check_unique (self, queues, "select.queues", "configuration");
+    double sum = 0;
+    size_t n = campaign_yaml_items (queues);
+    if (n == 0 || n > ITEMS_MAX)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        double quota = NAN;
+        if (!real_at (self, campaign_yaml_item (self->yaml, queues, i), "quota", &quota, NULL) || !(quota >= 0)
+            || quota > 1)
+            return;
+        sum += quota;
+    }
+    if (fabs (sum - 1) > 1e-6)
+        campaign_found_add (self->found, line, "select.queues", "the quotas must sum to 1, but sum to %.9g", sum);
+}
+
+static void check_feedback (struct cross *self)
+{
+    yaml_node_t *feedback = section (self, "feedback");
+    yaml_node_t *states = campaign_yaml_get (self->yaml, feedback, "states", NULL);
+    yaml_node_t *rows = campaign_yaml_get (self->yaml, feedback, "rows", NULL);
+    check_unique_texts (self, states, "feedback.states");
+    check_unique_texts (self, rows, "feedback.rows");
+
+    double from = 0.1, to = 120;
+    size_t from_line = 0, to_line = 0;
+    bool known = real_at (self, feedback, "range_min_angstrom", &from, &from_line);
+    known = real_at (self, feedback, "range_max_angstrom", &to, &to_line) && known;
+    if (known && from >= to)
+        campaign_found_add (self->found, to_line ? to_line : from_line, "feedback.range_max_angstrom",
+                            "must be above range_min_angstrom, but is %g%s while range_min_angstrom is %g%s", to,
+                            to_line ? "" : " by default", from, from_line ? "" : " by default");
+
+    size_t line = 1;
+    uint64_t bins = 599, cells = (uint64_t)campaign_yaml_items (states) * campaign_yaml_items (rows);
+    if (whole_at (self, feedback, "bins", &bins, &line) && bins > 0 && cells > COUNTS_MAX / bins)
+        campaign_found_add (self->found, line, "feedback.bins",
+                            "%zu states x %zu rows x %" PRIu64 " bins are more than %d counts; use fewer bins",
+                            campaign_yaml_items (states), campaign_yaml_items (rows), bins, COUNTS_MAX);
+}
+
+/* ---- jobs ---- */
+
+static int job_index (const struct cross *self, const char *name)
+{
+    for (size_t i = 0; i < self->jobs_count; i++)
+        if (self->jobs[i].name && strcmp (self->jobs[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static void read_jobs (struct cross *self)
+{
+    static const char *const starts[] = { "always", "selection", "after" };
+    yaml_node_t *list = section (self, "jobs");
+    self->jobs_count = campaign_yaml_items (list);
+    if (self->jobs_count > ITEMS_MAX)
+        self->jobs_count = 0;
+    for (size_t i = 0; i < self->jobs_count; i++) {
+        struct job *job = &self->jobs[i];
+        job->node = campaign_yaml_item (self->yaml, list, i);
+        job->name = text_at (self, job->node, "name", NULL);
+        job->start = -1;
+        job->before = -1;
+        const char *start = text_at (self, job->node, "start", NULL);
+        for (int s = 0; start && s < 3; s++)
+            if (strcmp (start, starts[s]) == 0)
+                job->start = s;
+        job->after = text_at (self, job->node, "after", &job->after_line);
+    }
+    for (size_t i = 0; i < self->jobs_count; i++)
+        if (self->jobs[i].after && self->jobs[i].start == JOB_AFTER)
+            self->jobs[i].before = job_index (self, self->jobs[i].after);
+}
+
+/* "must be a job type ..., not cgg; did you mean cg? Defined: a, b" */
+static void refuse_job_name (struct cross *self, size_t line, const char *path, const char *name)
+{
+    const char *words[ITEMS_MAX + 1] = { NULL };
+    char list[1024] = "", quoted[72];
+    size_t n = 0, used = 0;
+    for (size_t i = 0; i < self->jobs_count; i++) {
+        if (!self->jobs[i].name)
+            continue;
+        words[n] = self->jobs[i].name;
+        campaign_yaml_quote (words[n], strlen (words[n]), quoted, sizeof (quoted));
+        if (used < sizeof (list))
+            used += (size_t)snprintf (list + used, sizeof (list) - used, "%s%s", n ? ", " : "", quoted);
+        n++;
+    }
+    const char *near = campaign_nearest (name, words);
+    campaign_yaml_quote (name, strlen (name), quoted, sizeof (quoted));
+    campaign_found_add (self->found, line, path, "there is no job type %s; %s%s%sdefined: %s", quoted,
+                        near ? "did you mean " : "", near ? near : "", near ? "? " : "", n ? list : "none");
+}
+
+static void check_after (struct cross *self, size_t i)
+{
+    struct job *job = &self->jobs[i];
+    char path[64];
+    size_t line = campaign_yaml_line (job->node);
+    yaml_node_t *after = campaign_yaml_get (self->yaml, job->node, "after", &line);
+    snprintf (path, sizeof (path), "jobs[%zu].after", i);
+    if (job->start == JOB_AFTER && !after) {
+        campaign_yaml_get (self->yaml, job->node, "start", &line);
+        campaign_found_add (self->found, line, path,
+                            "missing; with start: after it names the job type before this one");
+    } else if (job->start >= 0 && job->start != JOB_AFTER && after) {
+        campaign_found_add (self->found, line, path, "goes with start: after only, but start is %s",
+                            job->start == JOB_ALWAYS ? "always" : "selection");
+    } else if (job->start == JOB_AFTER && job->after && job->before < 0) {
+        refuse_job_name (self, line, path, job->after);
+    }
+    if (job->start == JOB_ALWAYS && campaign_yaml_get (self->yaml, job->node, "buffer", &line)) {
+        snprintf (path, sizeof (path), "jobs[%zu].buffer", i);
+        campaign_found_add (self->found, line, path, "has no meaning with start: always; leave it out");
+    }
+}
+
+/* Each ring of `after` is told once, at its first job type. */
+static void check_cycles (struct cross *self)
+{
+    for (size_t i = 0; i < self->jobs_count; i++) {
+        size_t smallest = i, steps = 0;
+        int at = self->jobs[i].before;
+        while (at >= 0 && (size_t)at != i && steps++ < self->jobs_count) {
+            if ((size_t)at < smallest)
+                smallest = (size_t)at;
+            at = self->jobs[at].before;
+        }
+        if (at < 0 || (size_t)at != i || smallest != i)
+            continue;
+        char path[64], ring[512], quoted[72];
+        snprintf (path, sizeof (path), "jobs[%zu].after", i);
+        size_t used = 0;
+        int step = (int)i;
+        do {
+            campaign_yaml_quote (self->jobs[step].after, strlen (self->jobs[step].after), quoted, sizeof (quoted));
+            if (used < sizeof (ring))
+                used += (size_t)snprintf (ring + used, sizeof (ring) - used,
+                                          "%s%s", used ? " after " : "after ", quoted);
+            step = self->jobs[step].before;
+        } while (step != (int)i);
+        campaign_found_add (self->found, self->jobs[i].after_line, path,
+                            "runs in a ring: %s %s; the first of a chain needs start: selection or start: always",
+                            self->jobs[i].name, ring);
+    }
+}
+
+/* What starts the chain that job i is in: an enum campaign_job_source, or -1 when a mistake hides it. */
+static int chain_start (const struct cross *self, size_t i)
+{
+    size_t steps = 0;
+    while (self->jobs[i].start == JOB_AFTER) {
+        if (self->jobs[i].before < 0 || steps++ > self->jobs_count)
+            return -1;
+        i = (size_t)self->jobs[i].before;
+    }
+    return self->jobs[i].start;
+}
+
+static void check_variable (struct cross *self, size_t i, struct campaign_piece piece, size_t line, const char *path)
+{
+    char name[72];
+    campaign_yaml_quote (piece.start, piece.length, name, sizeof (name));
+    bool known = false;
+    for (size_t v = 0; campaign_template_names[v]; v++)
+        known = known || strcmp (name, campaign_template_names[v]) == 0;
+    if (!known) {
+        char list[256] = "";
+        for (size_t v = 0, n = 0; campaign_template_names[v]; v++)
+            n += (size_t)snprintf (list + n, sizeof (list) - n, "%s%s", v ? ", " : "", campaign_template_names[v]);
+        const char *near = campaign_nearest (name, campaign_template_names);
+        campaign_found_add (self->found, line, path,
+                            "unknown variable {%s}; %s%s%sallowed: %s; write {{ and }} for literal braces", name,
+                            near ? "did you mean {" : "", near ? near : "", near ? "}? " : "", list);
+        return;
+    }
+    int chain = chain_start (self, i);
+    if (strcmp (name, "candidate") == 0 && chain >= 0 && chain != JOB_SELECTION)
+        campaign_found_add (self->found, line, path,
+                            "{candidate} has a value only in a chain that begins with start: selection");
+    if (strcmp (name, "input") == 0 && self->jobs[i].start >= 0 && self->jobs[i].start != JOB_AFTER)
+        campaign_found_add (self->found, line, path, "{input} has a value only with start: after");
+}
+
+static void check_command (struct cross *self, size_t i)
+{
+    yaml_node_t *command = campaign_yaml_get (self->yaml, self->jobs[i].node, "command", NULL);
+    size_t n = campaign_yaml_items (command);
+    for (size_t a = 0; a < n && n <= 256 && !self->found->full; a++) {
+        const yaml_node_t *item = campaign_yaml_item (self->yaml, command, a);
+        const char *rest = campaign_yaml_text (item);
+        char path[64];
+        snprintf (path, sizeof (path), "jobs[%zu].command[%zu]", i, a);
+        size_t line = campaign_yaml_line (item);
+        if (rest && a == 0 && !*rest)
+            campaign_found_add (self->found, line, path, "is empty; the first item is the program to run");
+        while (rest && *rest) {
+            struct campaign_piece piece = campaign_template_next (&rest);
+            if (piece.kind == PIECE_VARIABLE)
+                check_variable (self, i, piece, line, path);
+            else if (piece.kind == PIECE_OPEN)
+                campaign_found_add (self->found, line, path, "{ is never closed; write {{ for a literal brace");
+            else if (piece.kind == PIECE_CLOSE)
+                campaign_found_add (self->found, line, path, "} was never opened; write }} for a literal brace");
+        }
+    }
+}
+
+/* A job that can never get its resources would wait for ever. */
+static void check_resources (struct cross *self, size_t i)
+{
+    static const struct { const char *key; uint64_t standard; } kinds[] = { { "cores", 1 }, { "gpus", 0 } };
+    for (size_t k = 0; k < 2; k++) {
+        uint64_t wanted = kinds[k].standard, there = 0;
+        size_t line = 1;
+        if (!whole_at (self, section (self, "schedule"), kinds[k].key, &there, NULL)
+            || !whole_at (self, self->jobs[i].node, kinds[k].key, &wanted, &line))
+            continue;
+        if (wanted <= there || (k == 0 && there == 0)) /* schedule.cores 0: all of the machine */
+            continue;
+        char path[64];
+        snprintf (path, sizeof (path), "jobs[%zu].%s", i, kinds[k].key);
+        campaign_found_add (self->found, line, path, "wants %" PRIu64 ", but schedule.%s is %" PRIu64, wanted,
+                            kinds[k].key, there);
+    }
+}
+
+static void check_goal (struct cross *self)
+{
+    yaml_node_t *goal = section (self, "goal");
+    size_t line = 1, successes_line = 1;
+    const char *job = text_at (self, goal, "job", &line);
+    uint64_t successes = 0;
+    bool known = whole_at (self, goal, "successes", &successes, &successes_line);
+    if (job && job_index (self, job) < 0)
+        refuse_job_name (self, line, "goal.job", job);
+    if (known && successes > 0 && !campaign_yaml_get (self->yaml, goal, "job", NULL))
+        campaign_found_add (self->found, successes_line, "goal.job",
+                            "missing; it names the job type whose successes count");
+    if (job && !campaign_yaml_get (self->yaml, goal, "successes", NULL))
+        campaign_found_add (self->found, line, "goal.successes", "missing; it says how many successes are enough");
+}
+
+void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct campaign_found *found)
+{
+    struct cross self = { .yaml = yaml, .found = found, .dir = dir, .root = campaign_yaml_root (yaml) };
+    check_patch (&self);
+    check_queues (&self);
+    check_feedback (&self);
+    check_streams (&self);
+    read_jobs (&self);
+    check_unique (&self, section (&self, "jobs"), "jobs", "name");
+    for (size_t i = 0; i < self.jobs_count; i++) {
+        check_after (&self, i);
+        check_command (&self, i);
+        check_resources (&self, i);
+    }
+    check_cycles (&self);
+    check_goal (&self);
+}

@@ -1,0 +1,468 @@
+/* campaign_schema.c - see campaign_schema.h */
+#include "core/campaign_schema.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/campaign.h"
+
+#define AT(type, member) .offset = offsetof (type, member), .size = sizeof (((type *)0)->member)
+#define LIST_AT(type, member)                                                                                          \
+    .kind = KIND_LIST, .offset = offsetof (type, member), .size = sizeof (*((type *)0)->member),                       \
+    .count_offset = offsetof (type, member##_count)
+#define WHOLE(type, member, from, to) .kind = KIND_WHOLE, AT (type, member), .min = (from), .max = (to)
+#define REAL(type, member, from, to) .kind = KIND_REAL, AT (type, member), .low = (from), .high = (to)
+#define NAME(type, member) .kind = KIND_NAME, AT (type, member), .min = 1, .max = 64
+#define TEXT(type, member) .kind = KIND_TEXT, AT (type, member), .min = 1, .max = 1024
+#define WORD(type, member, list) .kind = KIND_WORD, AT (type, member), .words = (list)
+#define MAP(type, member, table) .kind = KIND_MAP, AT (type, member), .fields = (table)
+#define END { .key = NULL }
+
+#define DAY_S 86400
+#define YEAR_S 31536000
+
+static const char *const backends[] = { "file", "rocksdb", NULL };
+static const char *const executors[] = { "local", NULL };
+static const char *const encoders[] = { "pca", NULL };
+static const char *const configurations[] = { "lipid-only", "ras", "ras-raf", "other", "invalid", NULL };
+static const char *const sources[] = {
+    [JOB_ALWAYS] = "always", [JOB_SELECTION] = "selection", [JOB_AFTER] = "after", NULL,
+};
+static const cyaml_strval_t source_values[] = {
+    { "always", JOB_ALWAYS }, { "selection", JOB_SELECTION }, { "after", JOB_AFTER },
+};
+
+static const struct campaign_field replicas_fields[] = {
+    { .key = "patch", WHOLE (struct campaign_replicas, patch, 1, 64), .fallback = "1",
+      .help = "Processes of the patch service; all work, each on the next snapshot.", .example = "patch: 2" },
+    { .key = "select", WHOLE (struct campaign_replicas, select, 1, 64), .fallback = "1",
+      .help = "Processes of the select service; one works, the others stand by.", .example = "select: 2" },
+    { .key = "schedule", WHOLE (struct campaign_replicas, schedule, 1, 64), .fallback = "1",
+      .help = "Processes of the schedule service; one works, the others stand by.", .example = "schedule: 2" },
+    { .key = "feedback", WHOLE (struct campaign_replicas, feedback, 1, 64), .fallback = "1",
+      .help = "Processes of the feedback service; one works, the others stand by.", .example = "feedback: 2" },
+    END,
+};
+
+static const struct campaign_field stage_fields[] = {
+    { .key = "backend", WORD (struct campaign_stage, backend, backends), .fallback = "file",
+      .help = "Where objects are kept: a file each, or a RocksDB.", .example = "backend: rocksdb" },
+    { .key = "quota_mb", WHOLE (struct campaign_stage, quota_mb, 1, 16777216), .fallback = "1024",
+      .help = "Bytes of all objects at the most, in MiB; puts beyond it are refused.", .example = "quota_mb: 4096" },
+    { .key = "queue_mb", WHOLE (struct campaign_stage, queue_mb, 1, 16777216), .fallback = "256",
+      .help = "Bytes of unconsumed records at the most, in MiB, each stream.", .example = "queue_mb: 64" },
+    END,
+};
+
+static const struct campaign_field encoder_fields[] = {
+    { .key = "kind", WORD (struct campaign_encoder, kind, encoders), .fallback = "pca",
+      .help = "How a patch becomes a point.", .example = "kind: pca" },
+    { .key = "model", TEXT (struct campaign_encoder, model), .required = true,
+      .help = "The model: a .npz with mean[D] and components[d][D]. Relative to the campaign file; it must exist.",
+      .example = "model: encoder/pca.npz" },
+    { .key = "dimensions", WHOLE (struct campaign_encoder, dimensions, 1, 64), .fallback = "9",
+      .help = "Numbers of an encoded patch.", .example = "dimensions: 9" },
+    END,
+};
+
+static const struct campaign_field patch_fields[] = {
+    { .key = "snapshots", NAME (struct campaign_patch, snapshots), .required = true,
+      .help = "Queue of snapshots to take from.", .example = "snapshots: snapshots" },
+    { .key = "candidates", NAME (struct campaign_patch, candidates), .required = true,
+      .help = "Stream of candidates to append to.", .example = "candidates: patches" },
+    { .key = "namespace", .kind = KIND_LABEL, AT (struct campaign_patch, namespace_), .min = 1, .max = 200,
+      .fallback = "patches", .help = "Namespace of the patch objects in staging.", .example = "namespace: patches" },
+    { .key = "points", WHOLE (struct campaign_patch, points, 3, 999), .odd = true, .fallback = "73",
+      .help = "Edge of a patch as it is cut, in grid points.", .example = "points: 73" },
+    { .key = "coarse", WHOLE (struct campaign_patch, coarse, 1, 999), .fallback = "37",
+      .help = "Edge of a patch after the block mean; not above `points`.", .example = "coarse: 37" },
+    { .key = "lipid_only", WHOLE (struct campaign_patch, lipid_only, 0, 100000), .fallback = "33",
+      .help = "Patches without a protein cut from each snapshot.", .example = "lipid_only: 33" },
+    { .key = "lipid_only_distance_nm", REAL (struct campaign_patch, lipid_only_distance_nm, 0, 1e6), .fallback = "50",
+      .help = "How far such a patch's centre stays from proteins and other such centres, in nm.",
+      .example = "lipid_only_distance_nm: 50" },
+    { .key = "lease", WHOLE (struct campaign_patch, lease_s, 1, DAY_S), .fallback = "120",
+      .help = "Seconds after which a snapshot that was not acknowledged is handed out again.",
+      .example = "lease: 120" },
+    { .key = "tries", WHOLE (struct campaign_patch, tries, 1, 1000), .fallback = "3",
+      .help = "A snapshot that fails this often is set aside.", .example = "tries: 3" },
+    { .key = "encoder", MAP (struct campaign_patch, encoder, encoder_fields), .required = true,
+      .help = "What turns a patch into a point for selection.",
+      .example = "encoder: {kind: pca, model: encoder/pca.npz, dimensions: 9}" },
+    END,
+};
+
+static const struct campaign_field queue_fields[] = {
+    { .key = "name", NAME (struct campaign_queue, name), .required = true,
+      .help = "Name of the queue; no two alike.", .example = "name: monomer" },
+    { .key = "configuration", WORD (struct campaign_queue, configuration, configurations), .required = true,
+      .help = "Which candidates come in; `other` takes what no other queue takes. No two alike.",
+      .example = "configuration: ras" },
+    { .key = "quota", REAL (struct campaign_queue, quota, 0, 1), .required = true,
+      .help = "Share of the selections; all quotas sum to 1.", .example = "quota: 0.5" },
+    END,
+};
+static const struct campaign_field queue_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_queue),
+                                                  .fields = queue_fields };
+
+static const struct campaign_field select_fields[] = {
+    { .key = "from", NAME (struct campaign_select, from), .required = true,
+      .help = "Stream of candidates to rank.", .example = "from: patches" },
+    { .key = "k", WHOLE (struct campaign_select, k, 1, 1000), .fallback = "10",
+      .help = "A candidate's rank is its mean distance to this many nearest selected points.", .example = "k: 10" },
+    { .key = "lease", WHOLE (struct campaign_select, lease_s, 1, DAY_S), .fallback = "60",
+      .help = "Seconds after which a proposal that was not confirmed comes back.", .example = "lease: 60" },
+    { .key = "queues", LIST_AT (struct campaign_select, queues), .item = &queue_item, .required = true, .min = 1,
+      .max = 64, .help = "The selection queues, in the order in which they are tried.",
+      .example = "queues: [{name: all, configuration: other, quota: 1}]" },
+    END,
+};
+
+static const struct campaign_field schedule_fields[] = {
+    { .key = "executor", WORD (struct campaign_schedule, executor, executors), .fallback = "local",
+      .help = "What starts jobs: `local` starts processes on this machine.", .example = "executor: local" },
+    { .key = "cores", WHOLE (struct campaign_schedule, cores, 0, 10000000), .fallback = "0",
+      .help = "Cores to use; 0 uses all of this machine.", .example = "cores: 8" },
+    { .key = "gpus", WHOLE (struct campaign_schedule, gpus, 0, 1000000), .fallback = "0",
+      .help = "GPUs to use.", .example = "gpus: 1" },
+    END,
+};
+
+static const struct campaign_field argument_item = { .kind = KIND_ARGUMENT, .size = sizeof (char *), .max = 32768 };
+static const struct campaign_field success_item = { .kind = KIND_FILE, .size = sizeof (char *), .min = 1, .max = 200 };
+
+static const struct campaign_field job_fields[] = {
+    { .key = "name", NAME (struct campaign_job, name), .required = true,
+      .help = "Name of the job type; no two alike.", .example = "name: createsim" },
+    { .key = "start", .kind = KIND_CHOICE, AT (struct campaign_job, start), .words = sources, .required = true,
+      .help = "What starts a job: `always` keeps one going; `selection` one for each confirmed selection; `after` one "
+              "for each success of the type named by the key `after`.",
+      .example = "start: selection" },
+    { .key = "after", NAME (struct campaign_job, after),
+      .help = "With `start: after`, and only then: the type before it in the chain.", .example = "after: createsim" },
+    { .key = "command", LIST_AT (struct campaign_job, command), .item = &argument_item, .required = true, .min = 1,
+      .max = 256, .help = "Program and arguments, with {variables}; no shell reads it.",
+      .example = "command: [\"{bin_dir}/membrane-cg\", --in, \"{input}\"]" },
+    { .key = "cores", WHOLE (struct campaign_job, cores, 0, 100000), .fallback = "1",
+      .help = "Cores of its own; 0 shares cores with others, for a light job that runs long.", .example = "cores: 4" },
+    { .key = "gpus", WHOLE (struct campaign_job, gpus, 0, 10000), .fallback = "0",
+      .help = "GPUs of its own.", .example = "gpus: 1" },
+    { .key = "walltime", WHOLE (struct campaign_job, walltime_s, 1, YEAR_S), .fallback = "3600",
+      .help = "Seconds after which a job that still runs is ended.", .example = "walltime: 600" },
+    { .key = "tries", WHOLE (struct campaign_job, tries, 1, 1000), .fallback = "3",
+      .help = "Starts at the most before a job is set aside.", .example = "tries: 2" },
+    { .key = "memory_mb", WHOLE (struct campaign_job, memory_mb, 0, 16777216), .fallback = "0",
+      .help = "Memory limit in MiB; 0 sets none.", .example = "memory_mb: 2048" },
+    { .key = "grace", WHOLE (struct campaign_job, grace_s, 1, DAY_S), .fallback = "20",
+      .help = "Seconds between SIGTERM and SIGKILL when a job is ended.", .example = "grace: 10" },
+    { .key = "success", LIST_AT (struct campaign_job, success_files), .item = &success_item, .min = 0, .max = 64,
+      .help = "Files in {dir} that must exist and not be empty after exit code 0; else the job failed.",
+      .example = "success: [sim.json, system.gro]" },
+    { .key = "buffer", WHOLE (struct campaign_job, buffer, 1, 1000000), .fallback = "2",
+      .help = "Finished but unconsumed jobs, and those in work, to keep ahead. Not with `start: always`.",
+      .example = "buffer: 4" },
+    END,
+};
+static const struct campaign_field job_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_job),
+                                                .fields = job_fields };
+
+static const struct campaign_field label_item = { .kind = KIND_LABEL, .size = sizeof (char *), .min = 1, .max = 64 };
+
+static const struct campaign_field feedback_fields[] = {
+    { .key = "from", NAME (struct campaign_feedback, from), .required = true,
+      .help = "Stream of histograms to sum.", .example = "from: rdfs" },
+    { .key = "uptake", NAME (struct campaign_feedback, uptake), .required = true,
+      .help = "Stream in which the model tells that it took a report.", .example = "uptake: uptakes" },
+    { .key = "states", LIST_AT (struct campaign_feedback, states), .item = &label_item, .required = true, .min = 1,
+      .max = 4096, .help = "Names of the row groups of the histograms; no two alike.",
+      .example = "states: [RASa, RASb]" },
+    { .key = "rows", LIST_AT (struct campaign_feedback, rows), .item = &label_item, .required = true, .min = 1,
+      .max = 4096, .help = "Names of the rows of each group; no two alike.", .example = "rows: [POPC, CHOL]" },
+    { .key = "bins", WHOLE (struct campaign_feedback, bins, 1, 1000000), .fallback = "599",
+      .help = "Bins of a row.", .example = "bins: 599" },
+    { .key = "range_min_angstrom", REAL (struct campaign_feedback, range_min_angstrom, 0, 1e6), .fallback = "0.1",
+      .help = "Where the first bin begins, in Angstrom.", .example = "range_min_angstrom: 0.1" },
+    { .key = "range_max_angstrom", REAL (struct campaign_feedback, range_max_angstrom, 0, 1e6), .fallback = "120",
+      .help = "Where the last bin ends, in Angstrom; above `range_min_angstrom`.",
+      .example = "range_max_angstrom: 120" },
+    { .key = "frames", WHOLE (struct campaign_feedback, frames, 1, 1000000000), .fallback = "1000",
+      .help = "New frames after which a report is made.", .example = "frames: 40" },
+    { .key = "seconds", WHOLE (struct campaign_feedback, seconds, 1, YEAR_S), .fallback = "600",
+      .help = "Seconds after which a report is made if there is at least one new frame.", .example = "seconds: 30" },
+    { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
+      .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
+    END,
+};
+
+static const struct campaign_field goal_fields[] = {
+    { .key = "job", NAME (struct campaign_goal, job),
+      .help = "The job type whose successes count.", .example = "job: cg" },
+    { .key = "successes", WHOLE (struct campaign_goal, successes, 0, 1000000000), .fallback = "0",
+      .help = "Successes of that type; 0 asks for none.", .example = "successes: 6" },
+    { .key = "uptakes", WHOLE (struct campaign_goal, uptakes, 0, 1000000000), .fallback = "0",
+      .help = "Reports taken up by the model; 0 asks for none.", .example = "uptakes: 2" },
+    END,
+};
+
+static const struct campaign_field campaign_fields[] = {
+    { .key = "strata", WHOLE (struct campaign, format, CAMPAIGN_FORMAT, CAMPAIGN_FORMAT), .required = true,
+      .help = "Format of the file.", .example = "strata: 1" },
+    { .key = "campaign", NAME (struct campaign, name), .required = true,
+      .help = "Name of the campaign.", .example = "campaign: membrane-quick" },
+    { .key = "workspace", TEXT (struct campaign, workspace), .required = true,
+      .help = "Folder for all that the campaign writes; relative to the current folder of `strata run`.",
+      .example = "workspace: run/membrane-quick" },
+    { .key = "seed", WHOLE (struct campaign, seed, 0, UINT64_MAX), .fallback = "0",
+      .help = "Start of every random number of the campaign.", .example = "seed: 2026" },
+    { .key = "replicas", MAP (struct campaign, replicas, replicas_fields),
+      .help = "How many processes of each service.", .example = "replicas: {patch: 2}" },
+    { .key = "stage", MAP (struct campaign, stage, stage_fields),
+      .help = "Staging: objects and streams of the simulations.", .example = "stage: {backend: file, quota_mb: 4096}" },
+    { .key = "patch", MAP (struct campaign, patch, patch_fields), .required = true,
+      .help = "Cutting patches out of snapshots.",
+      .example = "patch: {snapshots: snapshots, candidates: patches, encoder: {model: pca.npz}}" },
+    { .key = "select", MAP (struct campaign, select, select_fields), .required = true,
+      .help = "Choosing candidates.",
+      .example = "select: {from: patches, queues: [{name: all, configuration: other, quota: 1}]}" },
+    { .key = "schedule", MAP (struct campaign, schedule, schedule_fields),
+      .help = "Where jobs run.", .example = "schedule: {executor: local, cores: 8}" },
+    { .key = "jobs", LIST_AT (struct campaign, jobs), .item = &job_item, .required = true, .min = 1, .max = 64,
+      .help = "The job types.", .example = "jobs: [{name: cg, start: selection, command: [cg, \"{candidate}\"]}]" },
+    { .key = "feedback", MAP (struct campaign, feedback, feedback_fields), .required = true,
+      .help = "Summing up what simulations measure and reporting it to the coarser model.",
+      .example = "feedback: {from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}" },
+    { .key = "goal", MAP (struct campaign, goal, goal_fields),
+      .help = "When the campaign is complete; without it, it runs until it is stopped.",
+      .example = "goal: {job: cg, successes: 6}" },
+    END,
+};
+
+const struct campaign_field campaign_schema = { .kind = KIND_MAP, .size = sizeof (struct campaign),
+                                                .fields = campaign_fields };
+
+/* ---- libcyaml's form ---- */
+
+static struct {
+    cyaml_schema_value_t root;
+    cyaml_schema_field_t fields[128];
+    cyaml_schema_value_t items[16];
+    size_t fields_used, items_used;
+    bool full;
+} built;
+
+static const cyaml_schema_field_t *build_fields (const struct campaign_field *fields);
+
+static void build_value (const struct campaign_field *field, cyaml_schema_value_t *value)
+{
+    unsigned flags = field->required || !field->key ? CYAML_FLAG_DEFAULT : CYAML_FLAG_OPTIONAL;
+    value->data_size = field->size;
+    switch (field->kind) {
+        case KIND_WHOLE:
+            value->type = CYAML_UINT;
+            break;
+        case KIND_REAL:
+            value->type = CYAML_FLOAT;
+            break;
+        case KIND_BOOL:
+            value->type = CYAML_BOOL;
+            break;
+        case KIND_NAME:
+        case KIND_LABEL:
+        case KIND_TEXT:
+        case KIND_ARGUMENT:
+        case KIND_FILE:
+        case KIND_WORD:
+            value->type = CYAML_STRING;
+            value->data_size = sizeof (char);
+            value->string.max = CYAML_UNLIMITED;
+            flags |= CYAML_FLAG_POINTER;
+            break;
+        case KIND_CHOICE: /* the only one: job.start */
+            value->type = CYAML_ENUM;
+            value->enumeration.strings = source_values;
+            value->enumeration.count = CYAML_ARRAY_LEN (source_values);
+            flags |= CYAML_FLAG_STRICT;
+            break;
+        case KIND_MAP:
+            value->type = CYAML_MAPPING;
+            value->mapping.fields = build_fields (field->fields);
+            break;
+        case KIND_LIST:
+            value->type = CYAML_SEQUENCE;
+            flags |= CYAML_FLAG_POINTER;
+            if (built.items_used == CYAML_ARRAY_LEN (built.items)) {
+                built.full = true;
+                break;
+            }
+            cyaml_schema_value_t *item = &built.items[built.items_used++];
+            build_value (field->item, item);
+            value->sequence.entry = item;
+            value->sequence.min = (uint32_t)field->min;
+            value->sequence.max = (uint32_t)field->max;
+            break;
+    }
+    value->flags = (enum cyaml_flag)flags;
+}
+
+static const cyaml_schema_field_t *build_fields (const struct campaign_field *fields)
+{
+    size_t n = 0;
+    while (fields[n].key)
+        n++;
+    if (built.fields_used + n + 1 > CYAML_ARRAY_LEN (built.fields)) {
+        built.full = true;
+        return built.fields;
+    }
+    cyaml_schema_field_t *out = built.fields + built.fields_used;
+    built.fields_used += n + 1; /* the last one stays zero: libcyaml's end mark */
+    for (size_t i = 0; i < n; i++) {
+        out[i].key = fields[i].key;
+        out[i].data_offset = fields[i].offset;
+        if (fields[i].kind == KIND_LIST) {
+            out[i].count_offset = fields[i].count_offset;
+            out[i].count_size = sizeof (unsigned);
+        }
+        build_value (&fields[i], &out[i].value);
+    }
+    return out;
+}
+
+static void build_root (void)
+{
+    build_value (&campaign_schema, &built.root);
+    built.root.flags = CYAML_FLAG_POINTER;
+}
+
+const cyaml_schema_value_t *campaign_schema_cyaml (void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once (&once, build_root);
+    return built.full ? NULL : &built.root;
+}
+
+/* ---- words about a field ---- */
+
+void campaign_schema_allowed (const struct campaign_field *field, char *text, size_t size)
+{
+    switch (field->kind) {
+        case KIND_WHOLE:
+            if (field->min == field->max)
+                snprintf (text, size, "%" PRIu64, field->min);
+            else
+                snprintf (text, size, "%s whole number from %" PRIu64 " to %" PRIu64, field->odd ? "an odd" : "a",
+                          field->min, field->max);
+            break;
+        case KIND_REAL:
+            snprintf (text, size, "a number from %g to %.15g", field->low, field->high);
+            break;
+        case KIND_BOOL:
+            snprintf (text, size, "true or false");
+            break;
+        case KIND_NAME:
+            snprintf (text, size,
+                      "a name of %" PRIu64 " to %" PRIu64 " characters of a-z 0-9 -", field->min, field->max);
+            break;
+        case KIND_LABEL:
+            snprintf (text, size,
+                      "a name of %" PRIu64 " to %" PRIu64 " characters of A-Z a-z 0-9 . _ + = @ -, not . or ..",
+                      field->min, field->max);
+            break;
+        case KIND_TEXT:
+            snprintf (text, size, "one line of text of %" PRIu64 " to %" PRIu64 " bytes", field->min, field->max);
+            break;
+        case KIND_ARGUMENT:
+            snprintf (text, size, "text of at most %" PRIu64 " bytes", field->max);
+            break;
+        case KIND_FILE:
+            snprintf (text, size,
+                      "a path of %" PRIu64 " to %" PRIu64 " bytes inside {dir}, without / in front and without ..",
+                      field->min, field->max);
+            break;
+        case KIND_WORD:
+        case KIND_CHOICE: {
+            int n = snprintf (text, size, "%s", field->words[1] ? "one of " : "");
+            for (size_t i = 0; field->words[i] && n >= 0 && (size_t)n < size; i++)
+                n += snprintf (text + n, size - (size_t)n, "%s%s", i ? ", " : "", field->words[i]);
+            break;
+        }
+        case KIND_MAP: {
+            int n = snprintf (text, size, "a mapping with the keys ");
+            for (size_t i = 0; field->fields[i].key && n >= 0 && (size_t)n < size; i++)
+                n += snprintf (text + n, size - (size_t)n, "%s%s", i ? ", " : "", field->fields[i].key);
+            break;
+        }
+        case KIND_LIST:
+            snprintf (text, size, "a list of %" PRIu64 " to %" PRIu64 " items", field->min, field->max);
+            break;
+    }
+}
+
+static void document_fields (const struct campaign_field *fields, const char *prefix,
+                             void (*each) (const char *row, void *arg), void *arg)
+{
+    for (const struct campaign_field *f = fields; f->key; f++) {
+        char path[128], allowed[512], row[1536];
+        snprintf (path, sizeof (path), "%s%s", prefix, f->key);
+        campaign_schema_allowed (f, allowed, sizeof (allowed));
+        if (f->kind == KIND_MAP)
+            snprintf (allowed, sizeof (allowed), "a mapping");
+        if (f->kind == KIND_LIST && f->item->kind != KIND_MAP) {
+            size_t n = strlen (allowed);
+            snprintf (allowed + n, sizeof (allowed) - n, ", each ");
+            n = strlen (allowed);
+            campaign_schema_allowed (f->item, allowed + n, sizeof (allowed) - n);
+        }
+        snprintf (row, sizeof (row), "| `%s` | %s | %s | %s | `%s` |", path, allowed,
+                  f->required ? "required" : f->fallback ? f->fallback : "none", f->help, f->example);
+        each (row, arg);
+        const struct campaign_field *inner = f->kind == KIND_MAP                                     ? f->fields
+                                             : f->kind == KIND_LIST && f->item->kind == KIND_MAP ? f->item->fields
+                                                                                                     : NULL;
+        if (inner) {
+            char deeper[136];
+            snprintf (deeper, sizeof (deeper), "%s%s.", path, f->kind == KIND_LIST ? "[]" : "");
+            document_fields (inner, deeper, each, arg);
+        }
+    }
+}
+
+void campaign_schema_document (void (*each) (const char *row, void *arg), void *arg)
+{
+    document_fields (campaign_fields, "", each, arg);
+}
+
+/* ---- numbers ---- */
+
+bool campaign_parse_whole (const char *text, uint64_t *value)
+{
+    if (!isdigit ((unsigned char)text[0]) || (text[0] == '0' && text[1]))
+        return false; /* 010 is 8 to YAML 1.1 and 10 to a person */
+    uint64_t sum = 0;
+    for (const char *p = text; *p; p++) {
+        if (!isdigit ((unsigned char)*p))
+            return false;
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (sum > (UINT64_MAX - digit) / 10)
+            return false;
+        sum = sum * 10 + digit;
+    }
+    *value = sum;
+    return true;
+}
+
+bool campaign_parse_real (const char *text, double *value)
+{
+    /* strtod alone takes "inf", "nan" and "0x1p3". */
+    if (strspn (text, "0123456789+-.eE") != strlen (text) || !strpbrk (text, "0123456789"))
+        return false;
+    char *end;
+    errno = 0;
+    *value = strtod (text, &end);
+    return *end == '\0' && isfinite (*value);
+}
