@@ -71,10 +71,19 @@ static int write_atoms (FILE *f, const struct gridsim *s)
     fprintf (f, "  field_types = u s s s f f f f f f;\n  field_units = 1 1 1 1 Ang Ang Ang Ang/fs Ang/fs Ang/fs;\n");
     fprintf (f, "  loop = %" PRIu64 ";\n  time = %.17g fs;\n", s->loop, s->time_fs);
     fprintf (f, "  h = %.17g 0 0 0 %.17g 0 0 0 0 Ang;\n  species =", s->lx * 10, s->ly * 10);
+    /* Other readers refuse species they don't know, so only those are named that occur. */
+    bool present[18] = { false };
+    for (size_t i = 0; i < s->nproteins; i++)
+        present[gridsim_state_index (s->proteins[i].type)] = true;
+    present[0] |= s->nproteins == 0;
     for (int i = 0; i < 18; i++)
-        fprintf (f, " %s", gridsim_states[i]);
+        if (present[i])
+            fprintf (f, " %s", gridsim_states[i]);
     fprintf (f, ";\n  complexes = mRASa_mRAFa <-> mRASb_mRAFb <-> zRASa_zRAFa");
-    fprintf (f, " <-> 4AmRASa_4AmRAFa <-> 4AmRASb_4AmRAFb <-> 4AzRASa_4AzRAFa;\n}\n\n");
+    for (int i = 0; i < 3; i++) /* states 12.. are the RAS of a complex of the 4A isoform, 15.. their RAF */
+        if (present[12 + i])
+            fprintf (f, " <-> %s_%s", gridsim_states[12 + i], gridsim_states[15 + i]);
+    fprintf (f, ";\n}\n\n");
     for (size_t i = 0; i < s->nproteins; i++) {
         const struct gridsim_protein *p = &s->proteins[i];
         fprintf (f, "%12" PRIu64 " ATOM %-8s group %.17g %.17g %.17g 0 0 0\n", p->id, p->type, p->x * 10, p->y * 10, p->z * 10);
