@@ -1,0 +1,601 @@
+/* feedback_core.c - see feedback_core.h
+ *
+ * The shard is the truth; memory holds a copy of the sums and totals, changed together with it. Only rows that a frame
+ * has counts in are written (bins * 8 bytes each), so a frame of one state costs tens of kilobytes, not the tensor.
+ */
+#include "feedback_core.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "store/stream.h"
+
+#define TENSOR_MAX ((size_t)1 << 30)
+#define SHAPE_KEY "feedback/shape"
+#define TOTALS_KEY "feedback/totals"
+#define REPORT_KEY "feedback/report"
+
+enum total {
+    TOTAL_FRAMES,
+    TOTAL_SIMULATIONS,
+    TOTAL_REPEATS,
+    TOTAL_ASIDE,
+    TOTAL_TAKEN,
+    TOTAL_UPTAKES_ASIDE,
+    TOTAL_REFERENCE_US, /* `seconds` are counted from here: the last decision, else when the shard was new */
+    TOTALS
+};
+
+enum sim_field { SIM_FRAMES, SIM_LAST, SIM_REPEATS, SIM_ASIDE, SIM_FIELDS };
+enum report_field { REPORT_ROUND, REPORT_STATE, REPORT_CREATED, REPORT_FRAMES, REPORT_SIMULATIONS, REPORT_FIELDS };
+enum report_state { REPORT_WRITTEN, REPORT_DECIDED, REPORT_HELD };
+
+struct feedback {
+    struct shard *shard;
+    const struct campaign_feedback *config;
+    size_t block, cells;           /* rows * bins; states * rows * bins */
+    int64_t *sums;                 /* [states][rows][bins] */
+    int64_t *held;                 /* the pending report's when it is held, else NULL */
+    uint64_t *state_frames, *state_counts;
+    uint64_t totals[TOTALS];
+    enum report_state report_state;
+    struct feedback_report report; /* the newest round */
+    uint64_t *report_frames, *report_counts; /* what report's pointers stand on */
+};
+
+/* A name from outside as a sentence may show it: at most 64 printable characters. */
+struct shown {
+    char text[65];
+};
+
+static struct shown show (const char *name)
+{
+    struct shown out = { "" };
+    for (size_t i = 0; i < sizeof (out.text) - 1 && name[i]; i++)
+        out.text[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+    return out;
+}
+
+/* ---- lists of numbers as values ---- */
+
+static void numbers_put (struct shard *shard, const struct shard_key *key, const uint64_t *numbers, size_t count)
+{
+    uint64_t stored[8];
+    uint64_t *out = count <= 8 ? stored : malloc (count * sizeof (*out));
+    if (!out) {
+        log_error ("out of memory");
+        abort ();
+    }
+    for (size_t i = 0; i < count; i++)
+        out[i] = htobe64 (numbers[i]);
+    shard_put (shard, key->data, key->size, out, count * sizeof (*out));
+    if (out != stored)
+        free (out);
+}
+
+/* False, and numbers left alone, when the key isn't there. A value of another length is a damaged store. */
+static bool numbers_get (struct shard *shard, const struct shard_key *key, uint64_t *numbers, size_t count)
+{
+    void *value;
+    size_t size;
+    if (!shard_get (shard, key->data, key->size, &value, &size))
+        return false;
+    if (size != count * sizeof (*numbers)) {
+        log_error ("store %s: a value of %zu bytes under %.*s should have %zu. The store can't be trusted; this process ends.",
+                   shard_dir (shard), size, (int)key->size, (const char *)key->data, count * sizeof (*numbers));
+        abort ();
+    }
+    memcpy (numbers, value, size);
+    free (value);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = be64toh (numbers[i]);
+    return true;
+}
+
+/* ---- the tensor's rows ---- */
+
+static void row_key (struct shard_key *key, const char *prefix, size_t row)
+{
+    shard_key (key, "%s", prefix);
+    shard_key_u64 (key, row);
+}
+
+static void row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells)
+{
+    struct shard_key key;
+    row_key (&key, prefix, row);
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+    shard_put (self->shard, key.data, key.size, cells, self->config->bins * sizeof (*cells));
+#else
+#error "rows are stored little-endian: swap them here and in rows_load on this machine"
+#endif
+}
+
+static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, struct strata_error *error)
+{
+    size_t rows = self->cells / self->config->bins, row_size = self->config->bins * sizeof (*sums);
+    size_t prefix_size = strlen (prefix);
+    struct shard_iter it;
+    int rc = 0;
+    for (bool more = shard_iter_begin (self->shard, &it, prefix, prefix_size, NULL, 0); more; more = shard_iter_next (&it)) {
+        uint64_t row = it.key_size == prefix_size + 8 ? shard_u64 (it.key + prefix_size) : UINT64_MAX;
+        if (row >= rows || it.value_size != row_size) {
+            rc = strata_fail (error, "store %s: a row under %s has a wrong number or length; the store is damaged",
+                              shard_dir (self->shard), prefix);
+            break;
+        }
+        memcpy (sums + row * self->config->bins, it.value, row_size);
+    }
+    shard_iter_end (&it);
+    return rc;
+}
+
+static bool row_empty (const int64_t *cells, size_t bins)
+{
+    for (size_t i = 0; i < bins; i++)
+        if (cells[i])
+            return false;
+    return true;
+}
+
+/* ---- totals, states and simulations ---- */
+
+static void totals_save (struct feedback *self)
+{
+    struct shard_key key;
+    shard_key (&key, TOTALS_KEY);
+    numbers_put (self->shard, &key, self->totals, TOTALS);
+}
+
+static void state_save (struct feedback *self, size_t state)
+{
+    struct shard_key key;
+    row_key (&key, "feedback/state/", state);
+    numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
+}
+
+static void sim_load (struct feedback *self, const char *simulation, uint64_t sim[SIM_FIELDS])
+{
+    struct shard_key key;
+    memset (sim, 0, SIM_FIELDS * sizeof (*sim));
+    shard_key (&key, "feedback/sim/%s", simulation);
+    numbers_get (self->shard, &key, sim, SIM_FIELDS);
+}
+
+static void sim_save (struct feedback *self, const char *simulation, const uint64_t sim[SIM_FIELDS])
+{
+    struct shard_key key;
+    shard_key (&key, "feedback/sim/%s", simulation);
+    numbers_put (self->shard, &key, sim, SIM_FIELDS);
+}
+
+/* ---- the report's record: five numbers, then frames and counts of each state ---- */
+
+static void report_save (struct feedback *self)
+{
+    size_t states = self->config->states_count, count = REPORT_FIELDS + 2 * states;
+    uint64_t *numbers = malloc (count * sizeof (*numbers));
+    if (!numbers) {
+        log_error ("out of memory");
+        abort ();
+    }
+    numbers[REPORT_ROUND] = self->report.round;
+    numbers[REPORT_STATE] = self->report_state;
+    numbers[REPORT_CREATED] = (uint64_t)self->report.created_us;
+    numbers[REPORT_FRAMES] = self->report.frames;
+    numbers[REPORT_SIMULATIONS] = self->report.simulations;
+    memcpy (numbers + REPORT_FIELDS, self->report_frames, states * sizeof (*numbers));
+    memcpy (numbers + REPORT_FIELDS + states, self->report_counts, states * sizeof (*numbers));
+    struct shard_key key;
+    shard_key (&key, REPORT_KEY);
+    numbers_put (self->shard, &key, numbers, count);
+    free (numbers);
+}
+
+static int report_load (struct feedback *self, struct strata_error *error)
+{
+    size_t states = self->config->states_count, count = REPORT_FIELDS + 2 * states;
+    uint64_t *numbers = calloc (count, sizeof (*numbers));
+    if (!numbers)
+        return strata_fail (error, "out of memory");
+    struct shard_key key;
+    shard_key (&key, REPORT_KEY);
+    if (numbers_get (self->shard, &key, numbers, count)) {
+        self->report.round = numbers[REPORT_ROUND];
+        self->report_state = (enum report_state)numbers[REPORT_STATE];
+        self->report.created_us = (int64_t)numbers[REPORT_CREATED];
+        self->report.frames = numbers[REPORT_FRAMES];
+        self->report.simulations = numbers[REPORT_SIMULATIONS];
+        memcpy (self->report_frames, numbers + REPORT_FIELDS, states * sizeof (*numbers));
+        memcpy (self->report_counts, numbers + REPORT_FIELDS + states, states * sizeof (*numbers));
+    }
+    free (numbers);
+    self->report.sums = self->sums;
+    if (self->report_state == REPORT_HELD) {
+        self->held = calloc (self->cells, sizeof (*self->held));
+        if (!self->held)
+            return strata_fail (error, "out of memory for a report of %zu numbers", self->cells);
+        self->report.sums = self->held;
+        return rows_load (self, "feedback/held/", self->held, error);
+    }
+    return 0;
+}
+
+/* ---- opening ---- */
+
+/* The tensor's names and range as text; the caller frees it. */
+static char *shape_text (const struct campaign_feedback *config)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream (&text, &size);
+    if (!out)
+        return NULL;
+    fprintf (out, "bins %u range %.17g %.17g", config->bins, config->range_min_angstrom, config->range_max_angstrom);
+    fprintf (out, "\nstates");
+    for (unsigned i = 0; i < config->states_count; i++)
+        fprintf (out, " %s", config->states[i]);
+    fprintf (out, "\nrows");
+    for (unsigned i = 0; i < config->rows_count; i++)
+        fprintf (out, " %s", config->rows[i]);
+    if (fclose (out) != 0) {
+        free (text);
+        return NULL;
+    }
+    return text;
+}
+
+/* Names of states become file names, names of rows a header line. */
+static int names_check (const char *what, char *const *names, unsigned count, struct strata_error *error)
+{
+    for (unsigned i = 0; i < count; i++) {
+        size_t n = strcspn (names[i], "/ ");
+        for (const char *p = names[i]; *p; p++)
+            if (*p <= ' ' || *p > '~')
+                n = 0;
+        if (n == 0 || n > 64 || names[i][n] != '\0')
+            return strata_fail (error, "feedback.%s: the name '%s' is not 1-64 printable characters without '/' and blanks",
+                                what, show (names[i]).text);
+    }
+    return 0;
+}
+
+static int shape_check (struct feedback *self, struct strata_error *error)
+{
+    char *text = shape_text (self->config);
+    void *stored;
+    size_t size;
+    if (!text)
+        return strata_fail (error, "out of memory");
+    int rc = 0;
+    if (!shard_get (self->shard, SHAPE_KEY, strlen (SHAPE_KEY), &stored, &size))
+        shard_put (self->shard, SHAPE_KEY, strlen (SHAPE_KEY), text, strlen (text));
+    else {
+        if (size != strlen (text) || memcmp (stored, text, size) != 0)
+            rc = strata_fail (error,
+                              "store %s holds sums of other states, rows, bins or range than the campaign file's feedback section; "
+                              "put that section back, or start a campaign in a new workspace",
+                              shard_dir (self->shard));
+        free (stored);
+    }
+    free (text);
+    return rc;
+}
+
+static int load (struct feedback *self, int64_t now_us, struct strata_error *error)
+{
+    struct shard_key key;
+    if (names_check ("states", self->config->states, self->config->states_count, error) < 0 ||
+        names_check ("rows", self->config->rows, self->config->rows_count, error) < 0)
+        return -1;
+    if (shape_check (self, error) < 0 || rows_load (self, "feedback/sum/", self->sums, error) < 0)
+        return -1;
+    for (size_t i = 0; i < self->config->states_count; i++) {
+        uint64_t numbers[2] = { 0, 0 };
+        row_key (&key, "feedback/state/", i);
+        numbers_get (self->shard, &key, numbers, 2);
+        self->state_frames[i] = numbers[0];
+        self->state_counts[i] = numbers[1];
+    }
+    shard_key (&key, TOTALS_KEY);
+    if (!numbers_get (self->shard, &key, self->totals, TOTALS)) {
+        self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
+        totals_save (self);
+    }
+    return report_load (self, error);
+}
+
+struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, int64_t now_us,
+                               struct strata_error *error)
+{
+    size_t rows, cells, bytes;
+    if (config->weights) {
+        strata_fail (error, "feedback.weights is true, but reports are made without weights; set it to false");
+        return NULL;
+    }
+    if (!config->states_count || !config->rows_count || !config->bins ||
+        __builtin_mul_overflow ((size_t)config->states_count, (size_t)config->rows_count, &rows) ||
+        __builtin_mul_overflow (rows, (size_t)config->bins, &cells) ||
+        __builtin_mul_overflow (cells, sizeof (int64_t), &bytes) || bytes > TENSOR_MAX) {
+        strata_fail (error, "feedback: %u states x %u rows x %u bins must be between 1 number and 1 GiB",
+                     config->states_count, config->rows_count, config->bins);
+        return NULL;
+    }
+    struct feedback *self = calloc (1, sizeof (*self));
+    if (!self) {
+        strata_fail (error, "out of memory");
+        return NULL;
+    }
+    self->shard = shard;
+    self->config = config;
+    self->block = (size_t)config->rows_count * config->bins;
+    self->cells = cells;
+    self->sums = calloc (cells, sizeof (*self->sums));
+    self->state_frames = calloc (config->states_count, sizeof (uint64_t));
+    self->state_counts = calloc (config->states_count, sizeof (uint64_t));
+    self->report_frames = calloc (config->states_count, sizeof (uint64_t));
+    self->report_counts = calloc (config->states_count, sizeof (uint64_t));
+    self->report.shape = config;
+    self->report.state_frames = self->report_frames;
+    self->report.state_counts = self->report_counts;
+    bool memory = self->sums && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
+    if (!memory)
+        strata_fail (error, "out of memory for sums of %zu numbers", cells);
+    if (!memory || load (self, now_us, error) < 0)
+        feedback_free (&self);
+    return self;
+}
+
+void feedback_free (struct feedback **self_p)
+{
+    struct feedback *self = *self_p;
+    if (!self)
+        return;
+    free (self->sums);
+    free (self->held);
+    free (self->state_frames);
+    free (self->state_counts);
+    free (self->report_frames);
+    free (self->report_counts);
+    free (self);
+    *self_p = NULL;
+}
+
+/* ---- frames ---- */
+
+/* The state's index, or -1 with the sentence. */
+static int frame_check (const struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
+{
+    const struct campaign_feedback *config = self->config;
+    int state = -1;
+    for (unsigned i = 0; i < config->states_count && state < 0; i++)
+        if (strcmp (config->states[i], frame->state) == 0)
+            state = (int)i;
+    if (state < 0)
+        return strata_fail (why, "frame %llu of %s has state '%s', which feedback.states does not list",
+                            (unsigned long long)frame->frame, frame->simulation, show (frame->state).text);
+    if (frame->rows != config->rows_count || frame->bins != config->bins || frame->n_counts != self->block)
+        return strata_fail (why, "frame %llu of %s has %u rows x %u bins and %zu counts; the campaign has %u x %u",
+                            (unsigned long long)frame->frame, frame->simulation, frame->rows, frame->bins, frame->n_counts,
+                            config->rows_count, config->bins);
+    const int64_t *sums = self->sums + (size_t)state * self->block;
+    int64_t sum, total = (int64_t)self->state_counts[state];
+    for (size_t i = 0; i < self->block; i++) {
+        const char *row = config->rows[i / config->bins];
+        if (frame->counts[i] < 0)
+            return strata_fail (why, "frame %llu of %s has the negative count %lld in row %s, bin %zu",
+                                (unsigned long long)frame->frame, frame->simulation, (long long)frame->counts[i], row,
+                                i % config->bins);
+        /* The state's total bounds each of its cells' sums; both are checked all the same. */
+        if (__builtin_add_overflow (sums[i], frame->counts[i], &sum) ||
+            __builtin_add_overflow (total, frame->counts[i], &total))
+            return strata_fail (why, "frame %llu of %s would take the sum in row %s, bin %zu over 2^63",
+                                (unsigned long long)frame->frame, frame->simulation, row, i % config->bins);
+    }
+    return state;
+}
+
+/* Adds a frame that was checked. */
+static void frame_apply (struct feedback *self, const Strata__Histogram *frame, size_t state)
+{
+    size_t bins = self->config->bins, rows = self->config->rows_count;
+    for (size_t row = 0; row < rows; row++) {
+        const int64_t *counts = frame->counts + row * bins;
+        int64_t *sums = self->sums + state * self->block + row * bins;
+        if (row_empty (counts, bins))
+            continue;
+        for (size_t i = 0; i < bins; i++) {
+            sums[i] += counts[i];
+            self->state_counts[state] += (uint64_t)counts[i];
+        }
+        row_put (self, "feedback/sum/", state * rows + row, sums);
+    }
+    self->state_frames[state]++;
+    self->totals[TOTAL_FRAMES]++;
+    state_save (self, state);
+}
+
+static enum feedback_outcome aside (struct feedback *self, const char *simulation)
+{
+    uint64_t sim[SIM_FIELDS];
+    sim_load (self, simulation, sim);
+    sim[SIM_ASIDE]++;
+    sim_save (self, simulation, sim);
+    self->totals[TOTAL_ASIDE]++;
+    totals_save (self);
+    return sim[SIM_ASIDE] <= FEEDBACK_ASIDE_TOLD ? FEEDBACK_ASIDE : FEEDBACK_ASIDE_QUIET;
+}
+
+enum feedback_outcome feedback_add_broken (struct feedback *self, const char *from, struct strata_error *why)
+{
+    if (self->report_state == REPORT_DECIDED)
+        return FEEDBACK_LATER;
+    strata_fail (why, "a record of stream %s of %s is no histogram", self->config->from, from);
+    return aside (self, from);
+}
+
+enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
+{
+    struct shard_key mark;
+    uint64_t sim[SIM_FIELDS];
+    if (self->report_state == REPORT_DECIDED)
+        return FEEDBACK_LATER;
+    if (!producer_name_valid (frame->simulation)) {
+        strata_fail (why, "frame %llu of state %s has '%s' for its simulation's name, which is no valid name",
+                     (unsigned long long)frame->frame, show (frame->state).text, show (frame->simulation).text);
+        return aside (self, "(no valid name)");
+    }
+    shard_key (&mark, "feedback/done/%s/", frame->simulation);
+    shard_key_u64 (&mark, frame->frame);
+    if (shard_has (self->shard, mark.data, mark.size)) {
+        strata_fail (why, "frame %llu of %s is in the sums already", (unsigned long long)frame->frame, frame->simulation);
+        sim_load (self, frame->simulation, sim);
+        sim[SIM_REPEATS]++;
+        sim_save (self, frame->simulation, sim);
+        self->totals[TOTAL_REPEATS]++;
+        totals_save (self);
+        return FEEDBACK_REPEAT;
+    }
+    int state = frame_check (self, frame, why);
+    if (state < 0)
+        return aside (self, frame->simulation);
+    frame_apply (self, frame, (size_t)state);
+    sim_load (self, frame->simulation, sim);
+    if (sim[SIM_FRAMES]++ == 0)
+        self->totals[TOTAL_SIMULATIONS]++;
+    if (frame->frame > sim[SIM_LAST])
+        sim[SIM_LAST] = frame->frame;
+    sim_save (self, frame->simulation, sim);
+    numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
+    totals_save (self);
+    return FEEDBACK_ADDED;
+}
+
+/* ---- uptakes ---- */
+
+enum feedback_outcome feedback_take_broken (struct feedback *self, const char *from, struct strata_error *why)
+{
+    strata_fail (why, "a record of stream %s of %s is no uptake", self->config->uptake, from);
+    self->totals[TOTAL_UPTAKES_ASIDE]++;
+    totals_save (self);
+    return FEEDBACK_ASIDE;
+}
+
+enum feedback_outcome feedback_take (struct feedback *self, const Strata__Uptake *uptake, struct strata_error *why)
+{
+    struct shard_key key;
+    if (uptake->round == 0 || uptake->round > self->report.round) {
+        strata_fail (why, "%s says that it took report %llu; the newest is %llu", show (uptake->model).text,
+                     (unsigned long long)uptake->round, (unsigned long long)self->report.round);
+        self->totals[TOTAL_UPTAKES_ASIDE]++;
+        totals_save (self);
+        return FEEDBACK_ASIDE;
+    }
+    row_key (&key, "feedback/taken/", uptake->round);
+    if (shard_has (self->shard, key.data, key.size))
+        return FEEDBACK_REPEAT;
+    numbers_put (self->shard, &key, &uptake->step, 1);
+    self->totals[TOTAL_TAKEN]++;
+    totals_save (self);
+    return FEEDBACK_ADDED;
+}
+
+/* ---- reports ---- */
+
+static uint64_t frames_since (const struct feedback *self)
+{
+    return self->totals[TOTAL_FRAMES] - self->report.frames;
+}
+
+bool feedback_due (struct feedback *self, int64_t now_us)
+{
+    int64_t reference = (int64_t)self->totals[TOTAL_REFERENCE_US];
+    if (now_us < reference) { /* the clock was set back: wait no longer than `seconds` from now */
+        self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
+        reference = now_us;
+    }
+    if (self->report_state != REPORT_WRITTEN || frames_since (self) == 0)
+        return false;
+    return frames_since (self) >= self->config->frames || now_us - reference >= (int64_t)self->config->seconds * 1000000;
+}
+
+void feedback_decide (struct feedback *self, int64_t now_us)
+{
+    size_t size = self->config->states_count * sizeof (uint64_t);
+    if (self->report_state != REPORT_WRITTEN)
+        return;
+    self->report.round++;
+    self->report.frames = self->totals[TOTAL_FRAMES];
+    self->report.simulations = self->totals[TOTAL_SIMULATIONS];
+    self->report.created_us = now_us;
+    self->report.sums = self->sums;
+    memcpy (self->report_frames, self->state_frames, size);
+    memcpy (self->report_counts, self->state_counts, size);
+    self->report_state = REPORT_DECIDED;
+    self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
+    totals_save (self);
+    report_save (self);
+}
+
+const struct feedback_report *feedback_pending (const struct feedback *self)
+{
+    return self->report_state == REPORT_WRITTEN ? NULL : &self->report;
+}
+
+bool feedback_held (const struct feedback *self)
+{
+    return self->report_state == REPORT_HELD;
+}
+
+void feedback_hold (struct feedback *self)
+{
+    size_t bins = self->config->bins;
+    if (self->report_state != REPORT_DECIDED)
+        return;
+    int64_t *held = malloc (self->cells * sizeof (*held));
+    if (!held)
+        return; /* stays decided: frames wait a little longer */
+    memcpy (held, self->sums, self->cells * sizeof (*held));
+    for (size_t row = 0; row < self->cells / bins; row++)
+        if (!row_empty (held + row * bins, bins))
+            row_put (self, "feedback/held/", row, held + row * bins);
+    self->held = held;
+    self->report.sums = held;
+    self->report_state = REPORT_HELD;
+    report_save (self);
+}
+
+void feedback_written (struct feedback *self)
+{
+    size_t bins = self->config->bins;
+    if (self->report_state == REPORT_WRITTEN)
+        return;
+    for (size_t row = 0; self->held && row < self->cells / bins; row++)
+        if (!row_empty (self->held + row * bins, bins)) {
+            struct shard_key key;
+            row_key (&key, "feedback/held/", row);
+            shard_delete (self->shard, key.data, key.size);
+        }
+    free (self->held);
+    self->held = NULL;
+    self->report.sums = self->sums;
+    self->report_state = REPORT_WRITTEN;
+    report_save (self);
+}
+
+void feedback_figures (const struct feedback *self, struct feedback_figures *figures)
+{
+    *figures = (struct feedback_figures){
+        .frames = self->totals[TOTAL_FRAMES],
+        .simulations = self->totals[TOTAL_SIMULATIONS],
+        .repeats = self->totals[TOTAL_REPEATS],
+        .refused = self->totals[TOTAL_ASIDE] + self->totals[TOTAL_UPTAKES_ASIDE],
+        .reports_written = self->report.round - (self->report_state == REPORT_WRITTEN ? 0 : 1),
+        .reports_taken = self->totals[TOTAL_TAKEN],
+        .frames_since_report = frames_since (self),
+    };
+}

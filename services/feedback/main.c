@@ -1,0 +1,172 @@
+/* main.c - the feedback service: streams into the core, the core's reports into the workspace. See README.md. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "feedback_core.h"
+#include "mesh/service.h"
+#include "store/stream.h"
+#include "writer.h"
+
+#define RETRY_US (5 * 1000000LL) /* between tries to write a report that could not be written */
+
+struct state {
+    struct feedback *core;
+    struct writer *writer;
+    bool undecided;        /* the pending report's decision may not be on disk yet ... */
+    uint64_t commits;      /* ... until the shard has more commits than this */
+    int64_t retry_us;      /* not before */
+};
+
+static void decide_if_due (struct service *service)
+{
+    struct state *self = service_state (service);
+    if (!feedback_due (self->core, service_now_us (service)))
+        return;
+    feedback_decide (self->core, service_now_us (service));
+    self->undecided = true;
+    self->commits = shard_commits (service_shard (service));
+}
+
+static int on_histogram (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
+                         size_t size, void *arg)
+{
+    struct state *self = service_state (service);
+    struct strata_error why;
+    Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
+    enum feedback_outcome outcome = frame ? feedback_add (self->core, frame, &why)
+                                          : feedback_add_broken (self->core, peer, &why);
+    if (outcome == FEEDBACK_ASIDE)
+        service_event (service, "frame-aside", frame && producer_name_valid (frame->simulation) ? frame->simulation : peer,
+                       "%s", why.text);
+    if (frame)
+        strata__histogram__free_unpacked (frame, NULL);
+    if (outcome == FEEDBACK_ADDED)
+        decide_if_due (service);
+    return outcome == FEEDBACK_LATER ? -1 : 0;
+}
+
+static int on_uptake (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
+                      size_t size, void *arg)
+{
+    struct state *self = service_state (service);
+    struct strata_error why;
+    char subject[40] = "uptake";
+    Strata__Uptake *uptake = strata__uptake__unpack (NULL, size, record);
+    enum feedback_outcome outcome = uptake ? feedback_take (self->core, uptake, &why)
+                                           : feedback_take_broken (self->core, peer, &why);
+    if (uptake)
+        snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)uptake->round);
+    if (outcome == FEEDBACK_ADDED)
+        service_event (service, "uptake-seen", subject, "the model uses report %llu from its step %llu on",
+                       (unsigned long long)uptake->round, (unsigned long long)uptake->step);
+    else if (outcome == FEEDBACK_ASIDE)
+        service_event (service, "uptake-aside", subject, "%s", why.text);
+    if (uptake)
+        strata__uptake__free_unpacked (uptake, NULL);
+    return 0;
+}
+
+/* Moves the pending report one step on: its decision on disk -> writing -> written, or held and tried again. */
+static void move_report (struct service *service, int64_t now_us)
+{
+    struct state *self = service_state (service);
+    struct strata_error error;
+    const struct feedback_report *report = feedback_pending (self->core);
+    switch (writer_poll (self->writer, &error)) {
+    case WRITER_DONE: {
+        char subject[40];
+        snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)report->round);
+        service_event (service, "report-written", subject, "report %llu: %llu frames of %llu simulations",
+                       (unsigned long long)report->round, (unsigned long long)report->frames,
+                       (unsigned long long)report->simulations);
+        feedback_written (self->core);
+        service_trouble (service, NULL);
+        break;
+    }
+    case WRITER_FAILED:
+        service_trouble (service, "%s; it is tried again", error.text);
+        feedback_hold (self->core);
+        self->retry_us = now_us + RETRY_US;
+        break;
+    case WRITER_IDLE:
+        if (self->undecided && shard_commits (service_shard (service)) > self->commits)
+            self->undecided = false;
+        if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US) &&
+            writer_start (self->writer, report, &error) < 0)
+            service_trouble (service, "%s", error.text);
+        break;
+    case WRITER_BUSY:
+        break;
+    }
+}
+
+static void on_tick (struct service *service, int64_t now_us)
+{
+    move_report (service, now_us);
+    decide_if_due (service);
+}
+
+static void stop (struct service *service)
+{
+    struct state *self = service_state (service);
+    if (!self)
+        return;
+    writer_free (&self->writer); /* before the core: it reads the core's sums */
+    feedback_free (&self->core);
+    free (self);
+    service_set_state (service, NULL);
+}
+
+static int start (struct service *service, struct strata_error *error)
+{
+    const struct campaign_feedback *config = &service_campaign (service)->feedback;
+    char dir[4096];
+    if ((size_t)snprintf (dir, sizeof (dir), "%s/feedback/rdf", service_workspace (service)) >= sizeof (dir))
+        return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
+    struct state *self = calloc (1, sizeof (*self));
+    if (!self)
+        return strata_fail (error, "out of memory");
+    service_set_state (service, self);
+    self->core = feedback_new (service_shard (service), config, service_now_us (service), error);
+    self->writer = self->core ? writer_new (dir, error) : NULL;
+    if (!self->writer) {
+        stop (service);
+        return -1;
+    }
+    service_consume (service, "stage", config->from, on_histogram, NULL);
+    service_consume (service, "stage", config->uptake, on_uptake, NULL);
+    return 0;
+}
+
+static void metrics (struct service *service)
+{
+    struct state *self = service_state (service);
+    struct feedback_figures f;
+    if (!self)
+        return;
+    feedback_figures (self->core, &f);
+    service_metric (service, "frames", (double)f.frames, 0);
+    service_metric (service, "simulations", (double)f.simulations, 0);
+    service_metric (service, "reports_written", (double)f.reports_written, 0);
+    service_metric (service, "reports_taken", (double)f.reports_taken, 0);
+    service_metric (service, "frames_since_report", (double)f.frames_since_report, 0);
+    service_metric (service, "repeats", (double)f.repeats, 0);
+    service_metric (service, "refused", (double)f.refused, 0);
+}
+
+int main (int argc, char **argv)
+{
+    static const struct service_handler handlers[] = { { .type = 0 } };
+    static const struct service_timer timers[] = { { 100, on_tick }, { 0, NULL } };
+    const struct service_spec spec = {
+        .name = "feedback",
+        .about = "sums what the fine simulations measure and reports it to the coarse model",
+        .has_shard = true,
+        .handlers = handlers,
+        .timers = timers,
+        .start = start,
+        .stop = stop,
+        .metrics = metrics,
+    };
+    return service_main (&spec, argc, argv);
+}

@@ -1,0 +1,284 @@
+/* report.c - see report.h */
+#include "report.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUND_NAME "round.%06" PRIu64
+#define LINK_NAME "current"
+#define LINK_NEW "current.new"
+
+/* ---- texts ---- */
+
+char *report_state_text (const struct feedback_report *report, size_t state, size_t *size)
+{
+    const struct campaign_feedback *shape = report->shape;
+    const int64_t *sums = report->sums + state * shape->rows_count * shape->bins;
+    double width = (shape->range_max_angstrom - shape->range_min_angstrom) / shape->bins;
+    char *text = NULL;
+    FILE *out = open_memstream (&text, size);
+    if (!out)
+        return NULL;
+    fprintf (out, "bin");
+    for (unsigned row = 0; row < shape->rows_count; row++)
+        fprintf (out, " %s", shape->rows[row]);
+    fprintf (out, "\n%.2f", 0.0);
+    for (unsigned row = 0; row < shape->rows_count; row++)
+        fprintf (out, " %12d", 0);
+    for (unsigned bin = 0; bin < shape->bins; bin++) {
+        fprintf (out, "\n%.2f", (shape->range_min_angstrom + (bin + 0.5) * width) / 10.0);
+        for (unsigned row = 0; row < shape->rows_count; row++)
+            fprintf (out, " %12" PRId64, sums[(size_t)row * shape->bins + bin]);
+    }
+    fputc ('\n', out);
+    bool bad = ferror (out) != 0;
+    if (fclose (out) != 0 || bad) {
+        free (text);
+        return NULL;
+    }
+    return text;
+}
+
+static json_t *json_created (int64_t created_us)
+{
+    time_t seconds = (time_t)(created_us / 1000000);
+    struct tm tm;
+    char text[40] = "";
+    if (gmtime_r (&seconds, &tm))
+        strftime (text, sizeof (text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return json_string (text);
+}
+
+char *report_json_text (const struct feedback_report *report)
+{
+    const struct campaign_feedback *shape = report->shape;
+    json_t *root = json_object (), *states = json_object (), *rows = json_array ();
+    int bad = 0;
+    for (unsigned i = 0; i < shape->states_count; i++)
+        bad |= json_object_set_new (states,
+                                    shape->states[i],
+                                    json_pack ("{s:I, s:I}",
+                                               "frames",
+                                               (json_int_t)report->state_frames[i],
+                                               "counts",
+                                               (json_int_t)report->state_counts[i]));
+    for (unsigned i = 0; i < shape->rows_count; i++)
+        bad |= json_array_append_new (rows, json_string (shape->rows[i]));
+    bad |= json_object_set_new (root, "round", json_integer ((json_int_t)report->round));
+    bad |= json_object_set_new (root, "frames", json_integer ((json_int_t)report->frames));
+    bad |= json_object_set_new (root, "simulations", json_integer ((json_int_t)report->simulations));
+    bad |= json_object_set_new (root, "created", json_created (report->created_us));
+    bad |= json_object_set_new (root, "bins", json_integer (shape->bins));
+    bad |= json_object_set_new (root,
+                                "range_nm",
+                                json_pack ("[f, f]", shape->range_min_angstrom / 10.0, shape->range_max_angstrom / 10.0));
+    bad |= json_object_set_new (root, "rows", rows);
+    bad |= json_object_set_new (root, "states", states);
+    char *text = bad ? NULL : json_dumps (root, JSON_INDENT (2) | JSON_REAL_PRECISION (12));
+    json_decref (root);
+    return text;
+}
+
+/* ---- files ---- */
+
+static int make_dirs (const char *dir, struct strata_error *error)
+{
+    char path[4096];
+    if ((size_t)snprintf (path, sizeof (path), "%s", dir) >= sizeof (path)) {
+        errno = ENAMETOOLONG;
+        return strata_fail (error, "report folder %.200s...: the path is too long", dir);
+    }
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        if (mkdir (path, 0777) < 0 && errno != EEXIST)
+            return strata_fail (error, "report folder %s can't be made: %s", path, strerror (errno));
+        *p = saved;
+        if (!saved)
+            return 0;
+    }
+}
+
+static int write_file (int folder, const char *folder_name, const char *name, const char *text, size_t size,
+                       struct strata_error *error)
+{
+    int fd = openat (folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    int rc = fd < 0 ? -1 : 0;
+    for (size_t done = 0; rc == 0 && done < size;) {
+        ssize_t n = write (fd, text + done, size - done);
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            rc = -1;
+    }
+    if (rc == 0 && fsync (fd) < 0)
+        rc = -1;
+    int saved = errno;
+    if (fd >= 0 && close (fd) < 0 && rc == 0) {
+        saved = errno;
+        rc = -1;
+    }
+    if (rc < 0) {
+        errno = saved;
+        strata_fail (error, "report file %s/%s can't be written: %s", folder_name, name, strerror (saved));
+    }
+    return rc;
+}
+
+/* Removes the files of folder `name` and the folder. Rounds hold no folders. */
+static void remove_folder (int parent, const char *name)
+{
+    int fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir (fd);
+    if (!dir) {
+        if (fd >= 0)
+            close (fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir (dir));)
+        if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
+            unlinkat (fd, entry->d_name, 0);
+    closedir (dir);
+    unlinkat (parent, name, AT_REMOVEDIR);
+}
+
+/* The number in "round.<digits><ending>", 0 when it is another name. */
+static uint64_t round_of (const char *name, const char *ending)
+{
+    if (strncmp (name, "round.", 6) != 0)
+        return 0;
+    size_t digits = strspn (name + 6, "0123456789");
+    if (digits < 6 || digits > 19 || strcmp (name + 6 + digits, ending) != 0)
+        return 0;
+    return strtoull (name + 6, NULL, 10);
+}
+
+/* Removes rounds up to newest - kept, and what writers that were cut short left. */
+static void prune (int root, uint64_t newest)
+{
+    int fd = openat (root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir (fd);
+    if (!dir) {
+        if (fd >= 0)
+            close (fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir (dir));) {
+        uint64_t round = round_of (entry->d_name, "");
+        if ((round && round + REPORT_ROUNDS_KEPT <= newest) || round_of (entry->d_name, ".new"))
+            remove_folder (root, entry->d_name);
+    }
+    closedir (dir);
+}
+
+static int write_files (const struct feedback_report *report, int folder, const char *folder_name, const char *json,
+                        struct strata_error *error)
+{
+    const struct campaign_feedback *shape = report->shape;
+    for (unsigned state = 0; state < shape->states_count; state++) {
+        char name[300];
+        size_t size;
+        char *text = report_state_text (report, state, &size);
+        if (!text)
+            return strata_fail (error, "report %s: out of memory", folder_name);
+        snprintf (name, sizeof (name), "rdf_%s.txt", shape->states[state]);
+        int rc = write_file (folder, folder_name, name, text, size, error);
+        free (text);
+        if (rc < 0)
+            return -1;
+    }
+    if (write_file (folder, folder_name, "report.json", json, strlen (json), error) < 0)
+        return -1;
+    if (fsync (folder) < 0)
+        return strata_fail (error, "report %s can't be synced: %s", folder_name, strerror (errno));
+    return 0;
+}
+
+/* Whether the round's folder stands already with this report.json: it was renamed there whole, before a crash. */
+static bool stands (int root, const char *name, const char *json)
+{
+    char path[320];
+    size_t size = strlen (json);
+    snprintf (path, sizeof (path), "%s/report.json", name);
+    int fd = openat (root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0)
+        return false;
+    char *found = NULL;
+    bool same = fstat (fd, &st) == 0 && (size_t)st.st_size == size && (found = malloc (size + 1)) &&
+                pread (fd, found, size, 0) == (ssize_t)size && memcmp (found, json, size) == 0;
+    free (found);
+    close (fd);
+    return same;
+}
+
+static int write_round (const struct feedback_report *report, int root, const char *dir, const char *name,
+                        const char *json, struct strata_error *error)
+{
+    char fresh[64], shown[4400];
+    snprintf (fresh, sizeof (fresh), "%s.new", name);
+    snprintf (shown, sizeof (shown), "%s/%s", dir, fresh);
+    remove_folder (root, fresh);
+    if (mkdirat (root, fresh, 0777) < 0)
+        return strata_fail (error, "report folder %s can't be made: %s", shown, strerror (errno));
+    int folder = openat (root, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0)
+        return strata_fail (error, "report folder %s can't be opened: %s", shown, strerror (errno));
+    int rc = write_files (report, folder, shown, json, error);
+    int saved = errno;
+    close (folder);
+    errno = saved;
+    if (rc < 0)
+        return -1;
+    /* A folder of that name with another report can only be a leftover of a workspace that was copied together. */
+    remove_folder (root, name);
+    if (renameat (root, fresh, root, name) < 0)
+        return strata_fail (error, "report folder %s can't be renamed to %s: %s", shown, name, strerror (errno));
+    return 0;
+}
+
+static int write_link (int root, const char *dir, const char *name, struct strata_error *error)
+{
+    unlinkat (root, LINK_NEW, 0);
+    if (symlinkat (name, root, LINK_NEW) < 0 || renameat (root, LINK_NEW, root, LINK_NAME) < 0 || fsync (root) < 0)
+        return strata_fail (error, "%s/%s can't be pointed at %s: %s", dir, LINK_NAME, name, strerror (errno));
+    return 0;
+}
+
+int report_write (const struct feedback_report *report, const char *dir, struct strata_error *error)
+{
+    char name[40];
+    snprintf (name, sizeof (name), ROUND_NAME, report->round);
+    if (make_dirs (dir, error) < 0)
+        return -1;
+    int root = open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return strata_fail (error, "report folder %s can't be opened: %s", dir, strerror (errno));
+    char *json = report_json_text (report);
+    int rc = json ? 0 : strata_fail (error, "report %s: out of memory", name);
+    if (rc == 0 && !stands (root, name, json))
+        rc = write_round (report, root, dir, name, json, error);
+    /* The round's name is on disk before the link that points at it. */
+    if (rc == 0 && fsync (root) < 0)
+        rc = strata_fail (error, "report folder %s can't be synced: %s", dir, strerror (errno));
+    if (rc == 0)
+        rc = write_link (root, dir, name, error);
+    if (rc == 0)
+        prune (root, report->round);
+    int saved = errno;
+    free (json);
+    close (root);
+    errno = saved;
+    return rc;
+}
