@@ -1,0 +1,12 @@
+/* alloc.h - memory of services/select. Out of memory ends the process: it starts again from its shard. */
+#ifndef STRATA_SELECT_ALLOC_H
+#define STRATA_SELECT_ALLOC_H
+
+#include <stddef.h>
+
+/* `items` *capacity of `size` bytes, made to hold at least `count` (twice as many as before when it has to grow). */
+void *select_grow (void *items, size_t *capacity, size_t count, size_t size);
+void *select_calloc (size_t count, size_t size);
+char *select_strdup (const char *text);
+
+#endif
