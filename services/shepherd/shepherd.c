@@ -1,0 +1,325 @@
+/* shepherd.c - see shepherd.h
+ *
+ * Order matters: the lock is taken before anything is looked at; our pid is in it, and synced, before the command starts;
+ * the outcome is on disk before the lock is let go. So whoever looks at the folder at any time knows which of never
+ * started, running, ended and lost it is.
+ */
+#include "shepherd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+
+#define FOLDER_MAX (PATH_MAX - 64)
+
+/* What the child could not do before it became the command; goes through a pipe that exec closes. */
+struct start_failure {
+    int code;                   /* errno */
+    char what[16];              /* "start", "bind", "log", "folder" */
+};
+
+static int64_t now_us (void)
+{
+    struct timespec ts;
+    clock_gettime (CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int take_lock (const struct shepherd_options *options, const char *folder, struct strata_error *error)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    snprintf (path, sizeof (path), "%s/lock", folder);
+    int fd = options->lock_fd >= 0 ? options->lock_fd : open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return strata_fail (error, "%s can't be opened (%s); mend that folder", path, strerror (errno));
+    fcntl (fd, F_SETFD, FD_CLOEXEC);
+    if (flock (fd, LOCK_EX | LOCK_NB) != 0) {
+        errno = errno == EWOULDBLOCK ? EBUSY : errno;
+        strata_fail (error, "%s: another shepherd runs this attempt; nothing to do", path);
+        goto failed;
+    }
+    snprintf (path, sizeof (path), "%s/outcome.json", folder);
+    if (fstat (fd, &st) != 0 || st.st_size > 0 || access (path, F_OK) == 0) {
+        errno = EBUSY;
+        strata_fail (error, "%s: this attempt has been run already; take the next attempt's number", folder);
+        goto failed;
+    }
+    return fd;
+failed:
+    if (fd != options->lock_fd) {
+        int saved = errno;
+        close (fd);
+        errno = saved;
+    }
+    return -1;
+}
+
+/* From here on the attempt has been run. */
+static int mark_begun (int lock, const char *folder, struct strata_error *error)
+{
+    char text[32];
+    int n = snprintf (text, sizeof (text), "%d\n", (int)getpid ());
+    int dir = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = 0;
+    if (dir < 0 || pwrite (lock, text, (size_t)n, 0) != n || fsync (lock) != 0 || fsync (dir) != 0)
+        rc = strata_fail (error, "%s/lock can't be written (%s); make room or mend its permissions", folder, strerror (errno));
+    if (dir >= 0)
+        close (dir);
+    return rc;
+}
+
+static void child_fail (int pipe_fd, const char *what)
+{
+    struct start_failure failure = { .code = errno };
+    snprintf (failure.what, sizeof (failure.what), "%s", what);
+    if (write (pipe_fd, &failure, sizeof (failure)) < 0) {
+        /* The shepherd is gone: nobody wants to know. */
+    }
+    _exit (127);
+}
+
+static void child_open (int fd, const char *folder, const char *name, int flags, int pipe_fd)
+{
+    char path[PATH_MAX];
+    snprintf (path, sizeof (path), "%s%s%s", folder ? folder : "", folder ? "/" : "", name);
+    int opened = open (path, flags, 0644);
+    if (opened < 0 || dup2 (opened, fd) < 0)
+        child_fail (pipe_fd, "log");
+    if (opened != fd)
+        close (opened);
+}
+
+static int child_bind (const struct shepherd_options *options)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < options->cores_count; i++)
+        most = options->cores[i] > most ? options->cores[i] : most;
+    cpu_set_t *set = CPU_ALLOC (most + 1);
+    if (!set)
+        return -1;
+    size_t size = CPU_ALLOC_SIZE (most + 1);
+    CPU_ZERO_S (size, set);
+    for (size_t i = 0; i < options->cores_count; i++)
+        CPU_SET_S (options->cores[i], size, set);
+    int rc = sched_setaffinity (0, size, set);
+    CPU_FREE (set);
+    return rc;
+}
+
+/* In the forked child: becomes the command, or tells why not. */
+static void become (const struct shepherd_options *options, const char *dir, const char *folder, pid_t shepherd, int pipe_fd)
+{
+    setsid ();
+    /* We die with the shepherd, also with one that is killed outright; it may have died before we asked for that. */
+    prctl (PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid () != shepherd)
+        _exit (127);
+    child_open (STDIN_FILENO, NULL, "/dev/null", O_RDONLY, pipe_fd);
+    child_open (STDOUT_FILENO, folder, "stdout", O_WRONLY | O_CREAT | O_APPEND, pipe_fd);
+    child_open (STDERR_FILENO, folder, "stderr", O_WRONLY | O_CREAT | O_APPEND, pipe_fd);
+    if (options->cores_count && child_bind (options) != 0)
+        child_fail (pipe_fd, "bind");
+    if (chdir (dir) != 0)
+        child_fail (pipe_fd, "folder");
+    signal (SIGPIPE, SIG_DFL);
+    sigset_t none;
+    sigemptyset (&none);
+    sigprocmask (SIG_SETMASK, &none, NULL);
+    execvp (options->argv[0], options->argv);
+    child_fail (pipe_fd, "start");
+}
+
+/* Starts the command. 0 and its pid, or -1 and *failure. */
+static int start (const struct shepherd_options *options, const char *dir, const char *folder, pid_t *child,
+                  struct start_failure *failure)
+{
+    int ends[2];
+    *failure = (struct start_failure){ .what = "start" };
+    if (pipe2 (ends, O_CLOEXEC) != 0) {
+        failure->code = errno;
+        return -1;
+    }
+    pid_t shepherd = getpid ();
+    *child = fork ();
+    if (*child == 0)
+        become (options, dir, folder, shepherd, ends[1]);
+    failure->code = *child < 0 ? errno : 0;
+    close (ends[1]);
+    ssize_t n = 0;
+    if (*child > 0)
+        do
+            n = read (ends[0], failure, sizeof (*failure));
+        while (n < 0 && errno == EINTR);
+    close (ends[0]);
+    if (n > 0)
+        waitpid (*child, NULL, 0);
+    return *child > 0 && n <= 0 ? 0 : -1;
+}
+
+static void tell_no_start (const struct shepherd_options *options, const struct start_failure *failure, struct outcome *outcome)
+{
+    outcome->end = STRATA__JOB_END__END_NO_START;
+    outcome->code = failure->code;
+    const char *why = strerror (failure->code);
+    if (strcmp (failure->what, "bind") == 0)
+        snprintf (outcome->reason, sizeof (outcome->reason), "could not be bound to its cores: %s", why);
+    else if (strcmp (failure->what, "log") == 0)
+        snprintf (outcome->reason, sizeof (outcome->reason), "its stdout and stderr could not be opened: %s", why);
+    else if (strcmp (failure->what, "folder") == 0)
+        snprintf (outcome->reason, sizeof (outcome->reason), "its folder could not be entered: %s", why);
+    else
+        snprintf (outcome->reason, sizeof (outcome->reason), "could not start \"%.300s\": %s", options->argv[0], why);
+}
+
+/* The first success file that is missing or empty, NULL if none; *how says which of both. */
+static const char *missing_output (const struct shepherd_options *options, const char *dir, const char **how)
+{
+    for (size_t i = 0; i < options->success_count; i++) {
+        char path[PATH_MAX];
+        struct stat st;
+        bool there = snprintf (path, sizeof (path), "%s/%s", dir, options->success[i]) < (int)sizeof (path)
+                     && stat (path, &st) == 0;
+        *how = there ? "empty" : "missing";
+        if (!there || st.st_size == 0)
+            return options->success[i];
+    }
+    return NULL;
+}
+
+/* It ended by itself: with an exit code or by a signal that was not ours. */
+static void tell_own_end (const struct shepherd_options *options, const char *dir, int status, bool oom, struct outcome *outcome)
+{
+    char *reason = outcome->reason;
+    size_t size = sizeof (outcome->reason);
+    int code = WIFEXITED (status) ? WEXITSTATUS (status) : WTERMSIG (status);
+    bool killed = WIFEXITED (status) ? code == 128 + SIGKILL : code == SIGKILL;
+    const char *how, *file;
+    outcome->code = code;
+    if (killed && oom) {
+        outcome->end = STRATA__JOB_END__END_MEMORY;
+        snprintf (reason, size, "killed by signal 9 while the kernel's out-of-memory killer was at work: the machine or its "
+                                "cgroup ran out of memory");
+    }
+    else if (!WIFEXITED (status)) {
+        outcome->end = STRATA__JOB_END__END_SIGNAL;
+        snprintf (reason, size, "killed by signal %d (%s)", code, strsignal (code));
+    }
+    else if (code == 0 && (file = missing_output (options, dir, &how))) {
+        outcome->end = STRATA__JOB_END__END_NO_OUTPUT;
+        snprintf (reason, size, "ended with exit code 0, but its file %.200s is %s", file, how);
+    }
+    else {
+        outcome->end = STRATA__JOB_END__END_EXIT;
+        snprintf (reason, size, "ended with exit code %d", code);
+    }
+}
+
+static void tell_end (const struct shepherd_options *options, const char *dir, const struct shepherd_watch *watch, bool oom,
+                      struct outcome *outcome)
+{
+    char *reason = outcome->reason, how[64] = "";
+    size_t size = sizeof (outcome->reason);
+    if (watch->killed)
+        snprintf (how, sizeof (how), " by SIGKILL, %u s after SIGTERM", options->grace_s);
+    outcome->max_rss_mb = watch->max_rss_mb;
+    outcome->end = watch->why;
+    switch (watch->why) {
+    case STRATA__JOB_END__END_STOPPED:
+        snprintf (reason, size, "ended on request%s", how);
+        break;
+    case STRATA__JOB_END__END_WALLTIME:
+        snprintf (reason, size, "still ran after its walltime of %u s and was ended%s", options->walltime_s, how);
+        break;
+    case STRATA__JOB_END__END_MEMORY:
+        snprintf (reason, size, "used %.0f MiB of memory where %u are allowed, and was killed", watch->memory_mb,
+                  options->memory_mb);
+        break;
+    default:
+        tell_own_end (options, dir, watch->status, oom, outcome);
+    }
+    if (watch->left_over) {
+        size_t n = strlen (reason);
+        snprintf (reason + n, size - n, "; %zu processes that it left behind were ended", watch->left_over);
+    }
+}
+
+/* A full disk must not turn a success into a loss: we try until it is on disk, and are seen as running until then. */
+static void write_outcome (const char *folder, const struct outcome *outcome)
+{
+    struct strata_error error;
+    struct timespec pause = { 1, 0 };
+    while (outcome_write (folder, outcome, &error) != 0) {
+        log_error ("%s", error.text);
+        nanosleep (&pause, NULL);
+    }
+}
+
+static int prepare (const struct shepherd_options *options, const char *dir, char *folder, struct strata_error *error)
+{
+    if (snprintf (folder, FOLDER_MAX, "%s/attempt-%u", dir, options->attempt) >= FOLDER_MAX)
+        return strata_fail (error, "%.300s: the name of this folder is too long; choose a shorter workspace path", dir);
+    if (mkdir (folder, 0755) != 0 && errno != EEXIST)
+        return strata_fail (error, "%s can't be made (%s); mend that folder", folder, strerror (errno));
+    const char *base = strrchr (dir, '/');
+    char attempt[16];
+    snprintf (attempt, sizeof (attempt), "%u", options->attempt);
+    setenv ("STRATA_JOB", base && base[1] ? base + 1 : dir, 1);
+    setenv ("STRATA_ATTEMPT", attempt, 1);
+    return 0;
+}
+
+int shepherd_run (const struct shepherd_options *options, struct strata_error *error)
+{
+    char dir[PATH_MAX], folder[FOLDER_MAX], errors[PATH_MAX];
+    if (!realpath (options->dir, dir))
+        return strata_fail (error, "--dir %s: %s; make the job's folder first", options->dir, strerror (errno));
+    if (prepare (options, dir, folder, error) != 0)
+        return -1;
+    int lock = take_lock (options, folder, error);
+    if (lock < 0)
+        return -1;
+    /* A terminal's Ctrl-C and the end of who started us are not for the job. Fails when we lead a group: then we were
+     * started by hand. */
+    setsid ();
+    prctl (PR_SET_CHILD_SUBREAPER, 1);
+    shepherd_watch_signals ();
+
+    struct outcome outcome = { .started_us = now_us () };
+    struct shepherd_watch watch = { 0 };
+    struct start_failure failure;
+    pid_t child = 0;
+    uint64_t oom_before = shepherd_oom_kills ();
+    if (mark_begun (lock, folder, error) != 0) {
+        close (lock);
+        return -1;
+    }
+    if (start (options, dir, folder, &child, &failure) != 0)
+        tell_no_start (options, &failure, &outcome);
+    else {
+        log_info ("%s attempt %u: pid %d runs \"%s\"", dir, options->attempt, (int)child, options->argv[0]);
+        watch.child = child;
+        shepherd_watch (&watch, options);
+        tell_end (options, dir, &watch, shepherd_oom_kills () > oom_before, &outcome);
+    }
+    outcome.ended_us = now_us ();
+    snprintf (errors, sizeof (errors), "%s/stderr", folder);
+    outcome_tail (errors, outcome.stderr_tail);
+    write_outcome (folder, &outcome);
+    log_info ("%s attempt %u: %s", dir, options->attempt, outcome.reason);
+    close (lock);
+    return 0;
+}

@@ -1,0 +1,50 @@
+/* shepherd.h - sees one attempt of a job from its start to its end, and writes down how it ended. See README.md. */
+#ifndef STRATA_SHEPHERD_H
+#define STRATA_SHEPHERD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/outcome.h"
+#include "strata_error.h"
+
+struct shepherd_options {
+    const char *dir;            /* the job's folder */
+    unsigned attempt;           /* 1 ... */
+    unsigned walltime_s;        /* 0: none */
+    unsigned grace_s;           /* from SIGTERM to SIGKILL */
+    unsigned memory_mb;         /* of all its processes together; 0: no limit */
+    uint32_t *cores;            /* the kernel's numbers of the processors to bind to; none: not bound */
+    size_t cores_count;
+    const char **success;       /* files in dir that must be there and not empty after exit code 0 */
+    size_t success_count;
+    char **argv;                /* the command; ends with NULL */
+    int lock_fd;                /* attempt-<n>/lock, open and locked by who starts us; -1: we open and lock it */
+};
+
+#define SHEPHERD_BUSY 75        /* exit code: this attempt runs, or has been run: it is never run twice */
+
+/* Runs the attempt; returns when all its processes are gone and the outcome is on disk. 0, whatever the outcome. -1 and
+ * nothing was started: errno EBUSY when the attempt runs or has been run. */
+int shepherd_run (const struct shepherd_options *options, struct strata_error *error);
+
+/* ---- watch.c: the time between start and end ---- */
+struct shepherd_watch {
+    int child;                  /* pid of the command, a session of its own */
+    int status;                 /* of waitpid */
+    double max_rss_mb;
+    Strata__JobEnd why;         /* what we ended it for: END_STOPPED, END_WALLTIME, END_MEMORY; END_NONE: ended by itself */
+    bool killed;                /* SIGTERM was not enough */
+    double memory_mb;           /* in use when the limit was passed */
+    size_t left_over;           /* processes that outlived the command */
+};
+/* Blocks until the command and all its descendants are gone. Signals must be blocked (shepherd_watch_signals). */
+void shepherd_watch (struct shepherd_watch *self, const struct shepherd_options *options);
+void shepherd_watch_signals (void);
+
+/* ---- oom.c: whether the kernel's out-of-memory killer was at work here ---- */
+/* Kills so far, of our cgroup if it counts them, else of this machine. */
+uint64_t shepherd_oom_kills (void);
+
+#endif

@@ -1,0 +1,157 @@
+/* watch.c - from the start of a command to the end of its last process.
+ *
+ * The shepherd is the subreaper of everything below it: a process that loses its parent becomes a child of ours, so none
+ * can get away, whatever sessions and groups it makes. Memory is the resident memory of all of them, looked at four times a
+ * second when there is a limit: RLIMIT_AS would break programs that only reserve address space, and a cgroup needs rights
+ * that a user of a cluster doesn't have. A burst between two looks is caught by the kernel only.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/procs.h"
+#include "shepherd.h"
+
+#define LOOK_LIMITED_MS 250     /* between looks at the memory, with a limit */
+#define LOOK_MS 2000            /* and without one */
+#define ENDING_MS 25            /* between looks while it is being ended */
+#define LEFT_OVER_GRACE_S 5     /* for processes that outlive the command */
+
+static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, 0 };
+
+static int64_t now_ms (void)
+{
+    struct timespec ts;
+    clock_gettime (CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void heard_set (sigset_t *set)
+{
+    sigemptyset (set);
+    for (size_t i = 0; heard[i]; i++)
+        sigaddset (set, heard[i]);
+}
+
+void shepherd_watch_signals (void)
+{
+    sigset_t set;
+    heard_set (&set);
+    sigprocmask (SIG_BLOCK, &set, NULL);
+}
+
+/* Waits for a signal at most `ms`; returns it, or 0. */
+static int wait_signal (int64_t ms)
+{
+    sigset_t set;
+    heard_set (&set);
+    struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+    int sig = sigtimedwait (&set, NULL, &ts);
+    return sig < 0 ? 0 : sig;
+}
+
+static void reap (struct shepherd_watch *self, bool *gone)
+{
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4 (-1, &status, WNOHANG, &usage)) > 0) {
+        double rss_mb = (double)usage.ru_maxrss / 1024.0;
+        if (rss_mb > self->max_rss_mb)
+            self->max_rss_mb = rss_mb;
+        if (pid == self->child) {
+            self->status = status;
+            *gone = true;
+        }
+    }
+}
+
+/* To the command's group while it is surely the command's, and to each descendant. Returns how many there are. */
+static size_t signal_all (const struct shepherd_watch *self, bool gone, int sig)
+{
+    pid_t pids[1024];
+    if (!gone)
+        kill (-self->child, sig);
+    size_t n = procs_descendants (getpid (), pids, 1024);
+    for (size_t i = 0; i < n && i < 1024; i++)
+        kill (pids[i], sig);
+    return n;
+}
+
+/* What it must be ended for now, END_NONE if nothing. */
+static Strata__JobEnd judge (struct shepherd_watch *self, const struct shepherd_options *options, int sig,
+                             int64_t started_ms, int64_t *looked_ms)
+{
+    int64_t now = now_ms ();
+    if (sig && sig != SIGCHLD)
+        return STRATA__JOB_END__END_STOPPED;
+    if (options->walltime_s && now - started_ms >= (int64_t)options->walltime_s * 1000)
+        return STRATA__JOB_END__END_WALLTIME;
+    if (now - *looked_ms < (options->memory_mb ? LOOK_LIMITED_MS : LOOK_MS))
+        return STRATA__JOB_END__END_NONE;
+    *looked_ms = now;
+    double rss_mb = procs_descendants_rss_mb (getpid ());
+    if (rss_mb > self->max_rss_mb)
+        self->max_rss_mb = rss_mb;
+    if (!options->memory_mb || rss_mb <= options->memory_mb)
+        return STRATA__JOB_END__END_NONE;
+    self->memory_mb = rss_mb;
+    return STRATA__JOB_END__END_MEMORY;
+}
+
+static int64_t next_look_ms (const struct shepherd_options *options, int64_t started_ms, bool ending)
+{
+    if (ending)
+        return ENDING_MS;
+    int64_t wait = options->memory_mb ? LOOK_LIMITED_MS : LOOK_MS;
+    if (options->walltime_s) {
+        int64_t left = started_ms + (int64_t)options->walltime_s * 1000 - now_ms ();
+        wait = left < wait ? left : wait;
+    }
+    return wait > 0 ? wait : 0;
+}
+
+void shepherd_watch (struct shepherd_watch *self, const struct shepherd_options *options)
+{
+    int64_t started_ms = now_ms (), looked_ms = 0, kill_ms = 0;
+    bool gone = false, ending = false;
+    for (;;) {
+        int sig = wait_signal (next_look_ms (options, started_ms, ending));
+        reap (self, &gone);
+        if (gone) {
+            size_t left = procs_descendants (getpid (), NULL, 0);
+            if (left == 0) {
+                reap (self, &gone);
+                return;
+            }
+            if (!ending) {
+                /* The command is through; what it left behind may not use cores that others get next. */
+                ending = true;
+                self->left_over = left;
+                unsigned grace_s = options->grace_s < LEFT_OVER_GRACE_S ? options->grace_s : LEFT_OVER_GRACE_S;
+                kill_ms = now_ms () + (int64_t)grace_s * 1000;
+                signal_all (self, gone, SIGTERM);
+            }
+        }
+        else if (self->why == STRATA__JOB_END__END_NONE) {
+            self->why = judge (self, options, sig, started_ms, &looked_ms);
+            if (self->why != STRATA__JOB_END__END_NONE) {
+                ending = true;
+                /* Memory can't wait: what grows takes the whole machine down within a grace. */
+                bool at_once = self->why == STRATA__JOB_END__END_MEMORY || options->grace_s == 0;
+                kill_ms = now_ms () + (at_once ? 0 : (int64_t)options->grace_s * 1000);
+                if (!at_once)
+                    signal_all (self, gone, SIGTERM);
+            }
+        }
+        /* Again and again: one that forks while we kill is found the next time. */
+        if (ending && now_ms () >= kill_ms) {
+            self->killed |= !gone;
+            signal_all (self, gone, SIGKILL);
+        }
+    }
+}
