@@ -1,0 +1,419 @@
+/* test_mesh.c - a real replica in a process of its own, real sockets, real kills.
+ *
+ * The replica under test is the shell alone (streams and queues, no handlers of its own): what every service shares.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mesh/cards.h"
+#include "mesh/client.h"
+#include "mesh/mesh.h"
+#include "mesh/wire.h"
+#include "strata.h"
+#include "stream.pb-c.h"
+
+static char workspace[64], campaign_file[96];
+
+static const struct service_spec spec = { .name = "stage", .about = "the shell alone", .has_shard = true };
+static const struct service_spec standby_spec = { .name = "schedule", .about = "the shell alone", .has_shard = true };
+
+static const char campaign_text[] =
+    "strata: 1\ncampaign: mesh-test\nworkspace: w\nseed: 1\n"
+    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
+    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
+    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
+    "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
+    "stage: {queue_mb: 1}\n";
+
+static int set_up (void **state)
+{
+    char model[96];
+    snprintf (workspace, sizeof (workspace), "/tmp/strata-mesh-XXXXXX");
+    assert_non_null (mkdtemp (workspace));
+    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
+    snprintf (model, sizeof (model), "%s/m.npz", workspace);
+    FILE *f = fopen (campaign_file, "w");
+    fputs (campaign_text, f);
+    fclose (f);
+    f = fopen (model, "w");
+    fputs ("model", f);
+    fclose (f);
+    return 0;
+}
+
+static int tear_down (void **state)
+{
+    char command[128];
+    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
+    return system (command) == 0 ? 0 : -1;
+}
+
+static pid_t start (const struct service_spec *what, const char *replica)
+{
+    pid_t pid = fork ();
+    assert_true (pid >= 0);
+    if (pid == 0) {
+        char *argv[] = { "service", "--campaign", campaign_file, "--workspace", workspace, "--replica", (char *)replica, NULL };
+        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
+            _exit (3);
+        _exit (service_main (what, 7, argv));
+    }
+    return pid;
+}
+
+static int end (pid_t pid, int signum)
+{
+    int status;
+    kill (pid, signum);
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    return status;
+}
+
+static struct strata_client *client (int timeout_ms)
+{
+    struct strata_error error;
+    struct strata_client *c = strata_open (workspace, "test", timeout_ms, &error);
+    assert_non_null (c);
+    return c;
+}
+
+static void append (struct strata_client *c, const char *stream, uint64_t n, bool expect_duplicate)
+{
+    struct strata_error error = { "" };
+    bool duplicate;
+    if (strata_append (c, stream, "p", n, "record", 6, &duplicate, &error) < 0)
+        fail_msg ("append %llu: %s", (unsigned long long)n, error.text);
+    assert_int_equal (duplicate, expect_duplicate);
+}
+
+static uint64_t stream_end (struct strata_client *c, const char *peer, const char *stream)
+{
+    struct strata_error error = { "" };
+    Strata__StreamRead read = STRATA__STREAM_READ__INIT;
+    ProtobufCMessage *reply;
+    read.stream = (char *)stream;
+    if (client_request (c,
+                        peer,
+                        STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+                        &read.base,
+                        NULL,
+                        0,
+                        &strata__stream_read_reply__descriptor,
+                        &reply,
+                        NULL,
+                        NULL,
+                        &error)
+        < 0)
+        fail_msg ("read: %s", error.text);
+    uint64_t next = ((Strata__StreamReadReply *)reply)->next;
+    protobuf_c_message_free_unpacked (reply, NULL);
+    return next;
+}
+
+static void a_client_s_records_survive_kill_9_of_the_replica_and_stand_once (void **state)
+{
+    pid_t pid = start (&spec, "0");
+    struct strata_client *c = client (20000);
+    for (uint64_t n = 1; n <= 20; n++)
+        append (c, "a", n, false);
+    end (pid, SIGKILL);
+    pid = start (&spec, "0");
+    append (c, "a", 20, true);
+    for (uint64_t n = 21; n <= 30; n++)
+        append (c, "a", n, false);
+    assert_int_equal (stream_end (c, "stage", "a"), 31);
+    strata_close (&c);
+    assert_int_equal (end (pid, SIGTERM), 0);
+}
+
+/* The replica is killed again and again while a client appends: the client library rides through. */
+static void appends_go_through_restarts_without_an_error (void **state)
+{
+    pid_t pid = start (&spec, "0");
+    pid_t killer = fork ();
+    if (killer == 0) {
+        struct strata_error error;
+        struct strata_client *c = strata_open (workspace, "appender", 30000, &error);
+        for (uint64_t n = 1; c && n <= 300; n++)
+            if (strata_append (c, "b", "p", n, "record", 6, NULL, &error) < 0)
+                _exit (1);
+        strata_close (&c);
+        _exit (0);
+    }
+    for (int i = 0; i < 4; i++) {
+        usleep (150000);
+        end (pid, SIGKILL);
+        pid = start (&spec, "0");
+    }
+    int status;
+    assert_int_equal (waitpid (killer, &status, 0), killer);
+    assert_int_equal (status, 0);
+    struct strata_client *c = client (20000);
+    assert_int_equal (stream_end (c, "stage", "b"), 301);
+    strata_close (&c);
+    end (pid, SIGTERM);
+}
+
+static void a_full_stream_makes_the_client_wait_and_then_say_so (void **state)
+{
+    pid_t pid = start (&spec, "0");
+    struct strata_error error = { "" };
+    struct strata_client *c = client (1500);
+    static char large[700 * 1024];
+    assert_int_equal (strata_append (c, "full", "p", 1, large, sizeof (large), NULL, &error), 0);
+    assert_int_equal (strata_append (c, "full", "p", 2, large, sizeof (large), NULL, &error), -1);
+    assert_int_equal (errno, ENOSPC);
+    assert_non_null (strstr (error.text, "stream full is full"));
+    strata_close (&c);
+    end (pid, SIGTERM);
+}
+
+static void a_client_without_a_mesh_is_told_in_time (void **state)
+{
+    struct strata_error error = { "" };
+    struct strata_client *c = client (700);
+    assert_int_equal (strata_append (c, "a", "p", 99, "x", 1, NULL, &error), -1);
+    assert_int_equal (errno, ETIMEDOUT);
+    strata_close (&c);
+}
+
+/* ---- raw messages, as a broken or hostile peer would send them ---- */
+
+static zsock_t *raw (void)
+{
+    struct card *cards;
+    zsock_t *socket = NULL;
+    for (int i = 0; i < 100 && !socket; i++) {
+        size_t count = cards_read (workspace, &cards);
+        for (size_t n = 0; n < count; n++)
+            if (strcmp (cards[n].replica, "stage-0") == 0 && cards[n].active)
+                socket = zsock_new_dealer (cards[n].rpc);
+        free (cards);
+        usleep (50000);
+    }
+    assert_non_null (socket);
+    zsock_set_rcvtimeo (socket, 5000);
+    return socket;
+}
+
+static Strata__Header raw_header (uint32_t type, uint64_t request)
+{
+    Strata__Header header = STRATA__HEADER__INIT;
+    header.version = WIRE_VERSION;
+    header.type = type;
+    header.sender = "raw";
+    header.boot = 7;
+    header.request = request;
+    return header;
+}
+
+/* The code of the refusal that comes back, or -1 for a reply. */
+static int exchange (zsock_t *socket, zmsg_t **msg, ProtobufCMessage **reply, const ProtobufCMessageDescriptor *descriptor)
+{
+    struct wire_message message;
+    struct strata_error error;
+    Strata__RefusalCode code;
+    int got = -1;
+    assert_int_equal (zmsg_send (msg, socket), 0);
+    zmsg_t *frames = zmsg_recv (socket);
+    assert_non_null (frames);
+    assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
+    if (message.header->type == STRATA__MESSAGE_TYPE__TYPE_REFUSAL) {
+        Strata__Refusal *refusal = (Strata__Refusal *)wire_body (&message, &strata__refusal__descriptor, &error);
+        assert_non_null (refusal);
+        assert_true (strlen (refusal->reason) > 10);
+        got = (int)refusal->code;
+        strata__refusal__free_unpacked (refusal, NULL);
+    } else if (reply)
+        *reply = wire_body (&message, descriptor, &error);
+    wire_fini (&message);
+    return got;
+}
+
+enum breakage { NO_BODY, NOT_A_HEADER, LARGE_HEADER, WRONG_VERSION, UNKNOWN_TYPE, NOT_A_BODY, LARGE_BODY, MANY_BLOBS, BAD_SENDER, BAD_NAME };
+
+static zmsg_t *broken (enum breakage how)
+{
+    static uint8_t junk[WIRE_MAX_BODY + 1];
+    Strata__StreamAppend append_body = STRATA__STREAM_APPEND__INIT;
+    Strata__Header header = raw_header (how == UNKNOWN_TYPE ? 998 : STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, 1000 + how);
+    memset (junk, 0xff, sizeof (junk));
+    append_body.stream = how == BAD_NAME ? "../../etc" : "raw";
+    header.version = how == WRONG_VERSION ? 77 : WIRE_VERSION;
+    header.sender = how == BAD_SENDER ? "a/b" : "raw";
+    zmsg_t *msg = zmsg_new ();
+    switch (how) {
+    case NOT_A_HEADER:
+        zmsg_addmem (msg, junk, 40);
+        zmsg_addmem (msg, junk, 4);
+        return msg;
+    case LARGE_HEADER:
+        zmsg_addmem (msg, junk, WIRE_MAX_HEADER + 1);
+        zmsg_addmem (msg, junk, 4);
+        return msg;
+    case NO_BODY: {
+        zframe_t *frame = wire_frame (&header.base);
+        zmsg_append (msg, &frame);
+        return msg;
+    }
+    default:
+        zmsg_destroy (&msg);
+    }
+    if (how == NOT_A_BODY || how == LARGE_BODY)
+        return wire_pack_bytes (&header, junk, how == LARGE_BODY ? sizeof (junk) : 64);
+    msg = wire_pack (&header, &append_body.base);
+    for (int i = 0; how == MANY_BLOBS && i <= WIRE_MAX_BLOBS; i++)
+        zmsg_addmem (msg, "x", 1);
+    return msg;
+}
+
+static void broken_messages_get_a_refusal_and_the_replica_lives_on (void **state)
+{
+    static const struct {
+        enum breakage how;
+        Strata__RefusalCode code;
+    } cases[] = {
+        { NO_BODY, STRATA__REFUSAL_CODE__REFUSED_MALFORMED },      { NOT_A_HEADER, STRATA__REFUSAL_CODE__REFUSED_MALFORMED },
+        { LARGE_HEADER, STRATA__REFUSAL_CODE__REFUSED_MALFORMED }, { WRONG_VERSION, STRATA__REFUSAL_CODE__REFUSED_VERSION },
+        { UNKNOWN_TYPE, STRATA__REFUSAL_CODE__REFUSED_UNKNOWN_TYPE },
+        { NOT_A_BODY, STRATA__REFUSAL_CODE__REFUSED_MALFORMED },   { LARGE_BODY, STRATA__REFUSAL_CODE__REFUSED_MALFORMED },
+        { MANY_BLOBS, STRATA__REFUSAL_CODE__REFUSED_MALFORMED },   { BAD_SENDER, STRATA__REFUSAL_CODE__REFUSED_INVALID },
+        { BAD_NAME, STRATA__REFUSAL_CODE__REFUSED_INVALID },
+    };
+    pid_t pid = start (&spec, "0");
+    zsock_t *socket = raw ();
+    for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
+        zmsg_t *msg = broken (cases[i].how);
+        assert_int_equal (exchange (socket, &msg, NULL, NULL), cases[i].code);
+    }
+    zsock_destroy (&socket);
+    struct strata_client *c = client (5000);
+    append (c, "after", 1, false);
+    strata_close (&c);
+    assert_int_equal (end (pid, SIGTERM), 0);
+}
+
+static zmsg_t *raw_append (uint64_t request, uint64_t settled, int64_t deadline_us, uint64_t epoch)
+{
+    Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
+    Strata__Header header = raw_header (STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, request);
+    ProtobufCBinaryData record = { 1, (uint8_t *)"x" };
+    header.settled = settled;
+    header.deadline_us = deadline_us;
+    header.epoch = epoch;
+    body.stream = "raw";
+    body.records = &record;
+    body.n_records = 1;
+    return wire_pack (&header, &body.base);
+}
+
+static uint64_t raw_append_next (zsock_t *socket, uint64_t request, uint64_t settled)
+{
+    ProtobufCMessage *reply = NULL;
+    zmsg_t *msg = raw_append (request, settled, 0, 0);
+    assert_int_equal (exchange (socket, &msg, &reply, &strata__stream_append_reply__descriptor), -1);
+    assert_non_null (reply);
+    uint64_t next = ((Strata__StreamAppendReply *)reply)->next;
+    protobuf_c_message_free_unpacked (reply, NULL);
+    return next;
+}
+
+static void a_retry_gets_the_remembered_reply_also_after_kill_9 (void **state)
+{
+    pid_t pid = start (&spec, "0");
+    zsock_t *socket = raw ();
+    uint64_t first = raw_append_next (socket, 1, 1);
+    assert_int_equal (raw_append_next (socket, 1, 1), first);
+    end (pid, SIGKILL);
+    zsock_destroy (&socket);
+    pid = start (&spec, "0");
+    socket = raw ();
+    assert_int_equal (raw_append_next (socket, 1, 1), first);
+    assert_int_equal (raw_append_next (socket, 2, 2), first + 1);
+    /* A late copy of a settled request is dropped: nothing comes back, nothing is appended. */
+    zmsg_t *msg = raw_append (1, 1, 0, 0);
+    assert_int_equal (zmsg_send (&msg, socket), 0);
+    assert_int_equal (raw_append_next (socket, 3, 3), first + 2);
+    zsock_destroy (&socket);
+    end (pid, SIGTERM);
+}
+
+static void a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused (void **state)
+{
+    pid_t pid = start (&spec, "0");
+    zsock_t *socket = raw ();
+    uint64_t next = raw_append_next (socket, 100, 100);
+    zmsg_t *msg = raw_append (101, 100, 1, 0);
+    assert_int_equal (zmsg_send (&msg, socket), 0);
+    assert_int_equal (raw_append_next (socket, 102, 100), next + 1);
+    msg = raw_append (103, 100, 0, 5);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), -1);
+    msg = raw_append (104, 100, 0, 4);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), STRATA__REFUSAL_CODE__REFUSED_STALE);
+    zsock_destroy (&socket);
+    end (pid, SIGTERM);
+}
+
+static void a_standby_takes_the_shard_when_its_holder_dies (void **state)
+{
+    pid_t first = start (&standby_spec, "0");
+    struct strata_client *c = client (20000);
+    assert_int_equal (stream_end (c, "schedule", "events"), 1);
+    pid_t second = start (&standby_spec, "1");
+    usleep (300000);
+    end (first, SIGKILL);
+    assert_int_equal (stream_end (c, "schedule", "events"), 1);
+    struct card *cards;
+    size_t count = cards_read (workspace, &cards);
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp (cards[i].replica, "schedule-1") == 0) {
+            found = true;
+            assert_true (cards[i].active);
+            assert_int_equal (cards[i].epoch, 2);
+        }
+    free (cards);
+    assert_true (found);
+    strata_close (&c);
+    end (second, SIGTERM);
+}
+
+static void a_second_process_of_the_same_replica_is_refused (void **state)
+{
+    pid_t first = start (&spec, "0");
+    struct strata_client *c = client (20000);
+    stream_end (c, "stage", "a");
+    pid_t second = start (&spec, "0");
+    int status;
+    assert_int_equal (waitpid (second, &status, 0), second);
+    assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 1);
+    strata_close (&c);
+    end (first, SIGTERM);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (a_client_s_records_survive_kill_9_of_the_replica_and_stand_once),
+        cmocka_unit_test (appends_go_through_restarts_without_an_error),
+        cmocka_unit_test (a_full_stream_makes_the_client_wait_and_then_say_so),
+        cmocka_unit_test (broken_messages_get_a_refusal_and_the_replica_lives_on),
+        cmocka_unit_test (a_retry_gets_the_remembered_reply_also_after_kill_9),
+        cmocka_unit_test (a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused),
+        cmocka_unit_test (a_standby_takes_the_shard_when_its_holder_dies),
+        cmocka_unit_test (a_second_process_of_the_same_replica_is_refused),
+        cmocka_unit_test (a_client_without_a_mesh_is_told_in_time),
+    };
+    return cmocka_run_group_tests_name ("mesh", tests, set_up, tear_down);
+}
