@@ -83,6 +83,7 @@ void client_set_timeout (struct strata_client *self, int timeout_ms)
 }
 
 struct wait {
+    struct strata_client *client;
     bool done, ok;
     Strata__RefusalCode code;
     bool timed_out;
@@ -98,6 +99,7 @@ static void on_reply (void *owner, const struct reply *reply, void *arg)
 {
     struct wait *wait = arg;
     wait->done = true;
+    wait->client->mesh.stay_awake = true;
     wait->ok = reply->ok;
     wait->code = reply->code;
     wait->timed_out = reply->timed_out;
@@ -145,7 +147,8 @@ int client_request (struct strata_client *self, const char *peer, uint32_t type,
 {
     int64_t deadline_us = mesh_now_us () + (int64_t)self->timeout_ms * 1000;
     for (;;) {
-        struct wait wait = { .error = error, .descriptor = reply_body, .want_blob = blob != NULL };
+        struct wait wait = { .client = self, .error = error, .descriptor = reply_body, .want_blob = blob != NULL };
+        self->mesh.stay_awake = false;
         mesh_look_at_cards (&self->mesh);
         mesh_call (&self->mesh,
                    peer,

@@ -207,7 +207,7 @@ static void on_prepare (uv_prepare_t *handle)
         for (size_t i = 0; !more && i < self->peers_count; i++)
             more = readable (self->peers[i].dealer);
     }
-    if (more)
+    if (more || self->stay_awake)
         uv_idle_start (&self->idle, on_idle);
     else
         uv_idle_stop (&self->idle);

@@ -43,6 +43,7 @@ struct mesh {
     unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */
     bool open;
+    bool stay_awake;            /* set by an owner that has something else to do than to wait */
 
     /* The owner's part. request: takes over the message. publication: topic, message. */
     void (*on_request) (struct mesh *self, zframe_t *identity, struct wire_message *message, void *arg);
