@@ -609,6 +609,11 @@ static int64_t find_member (struct npz *self, const char *name)
     return found;
 }
 
+int npz_has (struct npz *self, const char *name)
+{
+    return find_member (self, name) != -1;
+}
+
 static void fail_missing (struct npz *self, const char *name, struct strata_error *error)
 {
     char names[320] = "";

@@ -383,6 +383,9 @@ static void a_missing_member_or_one_of_another_shape_is_refused_with_what_is_the
     struct strata_error error;
     finish (fill_writer (), &data, &size);
     struct npz *z = npz_open_memory (data, size, &error);
+    assert_true (npz_has (z, "f4"));
+    assert_false (npz_has (z, "f"));
+    assert_false (npz_has (z, "f4.npy"));
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         const struct npy *a = npz_get_shaped (z, cases[i].name, cases[i].kind, cases[i].ndim, cases[i].shape, &error);
         assert_int_equal (a != NULL, cases[i].says == NULL);

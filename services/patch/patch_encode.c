@@ -1,0 +1,136 @@
+/* patch_encode.c - see patch_encode.h */
+#include "patch_encode.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "strata_npz.h"
+
+struct patch_encoder {
+    size_t coarse, features, dimensions;
+    double *mean;       /* [features] */
+    double *components; /* [features][dimensions], each already divided by its feature's scale */
+};
+
+/* Member `name` of kind f4 or f8 in shape [rows][features], or [features] when rows is 0. */
+static const struct npy *get_member (struct npz *model, const char *name, size_t rows, size_t features,
+                                     struct strata_error *error)
+{
+    const struct npy *any = npz_get (model, name, error);
+    if (!any)
+        return NULL;
+    size_t shape[2] = { rows, features };
+    return npz_get_shaped (model, name, any->kind == NPY_F4 ? NPY_F4 : NPY_F8, rows ? 2 : 1, rows ? shape : shape + 1, error);
+}
+
+static double number_at (const struct npy *array, size_t i)
+{
+    return array->kind == NPY_F4 ? (double)((const float *)array->data)[i] : ((const double *)array->data)[i];
+}
+
+static int fill (struct patch_encoder *self, const struct npy *mean, const struct npy *components, const struct npy *scale,
+                 struct strata_error *error)
+{
+    for (size_t i = 0; i < self->features; i++) {
+        double s = scale ? number_at (scale, i) : 1;
+        self->mean[i] = number_at (mean, i);
+        if (!isfinite (self->mean[i]))
+            return strata_fail (error, "mean[%zu] is not finite; train the model anew", i);
+        if (!isfinite (s) || s <= 0)
+            return strata_fail (error, "scale[%zu] is %g, it has to be above 0; train the model anew", i, s);
+        for (size_t k = 0; k < self->dimensions; k++) {
+            double c = number_at (components, k * self->features + i);
+            if (!isfinite (c / s))
+                return strata_fail (error, "components[%zu][%zu] is not finite; train the model anew", k, i);
+            self->components[i * self->dimensions + k] = c / s;
+        }
+    }
+    return 0;
+}
+
+struct patch_encoder *patch_encoder_new (const char *path, size_t coarse, size_t dimensions, struct strata_error *error)
+{
+    if (coarse == 0 || coarse > PATCH_POINTS_MAX || dimensions == 0 || dimensions > PATCH_DIMENSIONS_MAX) {
+        strata_fail (error,
+                     "%s: an encoder of %zu dimensions for patches of %zu x %zu; dimensions are 1 to %d",
+                     path,
+                     dimensions,
+                     coarse,
+                     coarse,
+                     PATCH_DIMENSIONS_MAX);
+        return NULL;
+    }
+    struct patch_encoder *self = NULL;
+    const struct npy *scale = NULL;
+    size_t features = coarse * coarse * GRIDSIM_LIPIDS;
+    int rc = -1;
+    struct npz *model = npz_open_file (path, error);
+    if (!model)
+        return NULL;
+    const struct npy *mean = get_member (model, "mean", 0, features, error);
+    const struct npy *components = mean ? get_member (model, "components", dimensions, features, error) : NULL;
+    if (!components || (npz_has (model, "scale") && !(scale = get_member (model, "scale", 0, features, error))))
+        goto done;
+    self = calloc (1, sizeof (*self));
+    if (self) {
+        self->coarse = coarse;
+        self->features = features;
+        self->dimensions = dimensions;
+        self->mean = malloc (features * sizeof (double));
+        self->components = malloc (features * dimensions * sizeof (double));
+    }
+    if (!self || !self->mean || !self->components)
+        strata_fail (error, "%s: out of memory", path);
+    else if (fill (self, mean, components, scale, error) != 0)
+        strata_fail_prefix (error, "%s", path);
+    else
+        rc = 0;
+done:
+    npz_close (&model);
+    if (rc != 0)
+        patch_encoder_free (&self);
+    return self;
+}
+
+void patch_encoder_free (struct patch_encoder **self)
+{
+    if (!self || !*self)
+        return;
+    free ((*self)->mean);
+    free ((*self)->components);
+    free (*self);
+    *self = NULL;
+}
+
+size_t patch_encoder_dimensions (const struct patch_encoder *self)
+{
+    return self->dimensions;
+}
+
+int patch_encode (const struct patch_encoder *self, const struct patch *patch, float *z, struct strata_error *error)
+{
+    double sums[PATCH_DIMENSIONS_MAX] = { 0 };
+    if (patch->coarse != self->coarse)
+        return strata_fail (error,
+                            "patch %s is %zu x %zu x %d, the encoder's model is for %zu x %zu x %d",
+                            patch->id,
+                            patch->coarse,
+                            patch->coarse,
+                            GRIDSIM_LIPIDS,
+                            self->coarse,
+                            self->coarse,
+                            GRIDSIM_LIPIDS);
+    /* One sum a component, side by side: as fast as the memory, and each in a fixed order. */
+    for (size_t i = 0; i < self->features; i++) {
+        double x = (double)patch->concentrations[i] - self->mean[i];
+        const double *row = self->components + i * self->dimensions;
+        for (size_t k = 0; k < self->dimensions; k++)
+            sums[k] += row[k] * x;
+    }
+    for (size_t k = 0; k < self->dimensions; k++) {
+        z[k] = (float)sums[k];
+        if (!isfinite (z[k]))
+            return strata_fail (error, "patch %s: its component %zu is %g, no float32; check its densities", patch->id, k, sums[k]);
+    }
+    return 0;
+}
