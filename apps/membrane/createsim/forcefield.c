@@ -329,7 +329,7 @@ void forcefield_free (struct forcefield **self)
 
 int forcefield_find (const char *given, char *path, size_t size, struct strata_error *error)
 {
-    char program[3000], tried[4][3200], probe[3300];
+    char program[3000], tried[4][3200], probe[3300]; /* names longer than that are cut, and then not there */
     const char *campaign = getenv ("STRATA_CAMPAIGN_DIR");
     ssize_t length = readlink ("/proc/self/exe", program, sizeof program - 1);
     size_t n = 0;
@@ -346,7 +346,7 @@ int forcefield_find (const char *given, char *path, size_t size, struct strata_e
         snprintf (tried[n++], sizeof *tried, "/usr/local/share/strata/apps/membrane/createsim/forcefield");
     }
     for (size_t i = 0; i < n; i++) {
-        snprintf (probe, sizeof probe, "%s/nonbonded.dat", tried[i]);
+        snprintf (probe, sizeof probe, "%.3199s/nonbonded.dat", tried[i]);
         if (access (probe, R_OK) == 0) {
             if ((size_t) snprintf (path, size, "%s", tried[i]) >= size)
                 return strata_fail (error, "the force field folder's name is too long");

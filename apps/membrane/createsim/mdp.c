@@ -51,7 +51,7 @@ int createsim_mdp_write (const struct mdp_stage *stage, int has_protein, uint64_
         return strata_fail (error, "%s: can't be written: %s", path, strerror (errno));
     fprintf (file, "; %s\nnsteps = %u\n", stage->name, stage->steps);
     if (stage->kind == MDP_MINIMISE)
-        fprintf (file, "integrator = steep\nemtol = 500\nemstep = %g\n", stage->dt_ps);
+        fprintf (file, "integrator = steep\nemtol = 500\nemstep = %g\nlincs-warnangle = 90\n", stage->dt_ps);
     else
         write_dynamics (stage, has_protein, seed, file);
     fprintf (file, "%s", common);

@@ -84,7 +84,7 @@ static int write_proteins (const struct createsim_system *system, const char *di
     fprintf (file, "; Proteins, built from residues.dat and proteins.dat of the force field folder, which name the sources and "
                    "what is approximated.\n");
     for (size_t p = 0; p < system->nproteins; p++) {
-        snprintf (name, sizeof name, "PROT%zu", p + 1);
+        snprintf (name, sizeof name, "PROT%u", (unsigned) (p + 1) % 1000);
         createsim_protein_write_itp (&system->proteins[p], name, file);
     }
     return finish (file, path, error);

@@ -78,7 +78,7 @@ static int add_proteins (struct createsim_system *system, double (*anchors)[2], 
             atom->anchor = p == 0 && i == protein->anchor;
         }
         *residue = highest;
-        snprintf (name, sizeof name, "PROT%zu", p + 1);
+        snprintf (name, sizeof name, "PROT%u", (unsigned) (p + 1) % 1000);
         add_run (system, name, 1);
     }
     return 0;
