@@ -33,7 +33,7 @@
 void macro_options_quick (struct macro_options *self)
 {
     *self = (struct macro_options){
-        .nx = 480, .ny = 480, .spacing_nm = 1000.0 / 2400, .ras = 12, .bound_fraction = 0.34, .noise = 0.1,
+        .nx = 480, .ny = 480, .spacing_nm = 1000.0 / 2400, .ras = 12, .bound_fraction = 0.34, .noise = 0.03,
         .perturbation = 0.15, .seed = 1, .threads = 1, .mix = 0.5, .min_count = 50};
 }
 
@@ -281,15 +281,17 @@ struct advance {
     double amplitude;   /* of the noise, 0 = none */
 };
 
-static void noise_row (const struct macro *self, const struct advance *a, size_t y, int vertical, double *flux)
+/* Noise of row y's faces: to the right (may be NULL) and up. One hash gives both. */
+static void noise_row (const struct macro *self, const struct advance *a, size_t y, double *right, double *above)
 {
     size_t nx = self->nx, up = (y + 1) % self->ny;
     const double *n = self->n[a->lipid] + y * nx, *next = self->n[a->lipid] + up * nx;
     uint64_t key = random_key (self->options.seed, self->step, RANDOM_NOISE, a->lipid * self->ny + y);
     for (size_t x = 0; x < nx; x++) {
         uint64_t bits = random_mix (key + x);
-        double other = vertical ? next[x] : n[x + 1 < nx ? x + 1 : 0];
-        flux[x] += noise_flux (a->amplitude, a->unit, n[x], other, (uint32_t)(vertical ? bits >> 32 : bits));
+        above[x] += noise_flux (a->amplitude, a->unit, n[x], next[x], (uint32_t)(bits >> 32));
+        if (right)
+            right[x] += noise_flux (a->amplitude, a->unit, n[x], n[x + 1 < nx ? x + 1 : 0], (uint32_t)bits);
     }
 }
 
@@ -299,8 +301,6 @@ static void flux_up (const struct macro *self, const struct advance *a, size_t y
     size_t nx = self->nx, up = (y + 1) % self->ny;
     const double *n = self->n[a->lipid], *psi = self->work[a->lipid];
     face_flux (nx, n + y * nx, n + up * nx, psi + y * self->stride, psi + up * self->stride, flux);
-    if (a->amplitude > 0)
-        noise_row (self, a, y, 1, flux);
 }
 
 /* The flux from each cell of row y to the right. */
@@ -310,8 +310,6 @@ static void flux_right (const struct macro *self, const struct advance *a, size_
     const double *n = self->n[a->lipid] + y * nx, *psi = self->work[a->lipid] + y * self->stride;
     face_flux (nx - 1, n, n + 1, psi, psi + 1, flux);
     face_flux (1, n + nx - 1, n, psi + nx - 1, psi, flux + nx - 1);
-    if (a->amplitude > 0)
-        noise_row (self, a, y, 0, flux);
 }
 
 static void advance_rows (struct macro *self, const struct advance *a, size_t first, size_t end, double *scratch)
@@ -319,9 +317,13 @@ static void advance_rows (struct macro *self, const struct advance *a, size_t fi
     size_t nx = self->nx;
     double *right = scratch, *below = scratch + nx, *above = scratch + 2 * nx;
     flux_up (self, a, first ? first - 1 : self->ny - 1, below);
+    if (a->amplitude > 0)
+        noise_row (self, a, first ? first - 1 : self->ny - 1, NULL, below);
     for (size_t y = first; y < end; y++) {
         flux_right (self, a, y, right);
         flux_up (self, a, y, above);
+        if (a->amplitude > 0)
+            noise_row (self, a, y, right, above);
         const double *n = self->n[a->lipid] + y * nx;
         double *to = self->spare + y * nx;
         to[0] = n[0] - a->unit * (right[0] - right[nx - 1] + above[0] - below[0]);

@@ -56,7 +56,7 @@ void macro_kernels_init (struct macro_kernels *self)
     self->sigma_pair_nm = 0.9;
     for (size_t i = 0; i < MACRO_KINDS; i++)
         for (size_t j = 0; j < MACRO_KINDS; j++) {
-            self->repulsion[i][j] = -STRETCH_KT_NM2 * macro_kinds[i].area_nm2 * macro_kinds[j].area_nm2;
+            self->repulsion[i][j] = -STRETCH_KT_NM2 * (macro_kinds[i].area_nm2 * macro_kinds[j].area_nm2);
             self->pair[i][j] = pair_table[i][j];
         }
 }

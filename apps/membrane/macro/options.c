@@ -21,7 +21,7 @@ const char macro_usage[] =
     "  --nx N                points along each side\n"
     "  --spacing-nm X        distance of two points (0.41667)\n"
     "  --ras N               RAS particles\n"
-    "  --noise X             amplitude of the lipids' noise against full thermal noise (0.1); 0 = none\n"
+    "  --noise X             amplitude of the lipids' noise against full thermal noise (0.03); 0 = none\n"
     "  --seed N              of all random numbers (1)\n"
     "  --threads N           (1); the result does not depend on it\n"
     "  --steps N             end at this step; 0 = run until stopped (0)\n"
