@@ -1,0 +1,411 @@
+/* worker.c - see worker.h */
+#include "worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "patch.pb-c.h"
+#include "patch_cut.h"
+#include "patch_encode.h"
+#include "patch_npz.h"
+#include "stage.pb-c.h"
+#include "stream.pb-c.h"
+
+#define SNAPSHOT_MAX_BYTES ((size_t)1 << 30)
+#define PUT_MAX_BYTES (64u << 20)       /* of patches in one message */
+#define PUT_MAX_KEYS 512
+#define CALL_TIMEOUT_MS 15000
+#define POLL_US 500000
+
+enum step { IDLE, TAKING, CUTTING, PUTTING, ACKING, NACKING };
+
+/* A patch on its way out. */
+struct product {
+    char key[PATCH_ID_MAX + 8];
+    void *npz;
+    size_t size;
+    Strata__Candidate candidate;
+    char id[PATCH_ID_MAX + 1], reason[200];
+    float *point;
+};
+
+struct worker {
+    struct service *service;
+    struct patch_encoder *encoder;
+    enum step step;
+    int64_t look_us;                    /* when to ask for the next snapshot */
+    uv_work_t work;
+    /* the lease */
+    uint64_t sequence, token;
+    int64_t lease_ends_us;
+    Strata__Snapshot *snapshot;
+    /* what the thread made */
+    struct product *products;
+    size_t products_count, put;         /* put: how many are in staging */
+    size_t of[PATCH_CONFIGURATIONS];
+    struct strata_error error;
+    bool failed, final;                 /* final: trying again can't help */
+    double cut_s;
+    /* figures */
+    uint64_t snapshots, patches, invalid, refused, lost;
+    bool finishing;                     /* takes nothing more */
+    bool abandoned;                     /* freed while its thread was cutting: the thread's end frees it */
+};
+
+static void forget (struct worker *self)
+{
+    for (size_t i = 0; i < self->products_count; i++) {
+        free (self->products[i].npz);
+        free (self->products[i].point);
+    }
+    free (self->products);
+    self->products = NULL;
+    self->products_count = self->put = 0;
+    if (self->snapshot)
+        strata__snapshot__free_unpacked (self->snapshot, NULL);
+    self->snapshot = NULL;
+    self->step = IDLE;
+}
+
+struct worker *worker_new (struct service *service, struct strata_error *error)
+{
+    const struct campaign *campaign = service_campaign (service);
+    const struct campaign_encoder *encoder = &campaign->patch.encoder;
+    char path[8192];
+    struct worker *self = calloc (1, sizeof (*self));
+    if (!self) {
+        strata_fail (error, "out of memory");
+        return NULL;
+    }
+    self->service = service;
+    snprintf (path, sizeof (path), "%s%s%s", encoder->model[0] == '/' ? "" : campaign->dir, encoder->model[0] == '/' ? "" : "/", encoder->model);
+    self->encoder = patch_encoder_new (path, campaign->patch.coarse, encoder->dimensions, error);
+    if (!self->encoder)
+        worker_free (&self);
+    return self;
+}
+
+void worker_free (struct worker **self_p)
+{
+    struct worker *self = *self_p;
+    if (!self)
+        return;
+    *self_p = NULL;
+    if (self->step == CUTTING) {
+        self->abandoned = true;
+        return;
+    }
+    forget (self);
+    patch_encoder_free (&self->encoder);
+    free (self);
+}
+
+bool worker_finish (struct worker *self)
+{
+    self->finishing = true;
+    return self->step == IDLE;
+}
+
+/* ---- cutting, in a thread: touches the worker's products and error only ---- */
+
+static int make_product (struct worker *self, const struct patch *patch, struct product *product)
+{
+    size_t n = patch_encoder_dimensions (self->encoder);
+    snprintf (product->id, sizeof (product->id), "%s", patch->id);
+    snprintf (product->key, sizeof (product->key), "%s.npz", patch->id);
+    snprintf (product->reason, sizeof (product->reason), "%s", patch->reason);
+    strata__candidate__init (&product->candidate);
+    product->candidate.id = product->id;
+    product->candidate.reason = product->reason;
+    product->candidate.configuration = (char *)patch_configuration_names[patch->configuration];
+    product->candidate.simulation = self->snapshot->simulation;
+    product->candidate.index = self->snapshot->index;
+    if (patch_npz (patch, &product->npz, &product->size, &self->error) < 0)
+        return -1;
+    if (patch->configuration == PATCH_INVALID)
+        return 0;
+    product->point = calloc (n, sizeof (float));
+    if (!product->point)
+        return strata_fail (&self->error, "out of memory");
+    if (patch_encode (self->encoder, patch, product->point, &self->error) < 0)
+        return -1;
+    product->candidate.point = product->point;
+    product->candidate.n_point = n;
+    return 0;
+}
+
+static int cut (struct worker *self, struct gridsim *snapshot)
+{
+    const struct campaign *campaign = service_campaign (self->service);
+    struct patch_set set;
+    struct patch_params params = { .simulation = self->snapshot->simulation,
+                                   .points = campaign->patch.points,
+                                   .coarse = campaign->patch.coarse,
+                                   .lipid_only = campaign->patch.lipid_only,
+                                   .lipid_only_distance_nm = campaign->patch.lipid_only_distance_nm,
+                                   .seed = campaign->seed };
+    if (snapshot->loop != self->snapshot->index)
+        return strata_fail (&self->error,
+                            "%s: its header says loop %llu, the queue says %llu: a mixed-up snapshot",
+                            self->snapshot->path,
+                            (unsigned long long)snapshot->loop,
+                            (unsigned long long)self->snapshot->index);
+    if (patch_cut (snapshot, &params, &set, &self->error) < 0)
+        return -1;
+    int rc = -1;
+    self->products = calloc (set.count ? set.count : 1, sizeof (*self->products));
+    if (!self->products) {
+        strata_fail (&self->error, "out of memory");
+        goto done;
+    }
+    self->products_count = set.count;
+    memcpy (self->of, set.of, sizeof (self->of));
+    for (size_t i = 0; i < set.count; i++)
+        if (make_product (self, &set.patches[i], &self->products[i]) < 0)
+            goto done;
+    rc = 0;
+done:
+    patch_set_fini (&set);
+    return rc;
+}
+
+static void work (uv_work_t *req)
+{
+    struct worker *self = req->data;
+    struct gridsim snapshot;
+    uint64_t start = uv_hrtime ();
+    errno = 0;
+    self->failed = gridsim_read (self->snapshot->path, SNAPSHOT_MAX_BYTES, &snapshot, &self->error) < 0;
+    if (!self->failed) {
+        self->failed = cut (self, &snapshot) < 0;
+        gridsim_fini (&snapshot);
+    }
+    /* What is wrong with the bytes stays wrong; what the machine lacked may be there next time. */
+    self->final = errno != ENOMEM && errno != EIO && errno != EMFILE && errno != ENFILE;
+    self->cut_s = (double)(uv_hrtime () - start) / 1e9;
+}
+
+/* ---- giving back, putting, acknowledging ---- */
+
+static void on_nacked (struct service *service, const struct reply *reply, void *arg)
+{
+    forget (arg);
+}
+
+static void nack (struct worker *self)
+{
+    Strata__QueueNack ask = STRATA__QUEUE_NACK__INIT;
+    ask.queue = service_campaign (self->service)->patch.snapshots;
+    ask.sequence = self->sequence;
+    ask.token = self->token;
+    ask.reason = self->error.text;
+    ask.final = self->final;
+    self->refused += self->final;
+    service_event (self->service,
+                   self->final ? "snapshot-aside" : "snapshot-again",
+                   self->snapshot ? self->snapshot->path : "snapshot",
+                   "%s",
+                   self->error.text);
+    self->step = NACKING;
+    self->look_us = service_now_us (self->service) + POLL_US;
+    service_call (self->service,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_QUEUE_NACK,
+                  &ask.base,
+                  NULL,
+                  0,
+                  &strata__queue_nack_reply__descriptor,
+                  CALL_TIMEOUT_MS,
+                  on_nacked,
+                  self);
+}
+
+static void on_acked (struct service *service, const struct reply *reply, void *arg)
+{
+    struct worker *self = arg;
+    if (reply->ok) {
+        service_trouble (service, NULL);
+        self->snapshots++;
+        self->patches += self->products_count;
+        self->invalid += self->of[PATCH_INVALID];
+        service_event (service,
+                       "snapshot-cut",
+                       self->snapshot->path,
+                       "%zu patches (%zu lipid-only, %zu ras, %zu ras-raf, %zu other, %zu invalid) in %.2f s",
+                       self->products_count,
+                       self->of[PATCH_LIPID_ONLY],
+                       self->of[PATCH_RAS],
+                       self->of[PATCH_RAS_RAF],
+                       self->of[PATCH_OTHER],
+                       self->of[PATCH_INVALID],
+                       self->cut_s);
+        self->look_us = 0;
+    } else {
+        /* The lease was lost, or staging has no room: the snapshot is handed out again when its lease ends. */
+        self->lost++;
+        service_trouble (service, "snapshot %s was cut but not acknowledged: %s", self->snapshot->path, reply->error);
+    }
+    forget (self);
+}
+
+static void ack (struct worker *self)
+{
+    const struct campaign *campaign = service_campaign (self->service);
+    Strata__QueueAck ask = STRATA__QUEUE_ACK__INIT;
+    Strata__QueueOutput output = STRATA__QUEUE_OUTPUT__INIT;
+    Strata__QueueOutput *outputs[] = { &output };
+    ProtobufCBinaryData *records = calloc (self->products_count ? self->products_count : 1, sizeof (*records));
+    for (size_t i = 0; records && i < self->products_count; i++) {
+        const ProtobufCMessage *candidate = &self->products[i].candidate.base;
+        records[i].len = protobuf_c_message_get_packed_size (candidate);
+        records[i].data = malloc (records[i].len);
+        if (records[i].data)
+            protobuf_c_message_pack (candidate, records[i].data);
+        else
+            records[i].len = 0;
+    }
+    output.stream = campaign->patch.candidates;
+    output.records = records;
+    output.n_records = records ? self->products_count : 0;
+    ask.queue = campaign->patch.snapshots;
+    ask.sequence = self->sequence;
+    ask.token = self->token;
+    ask.outputs = outputs;
+    ask.n_outputs = 1;
+    self->step = ACKING;
+    service_call (self->service,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK,
+                  &ask.base,
+                  NULL,
+                  0,
+                  &strata__queue_ack_reply__descriptor,
+                  CALL_TIMEOUT_MS,
+                  on_acked,
+                  self);
+    for (size_t i = 0; records && i < self->products_count; i++)
+        free (records[i].data);
+    free (records);
+}
+
+static void put_more (struct worker *self);
+
+static void on_put (struct service *service, const struct reply *reply, void *arg)
+{
+    struct worker *self = arg;
+    if (reply->ok) {
+        service_trouble (service, NULL);
+        put_more (self);
+        return;
+    }
+    service_trouble (service, "the patches of %s can't be put into staging: %s", self->snapshot->path, reply->error);
+    strata_fail (&self->error, "%s", reply->error);
+    self->final = false;
+    nack (self);
+}
+
+/* The next bunch of patches, or the acknowledgement when all are in staging. */
+static void put_more (struct worker *self)
+{
+    Strata__ObjectPut put = STRATA__OBJECT_PUT__INIT;
+    struct blob blobs[PUT_MAX_KEYS];
+    char *keys[PUT_MAX_KEYS];
+    size_t n = 0, bytes = 0;
+    while (self->put < self->products_count && n < PUT_MAX_KEYS && (n == 0 || bytes + self->products[self->put].size <= PUT_MAX_BYTES)) {
+        struct product *product = &self->products[self->put++];
+        keys[n] = product->key;
+        blobs[n++] = (struct blob){ product->npz, product->size };
+        bytes += product->size;
+    }
+    if (n == 0) {
+        ack (self);
+        return;
+    }
+    put.namespace_ = service_campaign (self->service)->patch.namespace_;
+    put.keys = keys;
+    put.n_keys = n;
+    self->step = PUTTING;
+    service_call (self->service,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_OBJECT_PUT,
+                  &put.base,
+                  blobs,
+                  n,
+                  &strata__object_put_reply__descriptor,
+                  CALL_TIMEOUT_MS * 4,
+                  on_put,
+                  self);
+}
+
+static void after_work (uv_work_t *req, int status)
+{
+    struct worker *self = req->data;
+    if (self->abandoned) {
+        self->step = IDLE;
+        worker_free (&self);
+    } else if (self->failed)
+        nack (self);
+    else
+        put_more (self);
+}
+
+/* ---- taking ---- */
+
+static void on_taken (struct service *service, const struct reply *reply, void *arg)
+{
+    struct worker *self = arg;
+    const Strata__QueueTakeReply *taken = reply->ok ? (const Strata__QueueTakeReply *)reply->body : NULL;
+    self->step = IDLE;
+    self->look_us = service_now_us (service) + POLL_US;
+    if (!taken || !taken->found || !taken->record)
+        return;
+    self->sequence = taken->record->sequence;
+    self->token = taken->token;
+    self->snapshot = strata__snapshot__unpack (NULL, taken->record->data.len, taken->record->data.data);
+    if (!self->snapshot) {
+        strata_fail (&self->error, "record %llu is not a snapshot", (unsigned long long)self->sequence);
+        self->final = true;
+        nack (self);
+        return;
+    }
+    self->step = CUTTING;
+    self->work.data = self;
+    uv_queue_work (service_loop (service), &self->work, work, after_work);
+}
+
+void worker_tick (struct worker *self, int64_t now_us)
+{
+    const struct campaign *campaign = service_campaign (self->service);
+    if (self->step != IDLE || self->finishing || now_us < self->look_us)
+        return;
+    Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
+    take.queue = campaign->patch.snapshots;
+    take.consumer = (char *)service_replica (self->service);
+    take.lease_ms = campaign->patch.lease_s * 1000;
+    take.max_tries = campaign->patch.tries;
+    self->step = TAKING;
+    service_call (self->service,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE,
+                  &take.base,
+                  NULL,
+                  0,
+                  &strata__queue_take_reply__descriptor,
+                  CALL_TIMEOUT_MS,
+                  on_taken,
+                  self);
+}
+
+void worker_metrics (struct worker *self)
+{
+    struct service *service = self->service;
+    service_metric (service, "snapshots_cut", (double)self->snapshots, 0);
+    service_metric (service, "patches_cut", (double)self->patches, 0);
+    service_metric (service, "patches_invalid", (double)self->invalid, 0);
+    service_metric (service, "snapshots_aside", (double)self->refused, 0);
+    service_metric (service, "leases_lost", (double)self->lost, 0);
+    service_metric (service, "snapshots_in_work", self->step != IDLE && self->step != TAKING, 1);
+    service_metric (service, "cut_s", self->cut_s, 0);
+}
