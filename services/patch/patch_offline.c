@@ -2,6 +2,7 @@
 #include "patch_offline.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,4 +85,125 @@ int patch_offline (const char *snapshot, const char *out, const struct patch_par
         rc = strata_fail (error, "the list of patches can't be written: %s", strerror (errno));
     patch_set_fini (&set);
     return rc;
+}
+
+/* ---- the offline mode of the program ---- */
+
+const char *const patch_offline_usage =
+    "  --cut SNAPSHOT     cut this snapshot folder, without a campaign, and end\n"
+    "  --out DIR          folder for the patches, <id>.npz each; made if it is not there\n"
+    "  --simulation NAME  first part of each patch's id (offline)\n"
+    "  --points N         edge of a patch in grid points, 2 * coarse - 1 (73)\n"
+    "  --coarse N         edge after the block mean, odd (37)\n"
+    "  --lipid-only N     lipid-only patches (33)\n"
+    "  --distance-nm X    of lipid-only centres from proteins and each other (50)\n"
+    "  --seed N           of the lipid-only centres (1)\n"
+    "  --encoder FILE     also list each patch's coordinates in this model\n"
+    "  --dimensions N     of that model (9)\n";
+
+struct offline {
+    const char *snapshot, *out, *encoder;
+    struct patch_params params;
+    unsigned dimensions;
+};
+
+static int parse_whole (const char *name, const char *text, uint64_t most, uint64_t *value, struct strata_error *error)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull (text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || n > most)
+        return strata_fail (error, "--%s %s: it has to be a whole number from 0 to %llu", name, text, (unsigned long long)most);
+    *value = n;
+    return 0;
+}
+
+static int parse_unsigned (const char *name, const char *text, unsigned *value, struct strata_error *error)
+{
+    uint64_t n;
+    if (parse_whole (name, text, 1000000, &n, error) != 0)
+        return -1;
+    *value = (unsigned)n;
+    return 0;
+}
+
+static int parse_option (struct offline *o, int c, const char *name, const char *text, struct strata_error *error)
+{
+    char *end;
+    switch (c) {
+    case 'c':
+        o->snapshot = text;
+        return 0;
+    case 'o':
+        o->out = text;
+        return 0;
+    case 's':
+        o->params.simulation = text;
+        return 0;
+    case 'e':
+        o->encoder = text;
+        return 0;
+    case 'p':
+        return parse_unsigned (name, text, &o->params.points, error);
+    case 'k':
+        return parse_unsigned (name, text, &o->params.coarse, error);
+    case 'l':
+        return parse_unsigned (name, text, &o->params.lipid_only, error);
+    case 'd':
+        return parse_unsigned (name, text, &o->dimensions, error);
+    case 'r':
+        return parse_whole (name, text, UINT64_MAX, &o->params.seed, error);
+    case 'x':
+        o->params.lipid_only_distance_nm = strtod (text, &end);
+        if (end > text && *end == '\0')
+            return 0;
+        return strata_fail (error, "--%s %s: it has to be a number of nm", name, text);
+    default:
+        return strata_fail (error, "'%s' is unknown or lacks its value; see --help", text);
+    }
+}
+
+static int parse_options (struct offline *o, int argc, char **argv, struct strata_error *error)
+{
+    static const struct option options[] = {
+        { "cut", required_argument, NULL, 'c' },        { "out", required_argument, NULL, 'o' },
+        { "simulation", required_argument, NULL, 's' }, { "points", required_argument, NULL, 'p' },
+        { "coarse", required_argument, NULL, 'k' },     { "lipid-only", required_argument, NULL, 'l' },
+        { "distance-nm", required_argument, NULL, 'x' }, { "seed", required_argument, NULL, 'r' },
+        { "encoder", required_argument, NULL, 'e' },    { "dimensions", required_argument, NULL, 'd' },
+        { NULL, 0, NULL, 0 },
+    };
+    int index = 0;
+    optind = 1;
+    opterr = 0; /* the sentence comes from here */
+    for (int c; (c = getopt_long (argc, argv, "", options, &index)) != -1;)
+        if (parse_option (o, c, options[index].name, c == '?' ? argv[optind - 1] : optarg, error) != 0)
+            return -1;
+    if (optind < argc)
+        return strata_fail (error, "'%s' is no option; see --help", argv[optind]);
+    if (!o->snapshot || !o->out)
+        return strata_fail (error, "--cut SNAPSHOT and --out DIR are both needed; see --help");
+    return 0;
+}
+
+int patch_offline_main (int argc, char **argv)
+{
+    struct offline o = { .dimensions = 9 };
+    o.params = (struct patch_params){ .simulation = "offline", .points = 73, .coarse = 37, .lipid_only = 33,
+                                      .lipid_only_distance_nm = 50, .seed = 1 };
+    struct strata_error error;
+    if (parse_options (&o, argc, argv, &error) != 0) {
+        fprintf (stderr, "strata-patch: %s\n", error.text);
+        return 2;
+    }
+    struct patch_encoder *encoder = NULL;
+    int rc = 0;
+    if (o.encoder && !(encoder = patch_encoder_new (o.encoder, o.params.coarse, o.dimensions, &error)))
+        rc = -1;
+    if (rc == 0)
+        rc = patch_offline (o.snapshot, o.out, &o.params, encoder, stdout, &error);
+    patch_encoder_free (&encoder);
+    if (rc != 0)
+        fprintf (stderr, "strata-patch: %s\n", error.text);
+    return rc ? 1 : 0;
 }

@@ -246,18 +246,23 @@ static size_t cut_offline (const char *out, const struct patch_encoder *encoder,
 /* scripts/train_pca.py on patches cut offline; its coordinates, which numpy computes, have to be ours. */
 static void a_model_trained_by_numpy_gives_numpy_s_coordinates (void **state)
 {
-    char out[64], command[512], line[512], *report;
+    char out[64], command[768], line[512], *report;
     struct strata_error error;
     write_snapshot (dir);
     snprintf (out, sizeof (out), "%s/patches", dir);
     assert_int_equal (cut_offline (out, NULL, &report), 42);
     assert_non_null (strstr (report, "42 patches: "));
     free (report);
-    if (access ("scripts/train_pca.py", R_OK) != 0)
-        fail_msg ("run this test from the top of the tree: scripts/train_pca.py is not here");
+    char top[256]; /* this program is <top>/<build>/tests/test_patch_encode */
+    ssize_t n = readlink ("/proc/self/exe", top, sizeof (top) - 1);
+    assert_true (n > 0);
+    top[n] = '\0';
+    for (int i = 0; i < 3; i++)
+        *strrchr (top, '/') = '\0';
     snprintf (command,
               sizeof (command),
-              "/usr/bin/python3 scripts/train_pca.py --dimensions %d --out %s --coordinates %s/z.txt %s >%s/log 2>&1",
+              "/usr/bin/python3 '%s/scripts/train_pca.py' --dimensions %d --out %s --coordinates %s/z.txt %s >%s/log 2>&1",
+              top,
               K,
               model_path,
               dir,
