@@ -125,7 +125,8 @@ static void an_analytic_rdf_gives_its_potential_back (void **state)
                 if (r >= cases[t].range)
                     assert_true (v[i][row] == 0);
                 else if (r > 0.15 && fabs (v[i][row] - true_v (i, r)) > cases[t].tolerance)
-                    fail_msg ("case %zu: V of lipid %zu at %.2f nm is %.3f, not %.3f", t, i, r, v[i][row], true_v (i, r));
+                    fail_msg ("case %zu: V of lipid %zu at %.2f nm is %.3f, not %.3f", t, i, r, v[i][row],
+                              true_v (i, r));
             }
     }
 }
@@ -168,8 +169,10 @@ static void counts_from_a_box_s_corners_do_not_pass_for_depletion (void **state)
     }
     assert_int_equal (macro_rdf_potential (&rdf, 50, v, used), MACRO_KINDS);
     for (size_t i = 0; i < MACRO_KINDS; i++)
-        for (size_t row = 10; row < MACRO_RDF_ROWS; row++)
-            assert_true (fabs (v[i][row] - (macro_rdf_radius (row) < half ? true_v (i, macro_rdf_radius (row)) : 0)) < 0.06);
+        for (size_t row = 10; row < MACRO_RDF_ROWS; row++) {
+            double r = macro_rdf_radius (row);
+            assert_true (fabs (v[i][row] - (r < half ? true_v (i, r) : 0)) < 0.06);
+        }
 }
 
 /* Excess of lipid i within 1 nm of the protein, relative to the mean. */

@@ -145,8 +145,8 @@ static int check_file (FILE *file, const char *path, const struct macro *self, s
                             (unsigned long long)head.version, VERSION);
     if (head.nx != self->nx || head.ny != self->ny || head.ras != self->nras || head.seed != self->options.seed
         || head.spacing_nm != self->options.spacing_nm)
-        return strata_fail (error, "%s: is of another run (%llu x %llu points of %.17g nm, %llu RAS, seed %llu); give that "
-                                   "run's options or another --out",
+        return strata_fail (error, "%s: is of another run (%llu x %llu points of %.17g nm, %llu RAS, seed %llu); "
+                                   "give that run's options or another --out",
                             path, (unsigned long long)head.nx, (unsigned long long)head.ny, head.spacing_nm,
                             (unsigned long long)head.ras, (unsigned long long)head.seed);
     size_t left = 2 * self->nras * sizeof (struct particle) + sizeof (self->potential.v)

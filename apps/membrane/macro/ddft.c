@@ -86,28 +86,48 @@ static int allocate (struct macro *self)
     return missing || !self->spare || !self->row_sums || !self->scratch || !self->proteins ? -1 : 0;
 }
 
-/* n_i = mean (1 + waves of 12..60 nm), the mean restored exactly: a membrane with regions to choose from at once. */
+struct wave {
+    double kx, ky, phase;    /* radians a cell */
+};
+
+static void draw_waves (const struct macro *self, size_t lipid, struct wave waves[WAVES])
+{
+    for (uint64_t w = 0; w < WAVES; w++) {
+        uint64_t key = random_key (self->options.seed, 0, RANDOM_WAVES, lipid * WAVES + w);
+        double angle = 2 * MACRO_PI * random_unit (key), length = 12 + 48 * random_unit (random_mix (key ^ 1));
+        waves[w].kx = 2 * MACRO_PI * round (self->lx / length * cos (angle)) / (double)self->nx;
+        waves[w].ky = 2 * MACRO_PI * round (self->ly / length * sin (angle)) / (double)self->ny;
+        waves[w].phase = 2 * MACRO_PI * random_unit (random_mix (key ^ 2));
+    }
+}
+
+/* n_i = mean (1 + waves of 12..60 nm), the mean restored exactly: a membrane with regions to choose from at once.
+ * A wave runs along its row by turning a unit vector, so that a row costs one sine and cosine a wave. */
 static void initial_field (struct macro *self, size_t lipid)
 {
-    const struct macro_options *o = &self->options;
     double mean = macro_mean_density (lipid), *n = self->n[lipid];
-    double kx[WAVES], ky[WAVES], phase[WAVES], amplitude = o->perturbation * sqrt (2.0 / WAVES);
-    for (uint64_t w = 0; w < WAVES; w++) {
-        uint64_t key = random_key (o->seed, 0, RANDOM_WAVES, lipid * WAVES + w);
-        double angle = 2 * MACRO_PI * random_unit (key), length = 12 + 48 * random_unit (random_mix (key ^ 1));
-        kx[w] = 2 * MACRO_PI * round (self->lx / length * cos (angle)) / (double)self->nx;
-        ky[w] = 2 * MACRO_PI * round (self->ly / length * sin (angle)) / (double)self->ny;
-        phase[w] = 2 * MACRO_PI * random_unit (random_mix (key ^ 2));
-    }
-#pragma omp parallel for num_threads(o->threads) schedule(static)
-    for (size_t y = 0; y < self->ny; y++)
-        for (size_t x = 0; x < self->nx; x++) {
-            double sum = 0;
-            if (o->perturbation > 0)
-                for (size_t w = 0; w < WAVES; w++)
-                    sum += cos (kx[w] * (double)x + ky[w] * (double)y + phase[w]);
-            n[y * self->nx + x] = mean * fmax (0.1, 1 + amplitude * sum);
+    double amplitude = self->options.perturbation * sqrt (2.0 / WAVES);
+    struct wave waves[WAVES];
+    draw_waves (self, lipid, waves);
+#pragma omp parallel for num_threads(self->options.threads) schedule(static)
+    for (size_t y = 0; y < self->ny; y++) {
+        double *row = n + y * self->nx;
+        for (size_t x = 0; x < self->nx; x++)
+            row[x] = 1;
+        for (size_t w = 0; w < WAVES && amplitude > 0; w++) {
+            double turn_re = cos (waves[w].kx), turn_im = sin (waves[w].kx);
+            double at = waves[w].ky * (double)y + waves[w].phase;
+            double re = amplitude * cos (at), im = amplitude * sin (at);
+            for (size_t x = 0; x < self->nx; x++) {
+                row[x] += re;
+                double next = re * turn_re - im * turn_im;
+                im = re * turn_im + im * turn_re;
+                re = next;
+            }
         }
+        for (size_t x = 0; x < self->nx; x++)
+            row[x] = mean * fmax (0.1, row[x]);
+    }
     double actual = macro_mass (self, lipid) / (self->lx * self->ly);
     for (size_t c = 0; c < self->nx * self->ny; c++)
         n[c] *= mean / actual;
@@ -243,17 +263,18 @@ static double even_part (double x)
 #define SERIES_LIMIT 0.5 /* where the series below is right to 1e-13 */
 
 /* flux[x] = B(p2 - p1) n1 - B(p1 - p2) n2 in units of D/h^2. */
-static void face_flux (size_t count, const double *n1, const double *n2, const double *p1, const double *p2, double *flux)
+static void face_flux (size_t count, const double *n1, const double *n2, const double *p1, const double *p2,
+                       double *flux)
 {
-    double steepest = 0;
-#pragma omp simd reduction(max : steepest)
+    uint64_t steep = 0;
+#pragma omp simd reduction(| : steep)
     for (size_t i = 0; i < count; i++) {
         double d = p2[i] - p1[i], s = d * d;
         double e = 1 + s * (1.0 / 12 + s * (-1.0 / 720 + s * (1.0 / 30240 + s * (-1.0 / 1209600 + s / 47900160.0))));
         flux[i] = (e - d / 2) * n1[i] - (e + d / 2) * n2[i];
-        steepest = steepest > s ? steepest : s;
+        steep |= s > SERIES_LIMIT * SERIES_LIMIT;
     }
-    if (steepest <= SERIES_LIMIT * SERIES_LIMIT)
+    if (!steep)
         return;
     for (size_t i = 0; i < count; i++) {
         double d = p2[i] - p1[i];
@@ -336,6 +357,26 @@ static void advance_rows (struct macro *self, const struct advance *a, size_t fi
     }
 }
 
+#define LANES 8
+
+/* The largest |a - b|, in lanes: a maximum is no sum, so their order does not matter. */
+static double largest_difference (size_t count, const double *a, const double *b)
+{
+    double lane[LANES] = {0}, most = 0;
+    size_t x = 0;
+    for (; x + LANES <= count; x += LANES)
+#pragma omp simd
+        for (size_t j = 0; j < LANES; j++) {
+            double d = fabs (a[x + j] - b[x + j]);
+            lane[j] = lane[j] > d ? lane[j] : d;
+        }
+    for (; x < count; x++)
+        most = fmax (most, fabs (a[x] - b[x]));
+    for (size_t j = 0; j < LANES; j++)
+        most = fmax (most, lane[j]);
+    return most;
+}
+
 /* The largest difference of psi between neighbours, for each species. */
 static void steepest_faces (struct macro *self, double steepest[MACRO_LIPIDS])
 {
@@ -344,14 +385,8 @@ static void steepest_faces (struct macro *self, double steepest[MACRO_LIPIDS])
     for (size_t r = 0; r < MACRO_LIPIDS * ny; r++) {
         const double *psi = self->work[r / ny] + (r % ny) * stride;
         const double *up = self->work[r / ny] + ((r + 1) % ny) * stride;
-        double most = fabs (psi[0] - psi[nx - 1]);
-#pragma omp simd reduction(max : most)
-        for (size_t x = 0; x < nx - 1; x++) {
-            double right = fabs (psi[x + 1] - psi[x]), above = fabs (up[x] - psi[x]);
-            double d = right > above ? right : above;
-            most = most > d ? most : d;
-        }
-        self->row_sums[r] = fmax (most, fabs (up[nx - 1] - psi[nx - 1]));
+        double along = fmax (largest_difference (nx - 1, psi, psi + 1), fabs (psi[0] - psi[nx - 1]));
+        self->row_sums[r] = fmax (along, largest_difference (nx, psi, up));
     }
     for (size_t i = 0; i < MACRO_LIPIDS; i++) {
         steepest[i] = 0;

@@ -59,8 +59,8 @@ static int make_plans (struct macro_fft *self)
     return self->row_forward && self->row_back && self->column_forward && self->column_back ? 0 : -1;
 }
 
-struct macro_fft *macro_fft_new (size_t nx, size_t ny, double spacing_nm, const struct macro_kernels *kernels, int threads,
-                                 struct strata_error *error)
+struct macro_fft *macro_fft_new (size_t nx, size_t ny, double spacing_nm, const struct macro_kernels *kernels,
+                                 int threads, struct strata_error *error)
 {
     struct macro_fft *self = calloc (1, sizeof (*self));
     if (!self)
@@ -84,7 +84,7 @@ struct macro_fft *macro_fft_new (size_t nx, size_t ny, double spacing_nm, const 
 nomem:
     macro_fft_free (&self);
     errno = ENOMEM;
-    strata_fail (error, "no memory for the Fourier transforms of a grid of %zu x %zu points; use a smaller --nx", nx, ny);
+    strata_fail (error, "no memory for the Fourier transforms of %zu x %zu points; use a smaller --nx", nx, ny);
     return NULL;
 }
 
@@ -112,9 +112,9 @@ size_t macro_fft_stride (const struct macro_fft *self)
 }
 
 /* field[i] <- sum_j c_ij(k) field[j] for the BLOCK columns from kx0 on; field is [count][BLOCK][ny]. */
-static void multiply (const struct macro_fft *self, size_t count, const size_t *kind, size_t kx0, double complex *field)
+static void multiply (const struct macro_fft *self, size_t count, const size_t *kind, size_t kx0, fftw_complex *field)
 {
-    size_t ny = self->ny, species = BLOCK * ny;
+    size_t ny = self->ny, species = 2 * BLOCK * ny;   /* doubles */
     double repulsion[MACRO_KINDS][MACRO_KINDS], pair[MACRO_KINDS][MACRO_KINDS];
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < count; j++) {
@@ -123,19 +123,22 @@ static void multiply (const struct macro_fft *self, size_t count, const size_t *
         }
     for (size_t b = 0; b < BLOCK; b++)
         for (size_t y = 0; y < ny; y++) {
-            double complex *f = field + b * ny + y, out[MACRO_KINDS];
+            double *f = (double *)(field + b * ny + y), out[2 * MACRO_KINDS];
             double g0 = self->gx[0][kx0 + b] * self->gy[0][y], g1 = self->gx[1][kx0 + b] * self->gy[1][y];
             for (size_t i = 0; i < count; i++) {
                 double re = 0, im = 0;
                 for (size_t j = 0; j < count; j++) {
                     double c = repulsion[i][j] * g0 + pair[i][j] * g1;
-                    re += c * creal (f[j * species]);
-                    im += c * cimag (f[j * species]);
+                    re += c * f[j * species];
+                    im += c * f[j * species + 1];
                 }
-                out[i] = CMPLX (re, im);
+                out[2 * i] = re;
+                out[2 * i + 1] = im;
             }
-            for (size_t i = 0; i < count; i++)
-                f[i * species] = out[i];
+            for (size_t i = 0; i < count; i++) {
+                f[i * species] = out[2 * i];
+                f[i * species + 1] = out[2 * i + 1];
+            }
         }
 }
 

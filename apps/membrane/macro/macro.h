@@ -64,8 +64,8 @@ void macro_spectrum (const struct macro_kernels *kernels, double spacing_nm, dou
 
 /* ---- fft.c ---- */
 struct macro_fft;
-struct macro_fft *macro_fft_new (size_t nx, size_t ny, double spacing_nm, const struct macro_kernels *kernels, int threads,
-                                 struct strata_error *error);
+struct macro_fft *macro_fft_new (size_t nx, size_t ny, double spacing_nm, const struct macro_kernels *kernels,
+                                 int threads, struct strata_error *error);
 void macro_fft_free (struct macro_fft **self);
 size_t macro_fft_stride (const struct macro_fft *self);  /* doubles from a row of a work field to the next, >= nx + 2 */
 /* In place: work[i] (rows of stride doubles, nx used), holding densities of the kinds kind[i], becomes
@@ -146,7 +146,8 @@ double macro_mass (const struct macro *self, size_t lipid);  /* number of lipids
 void macro_protein_place (struct macro *self);       /* initial positions and states, from the seed */
 void macro_protein_forces (struct macro *self);      /* fx, fy from lipids, other proteins and bonds */
 void macro_protein_move (struct macro *self, double dt_ns);
-double macro_nearest (double d, double length);      /* the difference d of two coordinates, periodic: -length/2..length/2 */
+/* The difference d of two coordinates, periodic: -length/2..length/2. */
+double macro_nearest (double d, double length);
 
 /* ---- potential.c ---- */
 double macro_rdf_radius (size_t row);                /* nm: 0 for row 0, else the centre of bin row - 1 */

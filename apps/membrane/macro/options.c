@@ -11,9 +11,9 @@
 const char macro_usage[] =
     "usage: membrane-macro --out DIR [options]\n"
     "\n"
-    "Runs the continuum model of the membrane (dynamic density functional theory of 14 lipids, RAS and RAF particles),\n"
-    "writes snapshots to DIR, hands them to the campaign's queue, and takes up reports of the feedback service while it\n"
-    "runs. Goes on from the checkpoint in DIR if there is one. SIGTERM: writes a checkpoint and ends.\n"
+    "Runs the continuum model of the membrane (dynamic density functional theory of 14 lipids, RAS and RAF\n"
+    "particles), writes snapshots to DIR, hands them to the campaign's queue, and takes up reports of the feedback\n"
+    "service while it runs. Goes on from the checkpoint in DIR if there is one. SIGTERM: checkpoint and end.\n"
     "\n"
     "  --out DIR             folder of snapshots and checkpoints; made if it is not there\n"
     "  --report DIR          folder in which the feedback service keeps its rounds and the link `current`\n"
@@ -66,19 +66,21 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static int whole (const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *value, struct strata_error *error)
+static int whole (const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *value,
+                  struct strata_error *error)
 {
     char *end;
     errno = 0;
     unsigned long long number = strtoull (text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end || errno || number < least || number > most)
-        return strata_fail (error, "--%s '%s' is no whole number from %llu to %llu", name, text, (unsigned long long)least,
-                            (unsigned long long)most);
+        return strata_fail (error, "--%s '%s' is no whole number from %llu to %llu", name, text,
+                            (unsigned long long)least, (unsigned long long)most);
     *value = number;
     return 0;
 }
 
-static int real (const char *name, const char *text, double least, double most, double *value, struct strata_error *error)
+static int real (const char *name, const char *text, double least, double most, double *value,
+                 struct strata_error *error)
 {
     char *end;
     double number = strtod (text, &end);

@@ -1,9 +1,9 @@
 /* potential.c - lipid-protein potentials V(r): the first ones, those from RDFs, and their sum on the grid.
  *
  * V = -kT ln g(r), g = counts / (area of the ring) / the same in the tail. Counts of a short campaign are few, so they
- * are smoothed over 0.1 nm, and a pseudo-count on both sides of the ratio draws g to 1 where next to nothing is expected
- * (the first rings are tiny). |V| stays below 3 kT and goes to 0 over the last fifth of the range that has data: a
- * simulation box ends there, and what it says of its own edge is not the protein's doing.
+ * are smoothed over 0.1 nm, and a pseudo-count on both sides of the ratio draws g to 1 where next to nothing is
+ * expected (the first rings are tiny). |V| is bounded to 3 kT and goes to 0 over the last fifth of the range that has
+ * data: a simulation box ends there, and what it says of its own edge is not the protein's doing.
  */
 #include "macro.h"
 #include "random.h"

@@ -91,7 +91,8 @@ int macro_publish_snapshots (struct macro_publisher *self, struct strata_error *
         if (snapshot_time (path, &time_fs, error) < 0
             || strata_append_snapshot (self->client, self->queue, SIMULATION, indices[i], path, time_fs * 1e-9, NULL,
                                        error) < 0)
-            result = strata_fail_prefix (error, "snapshot %llu is not in the queue yet", (unsigned long long)indices[i]);
+            result = strata_fail_prefix (error, "snapshot %llu is not in the queue yet",
+                                         (unsigned long long)indices[i]);
         else
             self->published = indices[i];
     }

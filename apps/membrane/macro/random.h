@@ -1,8 +1,8 @@
 /* random.h - random numbers that are a function of what they are for.
  *
- * A number is a hash of a 128-bit-like chain of keys (seed, step, purpose, index), mixed with the finalizer of splitmix64
- * (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"; constants of Stafford's Mix13). There is
- * no state to save, and threads may draw in any order.
+ * A number is a hash of the keys (seed, step, purpose, index), each mixed in by splitmix64 (Steele, Lea, Flood 2014,
+ * "Fast splittable pseudorandom number generators"; constants of Stafford's Mix13). There is no state to save, and
+ * threads may draw in any order.
  */
 #ifndef MACRO_RANDOM_H
 #define MACRO_RANDOM_H

@@ -64,10 +64,12 @@ static int parse_header (const char *path, char *line, struct strata_error *erro
     for (size_t i = 0; i <= MACRO_KINDS; i++, word = strtok_r (NULL, " \t\r", &save)) {
         const char *want = i ? macro_kind_names[i - 1] : "bin";
         if (!word || strcmp (word, want) != 0)
-            return strata_fail (error, "%s:1: column %zu is '%.20s' where '%s' belongs", path, i + 1, word ? word : "", want);
+            return strata_fail (error, "%s:1: column %zu is '%.20s' where '%s' belongs", path, i + 1,
+                                word ? word : "", want);
     }
     if (word)
-        return strata_fail (error, "%s:1: column '%.20s' follows after %s", path, word, macro_kind_names[MACRO_KINDS - 1]);
+        return strata_fail (error, "%s:1: column '%.20s' follows after %s", path, word,
+                            macro_kind_names[MACRO_KINDS - 1]);
     return 0;
 }
 
@@ -76,8 +78,8 @@ static int parse_row (const char *path, const char *line, size_t row, struct mac
     char *end;
     double radius = strtod (line, &end);
     if (end == line || !(fabs (radius - macro_rdf_radius (row)) <= RADIUS_TOLERANCE_NM))
-        return strata_fail (error, "%s:%zu: the radius '%.12s' is not %.2f nm, the centre of bin %zu of 599 over 0.01 to 12 nm",
-                            path, row + 2, line, macro_rdf_radius (row), row);
+        return strata_fail (error, "%s:%zu: the radius '%.12s' is not %.2f nm, the centre of bin %zu of 599 over 0.01 "
+                                   "to 12 nm", path, row + 2, line, macro_rdf_radius (row), row);
     for (size_t i = 0; i < MACRO_KINDS; i++) {
         const char *from = end;
         errno = 0;
@@ -113,7 +115,8 @@ int macro_rdf_read (const char *path, struct macro_rdf *rdf, struct strata_error
             result = line ? parse_row (path, start, line - 1, rdf, error) : parse_header (path, start, error);
     }
     if (result == 0 && line != MACRO_RDF_ROWS + 1)
-        result = strata_fail (error, "%s: ends after %zu lines; a header and %d rows belong there", path, line, MACRO_RDF_ROWS);
+        result = strata_fail (error, "%s: ends after %zu lines; a header and %d rows belong there", path, line,
+                              MACRO_RDF_ROWS);
     free (text);
     return result;
 }
@@ -139,8 +142,9 @@ uint64_t macro_report_round (const char *dir)
 }
 
 /* Blends one state's new potentials into the ones in force. */
-static void blend (struct macro_potential *potential, size_t state, double mix, const double v[MACRO_KINDS][MACRO_RDF_ROWS],
-                   const bool used[MACRO_KINDS], struct macro_uptake *uptake)
+static void blend (struct macro_potential *potential, size_t state, double mix,
+                   const double v[MACRO_KINDS][MACRO_RDF_ROWS], const bool used[MACRO_KINDS],
+                   struct macro_uptake *uptake)
 {
     for (size_t i = 0; i < MACRO_KINDS; i++) {
         if (!used[i])

@@ -56,7 +56,7 @@ static int lock_folder (const char *dir, struct strata_error *error)
         return strata_fail (error, "%s: can't be opened: %s", path, strerror (errno));
     if (flock (fd, LOCK_EX | LOCK_NB) < 0) {
         close (fd);
-        return strata_fail (error, "%s: another membrane-macro runs in this folder; stop it or give another --out", dir);
+        return strata_fail (error, "%s: another membrane-macro runs there; stop it or give another --out", dir);
     }
     return fd;
 }

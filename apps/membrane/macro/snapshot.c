@@ -37,7 +37,8 @@ static void fill_proteins (const struct macro *self, struct gridsim *snapshot)
             continue;
         const struct macro_protein *ras = &self->proteins[k - self->nras];
         double length = hypot (macro_nearest (p->x - ras->x, self->lx), macro_nearest (p->y - ras->y, self->ly));
-        snapshot->bonds[snapshot->nbonds++] = (struct gridsim_bond){.a = k - self->nras + 1, .b = k + 1, .length = length};
+        struct gridsim_bond *bond = &snapshot->bonds[snapshot->nbonds++];
+        *bond = (struct gridsim_bond){.a = k - self->nras + 1, .b = k + 1, .length = length};
     }
 }
 
