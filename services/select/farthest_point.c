@@ -317,6 +317,12 @@ static size_t fp_bytes (const void *arg)
         + nearest_bytes (self->selected);
 }
 
+/* An id counts as 64 bytes. */
+static size_t fp_candidate_bytes (const struct sampler_options *options)
+{
+    return options->dimensions * sizeof (float) + options->k * sizeof (double) + sizeof (double) + sizeof (char *) + 64;
+}
+
 const struct sampler_ops farthest_point_sampler = {
     .name = "farthest-point",
     .create = fp_create,
@@ -330,4 +336,5 @@ const struct sampler_ops farthest_point_sampler = {
     .waiting = fp_waiting,
     .selected = fp_selected,
     .bytes = fp_bytes,
+    .candidate_bytes = fp_candidate_bytes,
 };

@@ -44,6 +44,8 @@ struct sampler_ops {
     size_t (*waiting) (const void *self);
     size_t (*selected) (const void *self);
     size_t (*bytes) (const void *self);     /* of memory */
+    /* About what one candidate that waits takes. */
+    size_t (*candidate_bytes) (const struct sampler_options *options);
 };
 
 #endif

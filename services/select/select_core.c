@@ -120,7 +120,7 @@ static void candidate_move (struct select_core *self, const char *id, Strata__Ca
                             double rank, Strata__SelectEventKind kind, int64_t now_us)
 {
     Strata__SelectCandidate *candidate = candidate_get (self, id);
-    if (!candidate || candidate->state > INVALID || !(moves[candidate->state] & 1u << to)) {
+    if (!candidate || (unsigned)candidate->state > INVALID || !(moves[candidate->state] & 1u << to)) {
         log_error ("candidate %s can't go from state %d to %d: the store of select can't be trusted; 'strata audit' checks it",
                    id, candidate ? (int)candidate->state : -1, (int)to);
         abort ();
@@ -598,6 +598,11 @@ size_t select_open_proposals (const struct select_core *self)
     return self->open_count;
 }
 
+uint64_t select_waiting_max (const struct select_core *self)
+{
+    return self->waiting_max;
+}
+
 size_t select_bytes (const struct select_core *self)
 {
     size_t bytes = sizeof (*self) + self->open_capacity * sizeof (*self->open);
@@ -694,10 +699,10 @@ struct select_core *select_open (struct shard *shard, const struct campaign *cam
     self->shard = shard;
     self->campaign = campaign;
     self->ops = &farthest_point_sampler;
-    self->waiting_max = SELECT_WAITING_MAX;
     self->queues_count = campaign->select.queues_count;
     self->queues = select_calloc (self->queues_count + 1, sizeof (*self->queues));
     struct sampler_options options = { campaign->patch.encoder.dimensions, campaign->select.k, campaign->seed };
+    self->waiting_max = SELECT_QUEUE_BYTES / self->ops->candidate_bytes (&options);
     for (size_t i = 0; i < self->queues_count; i++) {
         self->queues[i].campaign = &campaign->select.queues[i];
         self->queues[i].sampler = self->ops->create (&options, error);

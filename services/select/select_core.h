@@ -37,14 +37,14 @@
 
 #include "core/campaign.h"
 #include "mesh.pb-c.h"
+#include "patch.pb-c.h"
 #include "select.pb-c.h"
-#include "stage.pb-c.h"
 #include "store/shard.h"
 #include "strata_error.h"
 
 #define SELECT_HISTORY "history"
 #define SELECT_COUNT_MAX 10000u             /* candidates of one proposal */
-#define SELECT_WAITING_MAX 1000000u         /* candidates that wait, each queue; above it the lowest ranked tenth goes */
+#define SELECT_QUEUE_BYTES (256u << 20)     /* candidates that wait, each queue; above it the lowest ranked tenth goes */
 #define SELECT_REASON_MAX 500u              /* bytes of a reason that are kept */
 
 struct select_core;
@@ -57,7 +57,7 @@ void select_close (struct select_core **self);
  * (subject: the queue); text: one sentence. */
 typedef void select_event_f (const char *kind, const char *subject, const char *text, void *arg);
 void select_on_event (struct select_core *self, select_event_f *each, void *arg);
-/* For tests: another bound than SELECT_WAITING_MAX. */
+/* Another bound on the candidates that wait in a queue than follows from SELECT_QUEUE_BYTES. */
 void select_set_waiting_max (struct select_core *self, uint64_t waiting_max);
 
 /* A candidate came. Returns what became of it: SELECT_ADDED, SELECT_INVALID, SELECT_DUPLICATE or SELECT_REFUSED. Each is
@@ -89,6 +89,7 @@ void select_stat (const struct select_core *self, struct select_stat *stat);
 uint64_t select_duplicates (const struct select_core *self);
 uint64_t select_refused (const struct select_core *self);
 size_t select_open_proposals (const struct select_core *self);
+uint64_t select_waiting_max (const struct select_core *self);   /* of each queue */
 size_t select_bytes (const struct select_core *self);           /* of memory that candidates and selected points take */
 
 /* Recounts the shard and compares it with what is held in memory. -1 with the first difference. (select_verify.c) */
