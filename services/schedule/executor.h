@@ -1,0 +1,66 @@
+/* executor.h - what starts jobs: a table of functions, one file for each executor.
+ *
+ * An executor starts an attempt at most once, whatever happens: launch, poll and recover may be called again at any time,
+ * also by a scheduler that was started anew and knows of the attempt only from its store. Everything that an executor must
+ * remember therefore stands outside of this process (local: in the job's folder, see core/outcome.h).
+ */
+#ifndef SCHEDULE_EXECUTOR_H
+#define SCHEDULE_EXECUTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/outcome.h"
+#include "strata_error.h"
+
+/* Names an attempt. */
+struct executor_ref {
+    const char *id, *dir;
+    uint32_t attempt;
+};
+
+struct executor_order {
+    struct executor_ref ref;
+    char **argv;                        /* ends with NULL */
+    const char **environment;           /* "NAME=value", ends with NULL: over what this process has */
+    unsigned walltime_s, grace_s, memory_mb;
+    const uint32_t *cores;
+    size_t cores_count;
+    char **success;
+    size_t success_count;
+};
+
+struct executor_capacity {
+    uint32_t *cores;                    /* malloc'ed; neighbours next to each other */
+    size_t cores_count;
+};
+
+enum executor_state {
+    EXECUTOR_NEVER,                     /* not started */
+    EXECUTOR_RUNNING,
+    EXECUTOR_ENDED,                     /* *outcome says how */
+    EXECUTOR_LOST,                      /* started, gone, and left no word; nothing of it runs any more */
+};
+
+struct executor_config {
+    const char *workspace, *bin_dir;
+};
+
+struct executor_ops {
+    const char *name;                   /* campaign file: schedule.executor */
+    void *(*open) (const struct executor_config *config, struct strata_error *error);
+    void (*close) (void **self);
+    int (*capacity) (void *self, struct executor_capacity *capacity, struct strata_error *error);
+    /* 0: started, or was already; *pid of who watches over it. -1: it can't be, for a reason that counts as a failure. */
+    int (*launch) (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
+    enum executor_state (*poll) (void *self, const struct executor_ref *ref, struct outcome *outcome);
+    /* Asks for the end of a running attempt; poll tells when it is there. May be called again and again. */
+    void (*stop) (void *self, const struct executor_ref *ref);
+};
+
+extern const struct executor_ops executor_local;
+
+/* NULL when there is none of this name. */
+const struct executor_ops *executor_find (const char *name);
+
+#endif

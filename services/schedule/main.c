@@ -1,0 +1,305 @@
+/* main.c - the schedule service: the core's jobs to an executor, its questions to select, its answers to who asks. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "drive.h"
+#include "mesh/service.h"
+
+#define TICK_MS 100
+#define SELECT_TIMEOUT_MS 30000
+
+struct state {
+    struct schedule *core;
+    struct drive drive;
+    struct executor_capacity capacity;
+    int64_t drain_until_us;         /* 0: not draining */
+};
+
+/* ---- what the core tells ---- */
+
+static void on_job (void *arg, const Strata__Job *job)
+{
+    service_append (arg, "jobs", &job->base);
+}
+
+static void on_event (void *arg, const char *kind, const char *subject, const char *text)
+{
+    service_event (arg, kind, subject, "%s", text);
+}
+
+/* ---- questions to select ---- */
+
+/* A question under way: what comes back goes to the core under its name. */
+struct question {
+    char name[64];
+};
+
+static bool name_is_over (const struct reply *reply)
+{
+    return !reply->timed_out
+           && (reply->code == STRATA__REFUSAL_CODE__REFUSED_STALE || reply->code == STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND);
+}
+
+static void on_refusal (struct service *service, const struct question *question, const struct reply *reply)
+{
+    struct state *self = service_state (service);
+    int64_t now_us = service_now_us (service);
+    if (name_is_over (reply))
+        schedule_stale (self->core, question->name, now_us);
+    else {
+        log_warn ("select gives no answer to %s: %s", question->name, reply->error);
+        schedule_unanswered (self->core, question->name, reply->error, now_us);
+    }
+}
+
+static void on_proposed (struct service *service, const struct reply *reply, void *arg)
+{
+    struct state *self = service_state (service);
+    struct question *question = arg;
+    if (self && reply->ok)
+        schedule_proposed (self->core, question->name, (const Strata__ProposeReply *)reply->body, service_now_us (service));
+    else if (self)
+        on_refusal (service, question, reply);
+    free (question);
+}
+
+static void on_confirmed (struct service *service, const struct reply *reply, void *arg)
+{
+    struct state *self = service_state (service);
+    struct question *question = arg;
+    if (self && reply->ok)
+        schedule_confirmed (self->core, question->name, service_now_us (service));
+    else if (self)
+        on_refusal (service, question, reply);
+    free (question);
+}
+
+static void ask_select (struct service *service, const Strata__Question *message)
+{
+    struct question *question = calloc (1, sizeof (*question));
+    if (!question) {
+        log_error ("out of memory for a question to select; it is asked after a restart");
+        return;
+    }
+    snprintf (question->name, sizeof (question->name), "%s", message->name);
+    if (message->state == STRATA__QUESTION_STATE__QUESTION_ASKED) {
+        Strata__Propose body = STRATA__PROPOSE__INIT;
+        body.proposal = message->name;
+        body.count = message->count;
+        service_call (service, "select", STRATA__MESSAGE_TYPE__TYPE_PROPOSE, &body.base, NULL, 0,
+                      &strata__propose_reply__descriptor, SELECT_TIMEOUT_MS, on_proposed, question);
+    }
+    else {
+        Strata__Confirm body = STRATA__CONFIRM__INIT;
+        body.proposal = message->name;
+        service_call (service, "select", STRATA__MESSAGE_TYPE__TYPE_CONFIRM, &body.base, NULL, 0,
+                      &strata__confirm_reply__descriptor, SELECT_TIMEOUT_MS, on_confirmed, question);
+    }
+}
+
+/* ---- time ---- */
+
+static void on_tick (struct service *service, int64_t now_us)
+{
+    struct state *self = service_state (service);
+    schedule_tick (self->core, now_us);
+    drive_tick (&self->drive, now_us);
+    for (size_t i = 0; i < schedule_proposals (self->core); i++)
+        if (schedule_proposal_due (self->core, i, now_us)) {
+            schedule_proposal_sent (self->core, i);
+            ask_select (service, schedule_proposal_at (self->core, i));
+        }
+    const char *trouble = schedule_trouble (self->core);
+    service_trouble (service, "%s", trouble ? trouble : "");
+}
+
+/* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what is
+ * not through by then goes on under its shepherd, and is found again. */
+static bool on_drain (struct service *service, int64_t now_us)
+{
+    struct state *self = service_state (service);
+    if (!self)
+        return true;
+    if (!self->drain_until_us) {
+        unsigned grace_s = 0;
+        for (size_t i = 0; i < schedule_live (self->core); i++) {
+            const struct campaign_job *type = schedule_type_at (self->core, i);
+            grace_s = type->grace_s > grace_s ? type->grace_s : grace_s;
+        }
+        self->drain_until_us = now_us + ((int64_t)grace_s + 5) * 1000000;
+        schedule_drain (self->core);
+        size_t n = drive_in_hands (&self->drive);
+        if (n)
+            service_event (service, "schedule-stopping", service_replica (service), "stops %zu running jobs, for at most %u s",
+                           n, grace_s + 5);
+    }
+    return drive_in_hands (&self->drive) == 0 || now_us >= self->drain_until_us;
+}
+
+/* ---- requests ---- */
+
+static void on_jobs (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct strata_error error;
+    Strata__JobsReply reply;
+    if (schedule_jobs (service_shard (service), (const Strata__Jobs *)body, &reply, &error) != 0) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "%s", error.text);
+        return;
+    }
+    request_reply (request, &reply.base);
+    schedule_jobs_fini (&reply);
+}
+
+struct ids {
+    char **list;
+    size_t count, room;
+};
+
+static void add_id (const char *id, void *arg)
+{
+    struct ids *ids = arg;
+    if (ids->count == ids->room) {
+        size_t room = ids->room ? ids->room * 2 : 16;
+        char **more = realloc (ids->list, room * sizeof (*more));
+        if (!more)
+            return;
+        ids->list = more;
+        ids->room = room;
+    }
+    ids->list[ids->count] = strdup (id);
+    if (ids->list[ids->count])
+        ids->count++;
+}
+
+static void on_cancel (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct state *self = service_state (service);
+    struct strata_error error;
+    struct ids ids = { 0 };
+    const char *id = ((const Strata__Cancel *)body)->id;
+    if (schedule_cancel (self->core, id, add_id, &ids, service_now_us (service), &error) != 0)
+        request_refuse (request,
+                        errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
+                        "%s", error.text);
+    else {
+        Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
+        reply.ids = ids.list;
+        reply.n_ids = ids.count;
+        request_reply (request, &reply.base);
+    }
+    while (ids.count)
+        free (ids.list[--ids.count]);
+    free (ids.list);
+}
+
+/* ---- start, stop, figures ---- */
+
+static void stop (struct service *service)
+{
+    struct state *self = service_state (service);
+    if (!self)
+        return;
+    if (self->drive.executor)
+        self->drive.ops->close (&self->drive.executor);
+    schedule_free (&self->core);
+    free (self->capacity.cores);
+    free (self);
+    service_set_state (service, NULL);
+}
+
+static int start (struct service *service, struct strata_error *error)
+{
+    const struct campaign *campaign = service_campaign (service);
+    struct state *self = calloc (1, sizeof (*self));
+    if (!self)
+        return strata_fail (error, "out of memory");
+    service_set_state (service, self);
+    self->drive.ops = executor_find (campaign->schedule.executor);
+    if (!self->drive.ops) {
+        strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local",
+                     campaign->schedule.executor);
+        goto failed;
+    }
+    struct executor_config config = { service_workspace (service), service_bin_dir (service) };
+    self->drive.executor = self->drive.ops->open (&config, error);
+    if (!self->drive.executor || self->drive.ops->capacity (self->drive.executor, &self->capacity, error) != 0)
+        goto failed;
+    struct schedule_capacity capacity = { self->capacity.cores, self->capacity.cores_count };
+    struct schedule_sink sink = { on_job, on_event, service };
+    self->core = schedule_new (campaign, service_shard (service), service_workspace (service), &capacity, &sink,
+                               service_now_us (service), error);
+    if (!self->core)
+        goto failed;
+    self->drive.core = self->core;
+    self->drive.context = (struct template_context){ service_workspace (service), campaign->dir, service_bin_dir (service),
+                                                     campaign->seed };
+    log_info ("%zu cores, %zu jobs not ended, %zu of them in hands", self->capacity.cores_count, schedule_live (self->core),
+              drive_in_hands (&self->drive));
+    return 0;
+failed:
+    stop (service);
+    return -1;
+}
+
+static void on_metrics (struct service *service)
+{
+    struct state *self = service_state (service);
+    struct schedule_figures all;
+    if (!self)
+        return;
+    schedule_figures (self->core, &all);
+    service_metric (service, "cores", (double)all.cores, 0);
+    service_metric (service, "cores_busy", (double)all.cores_busy, (double)all.cores);
+    service_metric (service, "jobs_waiting", (double)all.waiting, 0);
+    service_metric (service, "jobs_running", (double)all.running, 0);
+    service_metric (service, "jobs_succeeded", (double)all.succeeded, 0);
+    service_metric (service, "jobs_aside", (double)all.aside, 0);
+    service_metric (service, "jobs_cancelled", (double)all.cancelled, 0);
+    service_metric (service, "buffer_ready", (double)all.buffer_ready, 0);
+    service_metric (service, "occupancy", all.occupancy, 1);
+    const struct campaign *campaign = service_campaign (service);
+    for (unsigned i = 0; i < campaign->jobs_count; i++) {
+        struct schedule_figures one;
+        schedule_type_figures (self->core, i, &one);
+        const struct {
+            const char *name;
+            uint64_t value;
+        } figures[] = { { "running", one.running }, { "succeeded", one.succeeded }, { "waiting", one.waiting },
+                        { "aside", one.aside } };
+        for (size_t j = 0; j < sizeof (figures) / sizeof (figures[0]); j++) {
+            char name[128];
+            snprintf (name, sizeof (name), "%.100s_%s", campaign->jobs[i].name, figures[j].name);
+            service_metric (service, name, (double)figures[j].value, 0);
+        }
+    }
+}
+
+static const struct service_handler handlers[] = {
+    { STRATA__MESSAGE_TYPE__TYPE_JOBS, &strata__jobs__descriptor, false, on_jobs },
+    { STRATA__MESSAGE_TYPE__TYPE_CANCEL, &strata__cancel__descriptor, true, on_cancel },
+    { 0, NULL, false, NULL },
+};
+
+static const struct service_timer timers[] = {
+    { TICK_MS, on_tick },
+    { 0, NULL },
+};
+
+int main (int argc, char **argv)
+{
+    static const struct service_spec spec = {
+        .name = "schedule",
+        .about = "Turns selections into jobs, and runs them.",
+        .has_shard = true,
+        .handlers = handlers,
+        .timers = timers,
+        .start = start,
+        .drain = on_drain,
+        .stop = stop,
+        .metrics = on_metrics,
+    };
+    return service_main (&spec, argc, argv);
+}

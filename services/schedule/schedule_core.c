@@ -1,0 +1,582 @@
+/* schedule_core.c - see schedule_core.h: making jobs, moving them, what their ends mean. */
+#include "schedule_core.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "schedule_impl.h"
+
+#define S(state) STRATA__JOB_STATE__JOB_##state
+#define END(end) STRATA__JOB_END__END_##end
+#define PAUSE_US 1000000
+#define PAUSE_MAX_US 30000000
+#define AGAIN_SHORT_US 60000000 /* an `always` job that ran shorter starts again after a pause that grows */
+
+/* ---- small help ---- */
+
+static void out_of_memory (void)
+{
+    /* The batch of this turn is not written: the restart finds the state before it. */
+    log_error ("out of memory; ending, the supervisor starts us again");
+    abort ();
+}
+
+void schedule_set_string (char **field, const char *value)
+{
+    char *copy = value[0] ? strdup (value) : (char *)protobuf_c_empty_string;
+    if (!copy)
+        out_of_memory ();
+    if (*field && *field != (char *)protobuf_c_empty_string)
+        free (*field);
+    *field = copy;
+}
+
+void *schedule_grow (void *list, size_t count, size_t *room, size_t size)
+{
+    if (count < *room)
+        return list;
+    *room = *room ? *room * 2 : 64;
+    list = realloc (list, *room * size);
+    if (!list)
+        out_of_memory ();
+    return list;
+}
+
+void schedule_event (struct schedule *self, const char *kind, const char *subject, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (text, sizeof (text), fmt, ap);
+    va_end (ap);
+    self->sink.event (self->sink.arg, kind, subject, text);
+}
+
+struct job_type *schedule_find_type (struct schedule *self, const char *name)
+{
+    for (size_t i = 0; i < self->types_count; i++)
+        if (strcmp (self->types[i].campaign->name, name) == 0)
+            return &self->types[i];
+    return NULL;
+}
+
+struct live *schedule_find_live (struct schedule *self, const char *id)
+{
+    for (size_t i = 0; i < self->live_count; i++)
+        if (strcmp (self->live[i]->job->id, id) == 0)
+            return self->live[i];
+    return NULL;
+}
+
+/* ---- records ---- */
+
+static void put_job (struct schedule *self, const Strata__Job *job)
+{
+    struct shard_key key;
+    shard_key (&key, "job/%s", job->id);
+    shard_put_message (self->shard, &key, &job->base);
+    self->sink.job (self->sink.arg, job);
+}
+
+static struct live *add_live (struct schedule *self, Strata__Job *job, struct job_type *type)
+{
+    struct live *live = calloc (1, sizeof (*live));
+    if (!live)
+        out_of_memory ();
+    live->job = job;
+    live->type = type;
+    self->live = schedule_grow (self->live, self->live_count, &self->live_room, sizeof (*self->live));
+    self->live[self->live_count++] = live;
+    return live;
+}
+
+static void live_free (struct live *live)
+{
+    strata__job__free_unpacked (live->job, NULL);
+    free (live);
+}
+
+static uint64_t next_number (struct schedule *self, const char *type)
+{
+    char key[128];
+    snprintf (key, sizeof (key), "next/%s", type);
+    uint64_t number = shard_get_u64 (self->shard, key, 0) + 1;
+    shard_put_u64 (self->shard, key, number);
+    return number;
+}
+
+static void set_folder (const struct schedule *self, char **field, const char *job)
+{
+    char path[PATH_MAX];
+    snprintf (path, sizeof (path), "%s/jobs/%s", self->workspace, job);
+    schedule_set_string (field, path);
+}
+
+struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state, const char *simulation,
+                              const char *candidate, const char *input, const char *proposal, int64_t now_us)
+{
+    char id[128];
+    snprintf (id, sizeof (id), "%s-%06llu", type->campaign->name,
+              (unsigned long long)next_number (self, type->campaign->name));
+    Strata__Job *job = malloc (sizeof (*job));
+    if (!job)
+        out_of_memory ();
+    strata__job__init (job);
+    schedule_set_string (&job->id, id);
+    schedule_set_string (&job->type, type->campaign->name);
+    schedule_set_string (&job->simulation, simulation ? simulation : id);
+    schedule_set_string (&job->candidate, candidate);
+    schedule_set_string (&job->input, input);
+    schedule_set_string (&job->proposal, proposal);
+    set_folder (self, &job->dir, id);
+    job->state = state;
+    job->tries_limit = type->campaign->tries ? type->campaign->tries : 1;
+    job->created_us = now_us;
+    struct live *live = add_live (self, job, type);
+    type->counts[state]++;
+    put_job (self, job);
+    return live;
+}
+
+int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, struct strata_error *error)
+{
+    Strata__Job *job = live->job;
+    Strata__JobState from = job->state;
+    if (!schedule_state_allows (from, to))
+        return strata_fail (error, "job %s can't go from %s to %s", job->id, schedule_state_name (from),
+                            schedule_state_name (to));
+    if (to != S (LAUNCHING) && to != S (RUNNING))
+        schedule_give_back (self, live);
+    job->state = to;
+    if (schedule_state_check (job, live->type->campaign, error) != 0) {
+        job->state = from;
+        schedule_event (self, "job-bug", job->id, "%s", error ? error->text : "a rule of the job's state is broken");
+        return -1;
+    }
+    live->type->counts[from]--;
+    live->type->counts[to]++;
+    put_job (self, job);
+    return 0;
+}
+
+void schedule_sweep (struct schedule *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->live_count; i++)
+        if (schedule_state_ended (self->live[i]->job->state))
+            live_free (self->live[i]);
+        else
+            self->live[kept++] = self->live[i];
+    self->live_count = kept;
+}
+
+void schedule_forget (struct schedule *self, struct live *live)
+{
+    struct shard_key key;
+    shard_key (&key, "job/%s", live->job->id);
+    shard_delete (self->shard, key.data, key.size);
+    shard_key (&key, "chain/%s", live->job->simulation);
+    shard_delete (self->shard, key.data, key.size);
+    live->type->counts[live->job->state]--;
+    for (size_t i = 0; i < self->live_count; i++)
+        if (self->live[i] == live)
+            self->live[i--] = self->live[--self->live_count];
+    live_free (live);
+}
+
+/* ---- building ---- */
+
+static void make_types (struct schedule *self)
+{
+    const struct campaign *campaign = self->campaign;
+    self->types_count = campaign->jobs_count;
+    self->types = calloc (campaign->jobs_count + 1, sizeof (*self->types));
+    if (!self->types)
+        out_of_memory ();
+    for (size_t i = 0; i < self->types_count; i++) {
+        struct job_type *type = &self->types[i];
+        char key[128];
+        type->campaign = &campaign->jobs[i];
+        snprintf (key, sizeof (key), "succ/%s", type->campaign->name);
+        type->successes = shard_get_u64 (self->shard, key, 0);
+        const struct campaign_job *at = type->campaign;
+        if (at->start == JOB_ALWAYS)
+            type->depth = UINT_MAX;
+        /* A chain is no longer than there are types; the campaign file's check has refused circles. */
+        for (size_t steps = 0; at && at->start == JOB_AFTER && steps < campaign->jobs_count; steps++) {
+            type->depth++;
+            at = campaign_job_find (campaign, at->after);
+        }
+    }
+}
+
+static void make_resources (struct schedule *self, const struct schedule_capacity *capacity)
+{
+    const struct campaign_schedule *wanted = &self->campaign->schedule;
+    self->cores_count = capacity->cores_count;
+    if (wanted->cores && wanted->cores < self->cores_count)
+        self->cores_count = wanted->cores;
+    self->gpus_count = wanted->gpus;
+    self->cores = calloc (self->cores_count + 1, sizeof (*self->cores));
+    self->gpus = calloc (self->gpus_count + 1, sizeof (*self->gpus));
+    if (!self->cores || !self->gpus)
+        out_of_memory ();
+    for (size_t i = 0; i < self->cores_count; i++)
+        self->cores[i].id = capacity->cores[i];
+    if (wanted->cores > self->cores_count) {
+        snprintf (self->capacity_trouble, sizeof (self->capacity_trouble),
+                  "the campaign file asks for schedule.cores: %u, but this machine gives %zu; jobs run on those", wanted->cores,
+                  self->cores_count);
+        schedule_event (self, "cores-missing", "schedule", "%s", self->capacity_trouble);
+    }
+    for (size_t i = 0; i < self->types_count; i++) {
+        struct job_type *type = &self->types[i];
+        type->too_big = type->campaign->cores > self->cores_count || type->campaign->gpus > self->gpus_count;
+        if (!type->too_big)
+            continue;
+        snprintf (self->capacity_trouble, sizeof (self->capacity_trouble),
+                  "jobs of type %.60s need %u cores and %u GPUs, but there are %zu and %zu; they wait for ever",
+                  type->campaign->name, type->campaign->cores, type->campaign->gpus, self->cores_count, self->gpus_count);
+        schedule_event (self, "cores-missing", type->campaign->name, "%s", self->capacity_trouble);
+    }
+}
+
+/* A workspace may have been moved: folders are where it is now. */
+static void renew_folders (const struct schedule *self, Strata__Job *job)
+{
+    const char *base = strrchr (job->input, '/');
+    set_folder (self, &job->dir, job->id);
+    if (base) {
+        char name[256];
+        snprintf (name, sizeof (name), "%s", base + 1);
+        set_folder (self, &job->input, name);
+    }
+}
+
+static int load_jobs (struct schedule *self, struct strata_error *error)
+{
+    struct shard_iter it;
+    int rc = 0;
+    for (bool more = shard_iter_begin (self->shard, &it, "job/", 4, NULL, 0); more && rc == 0; more = shard_iter_next (&it)) {
+        Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
+        if (!job) {
+            rc = strata_fail (error, "%s: the record %.*s does not parse; the store is damaged, restore it from a copy",
+                              shard_dir (self->shard), (int)it.key_size, (const char *)it.key);
+            break;
+        }
+        struct job_type *type = schedule_find_type (self, job->type);
+        if (!type || (unsigned)job->state >= STATES) {
+            rc = strata_fail (error, "job %.100s is of type %.100s, which the campaign file doesn't have; start with the file "
+                                     "that this workspace was made with", job->id, job->type);
+            strata__job__free_unpacked (job, NULL);
+            break;
+        }
+        type->counts[job->state]++;
+        if (schedule_state_ended (job->state)) {
+            strata__job__free_unpacked (job, NULL);
+            continue;
+        }
+        renew_folders (self, job);
+        add_live (self, job, type);
+        schedule_hold (self, job);
+    }
+    shard_iter_end (&it);
+    return rc;
+}
+
+struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
+                               const struct schedule_capacity *capacity, const struct schedule_sink *sink, int64_t now_us,
+                               struct strata_error *error)
+{
+    struct schedule *self = calloc (1, sizeof (*self));
+    if (!self)
+        out_of_memory ();
+    self->campaign = campaign;
+    self->shard = shard;
+    self->sink = *sink;
+    self->since_us = now_us;
+    self->workspace = strdup (workspace);
+    if (!self->workspace)
+        out_of_memory ();
+    make_types (self);
+    make_resources (self, capacity);
+    if (load_jobs (self, error) != 0 || schedule_load_proposals (self, error) != 0)
+        schedule_free (&self);
+    return self;
+}
+
+void schedule_free (struct schedule **self)
+{
+    if (!*self)
+        return;
+    for (size_t i = 0; i < (*self)->live_count; i++)
+        live_free ((*self)->live[i]);
+    schedule_free_proposals (*self);
+    free ((*self)->live);
+    free ((*self)->types);
+    free ((*self)->cores);
+    free ((*self)->gpus);
+    free ((*self)->workspace);
+    free (*self);
+    *self = NULL;
+}
+
+/* ---- time ---- */
+
+static void keep_time (struct schedule *self, int64_t now_us)
+{
+    double seconds = now_us > self->since_us ? (double)(now_us - self->since_us) / 1e6 : 0;
+    self->core_seconds += seconds * (double)self->cores_count;
+    self->busy_core_seconds += seconds * (double)self->cores_busy;
+    self->since_us = now_us;
+}
+
+void schedule_tick (struct schedule *self, int64_t now_us)
+{
+    keep_time (self, now_us);
+    if (self->draining)
+        return;
+    for (size_t i = 0; i < self->types_count; i++) {
+        char key[128];
+        struct job_type *type = &self->types[i];
+        snprintf (key, sizeof (key), "next/%s", type->campaign->name);
+        if (type->campaign->start == JOB_ALWAYS && shard_get_u64 (self->shard, key, 0) == 0)
+            schedule_create (self, type, S (WAITING), NULL, "", "", "", now_us);
+    }
+    schedule_ask (self, now_us);
+    schedule_place (self, now_us);
+}
+
+void schedule_drain (struct schedule *self)
+{
+    self->draining = true;
+}
+
+/* ---- jobs ---- */
+
+size_t schedule_live (const struct schedule *self)
+{
+    return self->live_count;
+}
+
+const Strata__Job *schedule_job_at (const struct schedule *self, size_t i)
+{
+    return i < self->live_count ? self->live[i]->job : NULL;
+}
+
+const struct campaign_job *schedule_type_at (const struct schedule *self, size_t i)
+{
+    return i < self->live_count ? self->live[i]->type->campaign : NULL;
+}
+
+bool schedule_may_launch (const struct schedule *self, size_t i)
+{
+    const struct live *live = i < self->live_count ? self->live[i] : NULL;
+    return live && live->job->state == S (LAUNCHING)
+           && (live->launch_commit == 0 || shard_commits (self->shard) >= live->launch_commit);
+}
+
+bool schedule_must_stop (const struct schedule *self, size_t i)
+{
+    const Strata__Job *job = schedule_job_at (self, i);
+    return job && (job->state == S (LAUNCHING) || job->state == S (RUNNING)) && (job->cancel || self->draining);
+}
+
+static struct live *find_attempt (struct schedule *self, const char *id, uint32_t attempt, struct strata_error *error)
+{
+    struct live *live = schedule_find_live (self, id);
+    if (!live || live->job->attempt != attempt || (live->job->state != S (LAUNCHING) && live->job->state != S (RUNNING))) {
+        strata_fail (error, "job %.100s has no attempt %u in work", id, attempt);
+        return NULL;
+    }
+    return live;
+}
+
+int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, uint32_t pid, int64_t now_us,
+                       struct strata_error *error)
+{
+    struct live *live = find_attempt (self, id, attempt, error);
+    if (!live)
+        return -1;
+    Strata__Job *job = live->job;
+    char cores[64] = "no core of its own";
+    job->pid = pid;
+    job->started_us = now_us;
+    job->ended_us = 0;
+    if (schedule_move (self, live, S (RUNNING), error) != 0)
+        return -1;
+    for (size_t i = 0, n = 0; i < job->n_cores && n < sizeof (cores) - 16; i++)
+        n += (size_t)snprintf (cores + n, sizeof (cores) - n, "%s%u", i ? "," : "core ", job->cores[i]);
+    schedule_event (self, "job-started", job->id, "attempt %u started on %s for %s", attempt, cores, job->simulation);
+    return 0;
+}
+
+/* `always` types: whether a clean end is the last one. */
+static bool reached_goal (const struct schedule *self, const struct job_type *type)
+{
+    const struct campaign_goal *goal = &self->campaign->goal;
+    return goal->job && goal->successes && strcmp (goal->job, type->campaign->name) == 0 && type->successes >= goal->successes;
+}
+
+static int succeed (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
+{
+    Strata__Job *job = live->job;
+    struct job_type *type = live->type;
+    bool always = type->campaign->start == JOB_ALWAYS;
+    char key[128];
+    snprintf (key, sizeof (key), "succ/%s", type->campaign->name);
+    type->successes++;
+    bool again = always && !reached_goal (self, type);
+    job->tries = 0;
+    if (schedule_move (self, live, again ? S (WAITING) : S (SUCCEEDED), error) != 0) {
+        type->successes--;
+        return -1;
+    }
+    shard_put_u64 (self->shard, key, type->successes);
+    /* One that has nothing left to do ends at once, every time. */
+    bool brief = now_us - job->started_us < AGAIN_SHORT_US;
+    live->pause_us = !brief ? 0 : live->pause_us ? live->pause_us * 2 : PAUSE_US;
+    live->pause_us = live->pause_us < PAUSE_MAX_US ? live->pause_us : PAUSE_MAX_US;
+    live->not_before_us = now_us + live->pause_us;
+    schedule_event (self, "job-succeeded", job->id, "attempt %u ended well after %.1f s%s", job->attempt,
+                    (double)(job->ended_us - job->started_us) / 1e6, again ? "; it starts again while the campaign goes on" : "");
+    for (size_t i = 0; i < self->types_count; i++) {
+        const struct campaign_job *next = self->types[i].campaign;
+        if (next->start == JOB_AFTER && strcmp (next->after, job->type) == 0)
+            schedule_create (self, &self->types[i], S (WAITING), job->simulation, job->candidate, job->dir, job->proposal, now_us);
+    }
+    return 0;
+}
+
+static int cancelled (struct schedule *self, struct live *live, struct strata_error *error)
+{
+    live->job->end = END (CANCELLED);
+    if (schedule_move (self, live, S (CANCELLED), error) != 0)
+        return -1;
+    schedule_event (self, "job-cancelled", live->job->id, "cancelled; no job follows it for %s", live->job->simulation);
+    return 0;
+}
+
+static int stopped (struct schedule *self, struct live *live, struct strata_error *error)
+{
+    if (schedule_move (self, live, S (WAITING), error) != 0)
+        return -1;
+    live->not_before_us = 0;
+    schedule_event (self, "job-stopped", live->job->id, "attempt %u: %s; it goes on when it is started again",
+                    live->job->attempt, live->job->reason);
+    return 0;
+}
+
+static int failed (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
+{
+    Strata__Job *job = live->job;
+    job->tries++;
+    bool last = job->tries >= job->tries_limit;
+    if (schedule_move (self, live, last ? S (ASIDE) : S (WAITING), error) != 0)
+        return -1;
+    const char *tail = strrchr (job->stderr_tail, '\n');
+    tail = tail ? tail + 1 : job->stderr_tail;
+    const char *says = tail[0] ? "; its last words: " : "";
+    if (last) {
+        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s%s%.200s", job->tries, job->reason, says, tail);
+        return 0;
+    }
+    int64_t pause_us = PAUSE_US;
+    for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
+        pause_us *= 2;
+    live->not_before_us = now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US);
+    schedule_event (self, "job-failed", job->id, "attempt %u %s%s%.200s; try %u of %u follows", job->attempt, job->reason, says,
+                    tail, job->tries + 1, job->tries_limit);
+    return 0;
+}
+
+int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome, int64_t now_us,
+                    struct strata_error *error)
+{
+    struct live *live = find_attempt (self, id, attempt, error);
+    if (!live)
+        return -1;
+    Strata__Job *job = live->job;
+    /* It was started and ended while we were away, or before we were told. */
+    bool ran = outcome->end != END (STOPPED) || outcome->started_us;
+    if (job->state == S (LAUNCHING) && ran
+        && schedule_launched (self, id, attempt, 0, outcome->started_us ? outcome->started_us : now_us, error) != 0)
+        return -1;
+    job->end = outcome->end;
+    job->code = outcome->code;
+    job->max_rss_mb = outcome->max_rss_mb;
+    job->started_us = outcome->started_us ? outcome->started_us : job->started_us;
+    job->ended_us = outcome->ended_us ? outcome->ended_us : now_us;
+    job->pid = 0;
+    schedule_set_string (&job->reason, outcome->reason[0] ? outcome->reason : outcome_end_name (outcome->end));
+    schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
+    bool always = live->type->campaign->start == JOB_ALWAYS;
+    int rc;
+    if (job->cancel)
+        rc = cancelled (self, live, error);
+    else if (outcome->end == END (EXIT) && outcome->code == 0)
+        rc = succeed (self, live, now_us, error);
+    else if (outcome->end == END (STOPPED) || outcome->end == END (CANCELLED) || (always && outcome->end == END (WALLTIME)))
+        rc = stopped (self, live, error);
+    else
+        rc = failed (self, live, now_us, error);
+    schedule_sweep (self);
+    return rc;
+}
+
+/* ---- cancelling ---- */
+
+static int cancel_one (struct schedule *self, struct live *live, int64_t now_us)
+{
+    Strata__Job *job = live->job;
+    job->cancel = true;
+    schedule_set_string (&job->reason, "cancelled by request");
+    if (job->state == S (WAITING)) {
+        job->ended_us = now_us;
+        return cancelled (self, live, NULL);
+    }
+    /* RUNNING: when it has ended. PROPOSED: when select knows that the candidate is ours. */
+    put_job (self, job);
+    return 0;
+}
+
+/* Whether the shard knows the id, as that of a job or of a chain. */
+static bool known (struct schedule *self, const char *id)
+{
+    struct shard_key job, chain;
+    shard_key (&job, "job/%s", id);
+    shard_key (&chain, "chain/%s", id);
+    return shard_has (self->shard, job.data, job.size) || shard_has (self->shard, chain.data, chain.size);
+}
+
+int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
+                     int64_t now_us, struct strata_error *error)
+{
+    if (!id[0] || strlen (id) > SCHEDULE_ID_MAX) {
+        errno = ENOENT;
+        return strata_fail (error, "a job's or a simulation's id is needed, of 1 to %d bytes", SCHEDULE_ID_MAX);
+    }
+    size_t found = 0;
+    for (size_t i = 0; i < self->live_count; i++) {
+        struct live *live = self->live[i];
+        if (strcmp (live->job->id, id) != 0 && strcmp (live->job->simulation, id) != 0)
+            continue;
+        found++;
+        each (live->job->id, arg);
+        cancel_one (self, live, now_us);
+    }
+    schedule_sweep (self);
+    if (found)
+        return 0;
+    if (known (self, id)) {
+        errno = EALREADY;
+        return strata_fail (error, "%s has ended already; there is nothing to cancel", id);
+    }
+    errno = ENOENT;
+    return strata_fail (error, "no job and no simulation has the id %s; `strata jobs` lists them", id);
+}

@@ -1,0 +1,128 @@
+/* schedule_core.h - jobs: which there are, in which state each is, and what happens next. Pure: no process, file or clock.
+ *
+ * A job is a record that moves along this table (schedule_state.c holds it, and checks every move and what must be true
+ * of a job in each state):
+ *
+ *   (none) -> PROPOSED -> WAITING -> LAUNCHING -> RUNNING -> SUCCEEDED
+ *                |           ^           |           |
+ *                |           +-----------+-----------+  failed with tries left, or stopped with the campaign
+ *                |           |           |           |
+ *                |           v           v           v
+ *                |        CANCELLED   ASIDE, CANCELLED
+ *                +-> (none) the proposal was stale       +-> CANCELLED  asked for before it was confirmed
+ *
+ * Where jobs come from (campaign file, `start`):
+ *   always      one job, created once; ends in WAITING again after exit 0, until the campaign's goal for it is reached
+ *   selection   kept `buffer` ahead: see schedule_proposal.c
+ *   after       created by the success of the job before it, in the same batch
+ *
+ * LAUNCHING is on disk before an executor is told (schedule_may_launch), so a restart knows of everything that could run.
+ *
+ * Keys in the shard (audit reads them):
+ *   job/<id>      Strata Job: every job there ever was, <id> = <type>-<number>
+ *   prop/<name>   Strata Question: questions to select that have no final answer yet
+ *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two
+ *   next/<type>   u64, number of the last job of the type       next-prop   u64, number of the last proposal
+ *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
+ * Streams: "jobs", a Strata Job each time one moves; "events".
+ */
+#ifndef SCHEDULE_CORE_H
+#define SCHEDULE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/campaign.h"
+#include "core/outcome.h"
+#include "schedule.pb-c.h"
+#include "select.pb-c.h"
+#include "store/shard.h"
+#include "strata_error.h"
+
+struct schedule;
+
+#define SCHEDULE_ID_MAX 200             /* bytes of a candidate's id */
+#define SCHEDULE_PROPOSAL_MAX 10000     /* candidates of one proposal */
+
+/* Where a change goes besides the shard. Called in the turn that makes it. */
+struct schedule_sink {
+    void (*job) (void *arg, const Strata__Job *job);
+    void (*event) (void *arg, const char *kind, const char *subject, const char *text);
+    void *arg;
+};
+
+/* What an executor has to give. */
+struct schedule_capacity {
+    const uint32_t *cores;              /* the machine's numbers for them, neighbours next to each other */
+    size_t cores_count;
+};
+
+/* Builds the state from the shard. campaign and shard must outlive it. workspace: absolute. NULL on a shard that does not
+ * go with the campaign. */
+struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
+                               const struct schedule_capacity *capacity, const struct schedule_sink *sink, int64_t now_us,
+                               struct strata_error *error);
+void schedule_free (struct schedule **self);
+
+/* Starts what is due: jobs of `always` types, questions to select, and places for waiting jobs. */
+void schedule_tick (struct schedule *self, int64_t now_us);
+/* From now on nothing new starts: the campaign goes down. */
+void schedule_drain (struct schedule *self);
+
+/* ---- jobs that are not ended; indexes hold until the next call that is not about looking ---- */
+size_t schedule_live (const struct schedule *self);
+const Strata__Job *schedule_job_at (const struct schedule *self, size_t i);
+const struct campaign_job *schedule_type_at (const struct schedule *self, size_t i);
+/* LAUNCHING, and that is on disk: the executor may be told. */
+bool schedule_may_launch (const struct schedule *self, size_t i);
+/* Should end: cancelled, or the campaign goes down. */
+bool schedule_must_stop (const struct schedule *self, size_t i);
+
+/* ---- what happened to them; -1 when that can't be (no such job, another attempt, a move that is not allowed) ---- */
+int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, uint32_t pid, int64_t now_us,
+                       struct strata_error *error);
+int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome, int64_t now_us,
+                    struct strata_error *error);
+/* id: of a job, or of a simulation (all of its chain). Calls each (id, arg) for what is cancelled by it. Waiting jobs are
+ * at once; running ones when they have ended. -1: errno ENOENT nothing has this id; EALREADY it had all ended. */
+int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
+                     int64_t now_us, struct strata_error *error);
+
+/* ---- questions to select ---- */
+size_t schedule_proposals (const struct schedule *self);
+const Strata__Question *schedule_proposal_at (const struct schedule *self, size_t i);
+/* It is time to ask (QUESTION_ASKED) or to confirm (QUESTION_CONFIRMING); schedule_proposal_sent marks it as under way
+ * until one of the four answers below. */
+bool schedule_proposal_due (const struct schedule *self, size_t i, int64_t now_us);
+void schedule_proposal_sent (struct schedule *self, size_t i);
+/* Answers. Those to a proposal that is not there or in another state are of a time gone by, and ignored. */
+void schedule_proposed (struct schedule *self, const char *name, const Strata__ProposeReply *reply, int64_t now_us);
+void schedule_confirmed (struct schedule *self, const char *name, int64_t now_us);
+void schedule_stale (struct schedule *self, const char *name, int64_t now_us);
+void schedule_unanswered (struct schedule *self, const char *name, const char *why, int64_t now_us);
+
+/* ---- looking ---- */
+struct schedule_figures {
+    size_t cores, cores_busy;
+    uint64_t waiting, running, succeeded, aside, cancelled;   /* waiting: PROPOSED too; running: LAUNCHING too */
+    uint64_t buffer_ready;              /* prepared, and not consumed yet */
+    double occupancy;                   /* busy core-seconds / core-seconds there were, since schedule_new */
+};
+void schedule_figures (const struct schedule *self, struct schedule_figures *figures);
+/* The same for the i-th type of the campaign: cores and buffer_ready of selection types only, occupancy 0. */
+void schedule_type_figures (const struct schedule *self, size_t i, struct schedule_figures *figures);
+/* A sentence about what keeps jobs from running; NULL when nothing does. */
+const char *schedule_trouble (struct schedule *self);
+/* Answers Jobs from the shard. The caller frees with schedule_jobs_fini. -1: an unknown state is asked for. */
+int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply, struct strata_error *error);
+void schedule_jobs_fini (Strata__JobsReply *reply);
+
+/* ---- schedule_state.c ---- */
+const char *schedule_state_name (Strata__JobState state);      /* "waiting" */
+bool schedule_state_ended (Strata__JobState state);
+bool schedule_state_allows (Strata__JobState from, Strata__JobState to);
+/* Whether all that must be true of a job in its state is; -1 with the sentence that says what isn't. */
+int schedule_state_check (const Strata__Job *job, const struct campaign_job *type, struct strata_error *error);
+
+#endif

@@ -1,0 +1,92 @@
+/* schedule_impl.h - the inside of struct schedule, shared by the schedule_*.c files and nobody else. */
+#ifndef SCHEDULE_IMPL_H
+#define SCHEDULE_IMPL_H
+
+#include "schedule_core.h"
+
+#define STATES 7
+
+/* A job that is not ended. */
+struct live {
+    Strata__Job *job;                   /* ours; every string malloc'ed or protobuf's empty one */
+    struct job_type *type;
+    uint64_t launch_commit;             /* the shard's commits when it became LAUNCHING: one more, and that is on disk */
+    int64_t not_before_us;              /* a pause before the next try */
+    int64_t pause_us;                   /* `always` types: the last pause after a brief clean run */
+};
+
+struct job_type {
+    const struct campaign_job *campaign;
+    unsigned depth;                     /* steps from the start of its chain; `always` types stand above all */
+    bool too_big;                       /* asks for more than there is */
+    uint64_t counts[STATES];            /* jobs in each state */
+    uint64_t successes;
+    /* selection types */
+    int64_t ask_after_us, ask_pause_us; /* after an empty answer */
+};
+
+struct proposal {
+    Strata__Question *message;          /* as live.job */
+    struct job_type *type;
+    bool under_way;
+    int64_t not_before_us;
+};
+
+struct core {
+    uint32_t id;
+    bool busy;
+};
+
+struct schedule {
+    const struct campaign *campaign;
+    struct shard *shard;
+    char *workspace;
+    struct schedule_sink sink;
+    struct job_type *types;
+    size_t types_count;
+    struct live **live;
+    size_t live_count, live_room;
+    struct proposal **proposals;
+    size_t proposals_count, proposals_room;
+    struct core *cores;
+    size_t cores_count, cores_busy;
+    bool *gpus;                         /* busy ones */
+    size_t gpus_count, gpus_busy;
+    bool draining;
+    char capacity_trouble[256], trouble[512];
+    int64_t since_us;                   /* figures are complete up to here */
+    double core_seconds, busy_core_seconds;
+};
+
+/* Strings and lists of a protobuf message that we own. */
+void schedule_set_string (char **field, const char *value);
+void *schedule_grow (void *list, size_t count, size_t *room, size_t size);
+
+void schedule_event (struct schedule *self, const char *kind, const char *subject, const char *fmt, ...)
+    __attribute__ ((format (printf, 4, 5)));
+struct job_type *schedule_find_type (struct schedule *self, const char *name);
+struct live *schedule_find_live (struct schedule *self, const char *id);
+/* Makes a job in `state` (PROPOSED or WAITING). simulation NULL: its own id. */
+struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state, const char *simulation,
+                              const char *candidate, const char *input, const char *proposal, int64_t now_us);
+/* The one way to another state: checks the move, keeps the counts, writes the record, tells the sink. When the state is a
+ * last one the job leaves the live list at the next schedule_sweep. */
+int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, struct strata_error *error);
+/* Takes ended jobs off the live list; before a public function returns. */
+void schedule_sweep (struct schedule *self);
+/* As if it had never been: only of PROPOSED. */
+void schedule_forget (struct schedule *self, struct live *live);
+void schedule_give_back (struct schedule *self, struct live *live);
+
+/* schedule_place.c */
+void schedule_place (struct schedule *self, int64_t now_us);
+/* Marks what a job read from the shard holds. */
+void schedule_hold (struct schedule *self, const Strata__Job *job);
+
+/* schedule_proposal.c */
+int schedule_load_proposals (struct schedule *self, struct strata_error *error);
+void schedule_ask (struct schedule *self, int64_t now_us);
+uint64_t schedule_ready (const struct schedule *self, const struct job_type *type);
+void schedule_free_proposals (struct schedule *self);
+
+#endif

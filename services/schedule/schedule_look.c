@@ -1,0 +1,131 @@
+/* schedule_look.c - what the scheduler tells of itself: figures, troubles, and its jobs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schedule_impl.h"
+
+#define S(state) STRATA__JOB_STATE__JOB_##state
+#define JOBS_DEFAULT 1000
+#define JOBS_MAX 100000
+
+static void add_counts (struct schedule_figures *figures, const uint64_t *counts)
+{
+    figures->waiting += counts[S (PROPOSED)] + counts[S (WAITING)];
+    figures->running += counts[S (LAUNCHING)] + counts[S (RUNNING)];
+    figures->aside += counts[S (ASIDE)];
+    figures->cancelled += counts[S (CANCELLED)];
+}
+
+void schedule_figures (const struct schedule *self, struct schedule_figures *figures)
+{
+    memset (figures, 0, sizeof (*figures));
+    figures->cores = self->cores_count;
+    figures->cores_busy = self->cores_busy;
+    figures->occupancy = self->core_seconds > 0 ? self->busy_core_seconds / self->core_seconds : 0;
+    for (size_t i = 0; i < self->types_count; i++) {
+        const struct job_type *type = &self->types[i];
+        add_counts (figures, type->counts);
+        figures->succeeded += type->successes;
+        if (type->campaign->start == JOB_SELECTION)
+            figures->buffer_ready += schedule_ready (self, type);
+    }
+}
+
+void schedule_type_figures (const struct schedule *self, size_t i, struct schedule_figures *figures)
+{
+    memset (figures, 0, sizeof (*figures));
+    if (i >= self->types_count)
+        return;
+    const struct job_type *type = &self->types[i];
+    add_counts (figures, type->counts);
+    figures->succeeded = type->successes;
+    if (type->campaign->start == JOB_SELECTION)
+        figures->buffer_ready = schedule_ready (self, type);
+}
+
+const char *schedule_trouble (struct schedule *self)
+{
+    for (size_t i = 0; i < self->types_count; i++) {
+        const struct job_type *type = &self->types[i];
+        /* Without it the campaign stands still, and nothing else would say so. */
+        if (type->campaign->start == JOB_ALWAYS && type->counts[S (ASIDE)]) {
+            snprintf (self->trouble, sizeof (self->trouble),
+                      "%.100s failed %u times in a row and was set aside: the campaign goes on without it", type->campaign->name,
+                      type->campaign->tries);
+            return self->trouble;
+        }
+    }
+    return self->capacity_trouble[0] ? self->capacity_trouble : NULL;
+}
+
+/* ---- Jobs ---- */
+
+static int newest_first (const void *a, const void *b)
+{
+    const Strata__Job *one = *(Strata__Job *const *)a, *two = *(Strata__Job *const *)b;
+    if (one->created_us != two->created_us)
+        return one->created_us > two->created_us ? -1 : 1;
+    return strcmp (two->id, one->id);
+}
+
+static void keep_newest (Strata__JobsReply *reply, size_t max)
+{
+    if (reply->n_jobs > 1)
+        qsort (reply->jobs, reply->n_jobs, sizeof (Strata__Job *), newest_first);
+    while (reply->n_jobs > max)
+        strata__job__free_unpacked (reply->jobs[--reply->n_jobs], NULL);
+}
+
+static bool matches (const Strata__Job *job, const Strata__Jobs *query)
+{
+    return (!query->id[0] || strcmp (job->id, query->id) == 0 || strcmp (job->simulation, query->id) == 0)
+           && (!query->type[0] || strcmp (job->type, query->type) == 0)
+           && (!query->state[0] || strcmp (schedule_state_name (job->state), query->state) == 0);
+}
+
+static int check_query (const Strata__Jobs *query, struct strata_error *error)
+{
+    bool known = !query->state[0];
+    for (int i = 0; i < STATES && !known; i++)
+        known = strcmp (schedule_state_name ((Strata__JobState)i), query->state) == 0;
+    return known ? 0
+                 : strata_fail (error, "\"%.40s\" is no state of a job; there are proposed, waiting, launching, running, "
+                                       "succeeded, aside, cancelled", query->state);
+}
+
+int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply, struct strata_error *error)
+{
+    strata__jobs_reply__init (reply);
+    if (check_query (query, error) != 0)
+        return -1;
+    size_t max = query->max ? query->max : JOBS_DEFAULT;
+    max = max < JOBS_MAX ? max : JOBS_MAX;
+    /* Twice as many are held at the most: when they are there, the older half goes. */
+    reply->jobs = malloc (2 * max * sizeof (Strata__Job *));
+    if (!reply->jobs)
+        return strata_fail (error, "out of memory for %zu jobs; ask for fewer", max);
+    struct shard_iter it;
+    for (bool more = shard_iter_begin (shard, &it, "job/", 4, NULL, 0); more; more = shard_iter_next (&it)) {
+        Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
+        if (!job || !matches (job, query)) {
+            if (job)
+                strata__job__free_unpacked (job, NULL);
+            continue;
+        }
+        reply->total++;
+        reply->jobs[reply->n_jobs++] = job;
+        if (reply->n_jobs == 2 * max)
+            keep_newest (reply, max);
+    }
+    shard_iter_end (&it);
+    keep_newest (reply, max);
+    return 0;
+}
+
+void schedule_jobs_fini (Strata__JobsReply *reply)
+{
+    keep_newest (reply, 0);
+    free (reply->jobs);
+    reply->jobs = NULL;
+}

@@ -1,0 +1,70 @@
+/* schedule_state.c - the table of job states. See schedule_core.h for the picture. */
+#include <string.h>
+
+#include "schedule_impl.h"
+
+#define S(state) STRATA__JOB_STATE__JOB_##state
+#define TO(state) (1u << S (state))
+
+static const struct {
+    const char *name;
+    unsigned moves;             /* states that may come next; none: it is a last one */
+} states[STATES] = {
+    [S (PROPOSED)] = { "proposed", TO (WAITING) | TO (CANCELLED) },
+    [S (WAITING)] = { "waiting", TO (LAUNCHING) | TO (CANCELLED) },
+    [S (LAUNCHING)] = { "launching", TO (RUNNING) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED) },
+    [S (RUNNING)] = { "running", TO (SUCCEEDED) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED) },
+    [S (SUCCEEDED)] = { "succeeded", 0 },
+    [S (ASIDE)] = { "aside", 0 },
+    [S (CANCELLED)] = { "cancelled", 0 },
+};
+
+const char *schedule_state_name (Strata__JobState state)
+{
+    return (unsigned)state < STATES ? states[state].name : "unknown";
+}
+
+bool schedule_state_ended (Strata__JobState state)
+{
+    return (unsigned)state >= STATES || states[state].moves == 0;
+}
+
+bool schedule_state_allows (Strata__JobState from, Strata__JobState to)
+{
+    return (unsigned)from < STATES && (unsigned)to < STATES && (states[from].moves & (1u << to));
+}
+
+static const char *broken_rule (const Strata__Job *job, const struct campaign_job *type)
+{
+    bool holds = job->state == S (LAUNCHING) || job->state == S (RUNNING);
+    if (job->n_cores != (holds ? type->cores : 0) || job->n_gpus != (holds ? type->gpus : 0))
+        return "it holds other resources than its state and type allow";
+    if (job->tries > job->attempt)
+        return "more tries count than there were attempts";
+    switch (job->state) {
+    case S (PROPOSED):
+        return !job->proposal[0] || job->attempt ? "a proposed job has a proposal and no attempt" : NULL;
+    case S (WAITING):
+        return job->tries >= job->tries_limit ? "a waiting job has a try left" : NULL;
+    case S (LAUNCHING):
+        return job->attempt == 0 ? "a job is launched as attempt 1 or later" : NULL;
+    case S (RUNNING):
+        return job->attempt == 0 || job->started_us == 0 ? "a running job has an attempt and a start" : NULL;
+    case S (SUCCEEDED):
+        return job->end != STRATA__JOB_END__END_EXIT || job->code ? "a success is exit 0" : NULL;
+    case S (ASIDE):
+        return job->tries < job->tries_limit || !job->reason[0] ? "a job set aside has no try left, and a reason" : NULL;
+    case S (CANCELLED):
+        return !job->cancel ? "a cancelled job was asked to be" : NULL;
+    default:
+        return "there is no such state";
+    }
+}
+
+int schedule_state_check (const Strata__Job *job, const struct campaign_job *type, struct strata_error *error)
+{
+    const char *rule = broken_rule (job, type);
+    return rule ? strata_fail (error, "job %s is %s, but %s; this is a bug of strata-schedule, please report it", job->id,
+                               schedule_state_name (job->state), rule)
+                : 0;
+}
