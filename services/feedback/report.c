@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/files.h"
+
 #define ROUND_NAME "round.%06" PRIu64
 #define LINK_NAME "current"
 #define LINK_NEW "current.new"
@@ -90,52 +92,6 @@ char *report_json_text (const struct feedback_report *report)
 
 /* ---- files ---- */
 
-static int make_dirs (const char *dir, struct strata_error *error)
-{
-    char path[4096];
-    if ((size_t)snprintf (path, sizeof (path), "%s", dir) >= sizeof (path)) {
-        errno = ENAMETOOLONG;
-        return strata_fail (error, "report folder %.200s...: the path is too long", dir);
-    }
-    for (char *p = path + 1;; p++) {
-        if (*p != '/' && *p != '\0')
-            continue;
-        char saved = *p;
-        *p = '\0';
-        if (mkdir (path, 0777) < 0 && errno != EEXIST)
-            return strata_fail (error, "report folder %s can't be made: %s", path, strerror (errno));
-        *p = saved;
-        if (!saved)
-            return 0;
-    }
-}
-
-static int write_file (int folder, const char *folder_name, const char *name, const char *text, size_t size,
-                       struct strata_error *error)
-{
-    int fd = openat (folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    int rc = fd < 0 ? -1 : 0;
-    for (size_t done = 0; rc == 0 && done < size;) {
-        ssize_t n = write (fd, text + done, size - done);
-        if (n >= 0)
-            done += (size_t)n;
-        else if (errno != EINTR)
-            rc = -1;
-    }
-    if (rc == 0 && fsync (fd) < 0)
-        rc = -1;
-    int saved = errno;
-    if (fd >= 0 && close (fd) < 0 && rc == 0) {
-        saved = errno;
-        rc = -1;
-    }
-    if (rc < 0) {
-        errno = saved;
-        strata_fail (error, "report file %s/%s can't be written: %s", folder_name, name, strerror (saved));
-    }
-    return rc;
-}
-
 /* Removes the files of folder `name` and the folder. Rounds hold no folders. */
 static void remove_folder (int parent, const char *name)
 {
@@ -193,12 +149,12 @@ static int write_files (const struct feedback_report *report, int folder, const 
         if (!text)
             return strata_fail (error, "report %s: out of memory", folder_name);
         snprintf (name, sizeof (name), "rdf_%s.txt", shape->states[state]);
-        int rc = write_file (folder, folder_name, name, text, size, error);
+        int rc = files_write_synced (folder, folder_name, name, text, size, error);
         free (text);
         if (rc < 0)
             return -1;
     }
-    if (write_file (folder, folder_name, "report.json", json, strlen (json), error) < 0)
+    if (files_write_synced (folder, folder_name, "report.json", json, strlen (json), error) < 0)
         return -1;
     if (fsync (folder) < 0)
         return strata_fail (error, "report %s can't be synced: %s", folder_name, strerror (errno));
@@ -260,7 +216,7 @@ int report_write (const struct feedback_report *report, const char *dir, struct 
 {
     char name[40];
     snprintf (name, sizeof (name), ROUND_NAME, report->round);
-    if (make_dirs (dir, error) < 0)
+    if (files_make_dirs (dir, error) < 0)
         return -1;
     int root = open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)

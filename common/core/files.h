@@ -1,0 +1,16 @@
+/* files.h - files and folders that are on disk when the function returns. */
+#ifndef STRATA_CORE_FILES_H
+#define STRATA_CORE_FILES_H
+
+#include <stddef.h>
+
+#include "strata_error.h"
+
+/* Makes folder `path` and those above it. */
+int files_make_dirs (const char *path, struct strata_error *error);
+/* Writes and syncs file `name` in the open folder; one that stands there is overwritten. shown: the folder's name in
+ * sentences. -1: errno is the reason; a part of the file may stand. The folder itself is the caller's to sync. */
+int files_write_synced (int folder, const char *shown, const char *name, const void *data, size_t size,
+                        struct strata_error *error);
+
+#endif

@@ -1,0 +1,434 @@
+/* stage_core.c - see stage_core.h */
+#include "stage_core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/crc32c.h"
+
+#define OBJECTS_KEY "stage/objects"
+#define BYTES_KEY "stage/bytes"
+#define BACKEND_KEY "stage/backend"
+
+struct stage {
+    struct shard *shard;
+    const struct backend_ops *ops;
+    struct backend *backend;
+    uint64_t quota_bytes, objects, bytes, puts, gets;
+};
+
+/* ---- names ---- */
+
+/* The length of the part at p (up to '/' or the end), 0 when it is not allowed. */
+static size_t part_length (const char *p)
+{
+    size_t n = strspn (p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+=@-");
+    if ((n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+        return 0;
+    return n;
+}
+
+bool stage_namespace_valid (const char *ns)
+{
+    size_t n = part_length (ns);
+    return n > 0 && n <= STAGE_NAME_MAX && ns[n] == '\0';
+}
+
+bool stage_key_valid (const char *key)
+{
+    size_t n;
+    if (strnlen (key, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX)
+        return false;
+    for (const char *p = key; (n = part_length (p)) > 0; p += n + 1)
+        if (p[n] != '/')
+            return p[n] == '\0';
+    return false;
+}
+
+/* A name that is not allowed, as a sentence may show it. */
+struct shown {
+    char text[81];
+};
+
+static struct shown show (const char *name)
+{
+    struct shown out = { "" };
+    for (size_t i = 0; i < sizeof (out.text) - 1 && name[i]; i++)
+        out.text[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+    return out;
+}
+
+static int namespace_check (const char *ns, struct strata_error *error)
+{
+    if (stage_namespace_valid (ns))
+        return 0;
+    errno = EINVAL;
+    return strata_fail (error, "namespace '%s' is not 1-%d of A-Z a-z 0-9 . _ + = @ - (and not . or ..)", show (ns).text,
+                        STAGE_NAME_MAX);
+}
+
+static int name_check (const char *ns, const char *key, struct strata_error *error)
+{
+    if (namespace_check (ns, error) < 0)
+        return -1;
+    if (stage_key_valid (key))
+        return 0;
+    errno = EINVAL;
+    return strata_fail (error,
+                        "key '%s' is not 1-%d of A-Z a-z 0-9 . _ + = @ -, with '/' between parts (no part empty, . or ..)",
+                        show (key).text, STAGE_NAME_MAX);
+}
+
+/* ---- what is known of an object ---- */
+
+static struct shard_key object_key (const char *ns, const char *key)
+{
+    struct shard_key k;
+    shard_key (&k, "obj/%s/%s", ns, key);
+    return k;
+}
+
+static void info_copy (Strata__ObjectInfo *to, const Strata__ObjectInfo *from)
+{
+    strata__object_info__init (to);
+    to->size = from->size;
+    to->crc32c = from->crc32c;
+    to->generation = from->generation;
+    to->mtime_us = from->mtime_us;
+}
+
+static bool info_get (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info)
+{
+    struct shard_key k = object_key (ns, key);
+    ProtobufCMessage *found = shard_get_message (self->shard, &k, &strata__object_info__descriptor);
+    if (!found)
+        return false;
+    info_copy (info, (const Strata__ObjectInfo *)found);
+    protobuf_c_message_free_unpacked (found, NULL);
+    return true;
+}
+
+static void info_put (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info)
+{
+    struct shard_key k = object_key (ns, key);
+    shard_put_message (self->shard, &k, &info->base);
+}
+
+static int missing (const char *ns, const char *key, struct strata_error *error)
+{
+    errno = ENOENT;
+    return strata_fail (error, "there is no object %s/%s", ns, key);
+}
+
+static void totals_save (struct stage *self)
+{
+    shard_put_u64 (self->shard, OBJECTS_KEY, self->objects);
+    shard_put_u64 (self->shard, BYTES_KEY, self->bytes);
+}
+
+/* ---- opening ---- */
+
+static int backend_check (struct stage *self, struct strata_error *error)
+{
+    void *stored;
+    size_t size;
+    int rc = 0;
+    if (!shard_get (self->shard, BACKEND_KEY, strlen (BACKEND_KEY), &stored, &size)) {
+        shard_put (self->shard, BACKEND_KEY, strlen (BACKEND_KEY), self->ops->name, strlen (self->ops->name));
+        return 0;
+    }
+    if (size != strlen (self->ops->name) || memcmp (stored, self->ops->name, size) != 0)
+        rc = strata_fail (error,
+                          "stage.backend is '%s', but the objects of store %s stand in backend '%.*s'; put that back, or start a "
+                          "campaign in a new workspace",
+                          self->ops->name, shard_dir (self->shard), (int)(size < 40 ? size : 40), (const char *)stored);
+    free (stored);
+    return rc;
+}
+
+struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner, uint64_t quota_bytes,
+                         struct strata_error *error)
+{
+    struct stage *self = calloc (1, sizeof (*self));
+    if (!self) {
+        strata_fail (error, "out of memory");
+        return NULL;
+    }
+    self->shard = shard;
+    self->quota_bytes = quota_bytes;
+    self->ops = backend_find (backend);
+    if (!self->ops)
+        strata_fail (error, "stage.backend is '%s'; this build has file and rocksdb", backend);
+    if (self->ops && backend_check (self, error) == 0)
+        self->backend = self->ops->open (shard, root, owner, error);
+    if (!self->backend)
+        stage_free (&self);
+    else {
+        self->objects = shard_get_u64 (shard, OBJECTS_KEY, 0);
+        self->bytes = shard_get_u64 (shard, BYTES_KEY, 0);
+    }
+    return self;
+}
+
+void stage_free (struct stage **self_p)
+{
+    struct stage *self = *self_p;
+    if (!self)
+        return;
+    if (self->backend)
+        self->ops->close (&self->backend);
+    free (self);
+    *self_p = NULL;
+}
+
+/* ---- put ---- */
+
+static int compare_keys (const void *a, const void *b)
+{
+    return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The names of a put, in byte order; the caller frees the list. NULL: a name is not allowed or stands twice. */
+static const char **put_names (const char *ns, const struct backend_item *items, size_t count, struct strata_error *error)
+{
+    if (count == 0 || count > STAGE_KEYS_MAX) {
+        errno = EINVAL;
+        strata_fail (error, "a put has 1-%d objects, this one %zu", STAGE_KEYS_MAX, count);
+        return NULL;
+    }
+    const char **names = malloc (count * sizeof (*names));
+    if (!names) {
+        errno = ENOMEM;
+        strata_fail (error, "out of memory for a put of %zu objects", count);
+        return NULL;
+    }
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = name_check (ns, items[i].key, error);
+        names[i] = items[i].key;
+    }
+    if (rc == 0)
+        qsort (names, count, sizeof (*names), compare_keys);
+    for (size_t i = 1; i < count && rc == 0; i++)
+        if (strcmp (names[i - 1], names[i]) == 0) {
+            errno = EINVAL;
+            rc = strata_fail (error, "key %s stands twice in one put", names[i]);
+        }
+    if (rc < 0) {
+        int saved = errno;
+        free (names);
+        errno = saved;
+        return NULL;
+    }
+    return names;
+}
+
+/* Whether another object stands where `key` needs a folder, or the other way. names: [count] sorted, of the same put.
+ * except: a key that goes away in the same step (a move), or NULL. */
+static int conflict_check (struct stage *self, const char *ns, const char *key, const char **names, size_t count,
+                           const char *except, struct strata_error *error)
+{
+    char above[STAGE_NAME_MAX + 1];
+    const char *name = above;
+    for (const char *slash = strchr (key, '/'); slash; slash = strchr (slash + 1, '/')) {
+        memcpy (above, key, (size_t)(slash - key));
+        above[slash - key] = '\0';
+        struct shard_key k = object_key (ns, above);
+        bool stands = shard_has (self->shard, k.data, k.size) && !(except && strcmp (above, except) == 0);
+        if (stands || (count && bsearch (&name, names, count, sizeof (*names), compare_keys))) {
+            errno = EEXIST;
+            return strata_fail (error, "key %s can't stand below %s, which is an object itself", key, above);
+        }
+    }
+    struct shard_key k = object_key (ns, key);
+    k.data[k.size++] = '/';
+    struct shard_iter it;
+    bool taken = false;
+    for (bool more = shard_iter_begin (self->shard, &it, k.data, k.size, NULL, 0); more && !taken; more = shard_iter_next (&it)) {
+        struct shard_key gone = object_key (ns, except ? except : "");
+        taken = !except || it.key_size != gone.size || memcmp (it.key, gone.data, gone.size) != 0;
+    }
+    shard_iter_end (&it);
+    if (!taken)
+        return 0;
+    errno = EEXIST;
+    return strata_fail (error, "key %s can't be an object: other objects stand below it", key);
+}
+
+/* Fills infos; *bytes and *fresh: the totals after the put. */
+static int put_check (struct stage *self, const char *ns, const struct backend_item *items, size_t count, const char **names,
+                      int64_t now_us, Strata__ObjectInfo *infos, uint64_t *bytes, uint64_t *fresh, struct strata_error *error)
+{
+    *bytes = self->bytes;
+    *fresh = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool stands = info_get (self, ns, items[i].key, &infos[i]);
+        if (!stands) {
+            if (conflict_check (self, ns, items[i].key, names, count, NULL, error) < 0)
+                return -1;
+            strata__object_info__init (&infos[i]);
+            ++*fresh;
+        }
+        *bytes -= infos[i].size;
+        if (__builtin_add_overflow (*bytes, (uint64_t)items[i].size, bytes))
+            *bytes = UINT64_MAX;
+        infos[i].size = items[i].size;
+        infos[i].crc32c = crc32c (0, items[i].data, items[i].size);
+        infos[i].generation++;
+        infos[i].mtime_us = now_us;
+    }
+    if (*bytes > self->quota_bytes && *bytes > self->bytes) {
+        errno = EDQUOT;
+        return strata_fail (error, "the objects' quota is reached: %llu bytes are kept, this put makes it %llu of %llu; delete some",
+                            (unsigned long long)self->bytes, (unsigned long long)*bytes, (unsigned long long)self->quota_bytes);
+    }
+    return 0;
+}
+
+int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, int64_t now_us,
+               Strata__ObjectInfo *infos, struct strata_error *error)
+{
+    uint64_t bytes, fresh;
+    const char **names = put_names (ns, items, count, error);
+    if (!names)
+        return -1;
+    int rc = put_check (self, ns, items, count, names, now_us, infos, &bytes, &fresh, error);
+    if (rc == 0)
+        rc = self->ops->put (self->backend, ns, items, count, error);
+    int saved = errno;
+    free (names);
+    errno = saved;
+    if (rc < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        info_put (self, ns, items[i].key, &infos[i]);
+    self->bytes = bytes;
+    self->objects += fresh;
+    self->puts += count;
+    totals_save (self);
+    return 0;
+}
+
+/* ---- the others ---- */
+
+int stage_stat (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info, struct strata_error *error)
+{
+    if (name_check (ns, key, error) < 0)
+        return -1;
+    return info_get (self, ns, key, info) ? 0 : missing (ns, key, error);
+}
+
+int stage_get (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info, void **data,
+               struct strata_error *error)
+{
+    *data = NULL;
+    if (stage_stat (self, ns, key, info, error) < 0 || self->ops->get (self->backend, ns, key, info->size, data, error) < 0)
+        return -1;
+    uint32_t crc = crc32c (0, *data, info->size);
+    if (crc != info->crc32c) {
+        free (*data);
+        *data = NULL;
+        errno = EBADMSG;
+        return strata_fail (error, "object %s/%s is damaged: its checksum is %08x, it was put with %08x", ns, key, crc,
+                            info->crc32c);
+    }
+    self->gets++;
+    return 0;
+}
+
+int stage_list (struct stage *self, const char *ns, const char *prefix, const char *after, size_t max,
+                void (*each) (const char *key, const Strata__ObjectInfo *info, void *arg), void *arg, bool *more,
+                struct strata_error *error)
+{
+    if (namespace_check (ns, error) < 0)
+        return -1;
+    if (strnlen (prefix, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || strnlen (after, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || max < 1 ||
+        max > STAGE_LIST_MAX) {
+        errno = EINVAL;
+        return strata_fail (error, "a list asks for 1-%d keys with a prefix of at most %d bytes; asked for %zu", STAGE_LIST_MAX,
+                            STAGE_NAME_MAX, max);
+    }
+    struct shard_key first = object_key (ns, prefix), start = object_key (ns, after);
+    size_t ns_size = strlen (ns) + strlen ("obj//"), seen = 0;
+    start.data[start.size++] = '\0'; /* the first key behind `after` */
+    bool from_start = strcmp (after, prefix) >= 0 && after[0];
+    struct shard_iter it;
+    *more = false;
+    for (bool there = shard_iter_begin (self->shard, &it, first.data, first.size, from_start ? start.data : NULL, start.size);
+         there;
+         there = shard_iter_next (&it)) {
+        if (seen++ == max) {
+            *more = true;
+            break;
+        }
+        char key[STAGE_NAME_MAX + 1];
+        size_t n = it.key_size - ns_size;
+        Strata__ObjectInfo *info = strata__object_info__unpack (NULL, it.value_size, it.value);
+        if (!info || n > STAGE_NAME_MAX) {
+            if (info)
+                strata__object_info__free_unpacked (info, NULL);
+            shard_iter_end (&it);
+            errno = EBADMSG;
+            return strata_fail (error, "store %s: what is known of an object of %s can't be read", shard_dir (self->shard), ns);
+        }
+        memcpy (key, it.key + ns_size, n);
+        key[n] = '\0';
+        each (key, info, arg);
+        strata__object_info__free_unpacked (info, NULL);
+    }
+    shard_iter_end (&it);
+    return 0;
+}
+
+int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key, int64_t now_us,
+                struct strata_error *error)
+{
+    Strata__ObjectInfo info, other;
+    if (name_check (to_ns, to_key, error) < 0 || stage_stat (self, ns, key, &info, error) < 0)
+        return -1;
+    if (info_get (self, to_ns, to_key, &other)) {
+        errno = EEXIST;
+        return strata_fail (error, "object %s/%s can't be moved to %s/%s: there is one already", ns, key, to_ns, to_key);
+    }
+    const char *except = strcmp (ns, to_ns) == 0 ? key : NULL;
+    if (conflict_check (self, to_ns, to_key, NULL, 0, except, error) < 0 ||
+        self->ops->move (self->backend, ns, key, to_ns, to_key, error) < 0)
+        return -1;
+    struct shard_key k = object_key (ns, key);
+    shard_delete (self->shard, k.data, k.size);
+    info.generation = 1;
+    info.mtime_us = now_us;
+    info_put (self, to_ns, to_key, &info);
+    return 0;
+}
+
+int stage_delete (struct stage *self, const char *ns, const char *key, struct strata_error *error)
+{
+    Strata__ObjectInfo info;
+    if (stage_stat (self, ns, key, &info, error) < 0)
+        return -1;
+    self->ops->delete (self->backend, ns, key);
+    struct shard_key k = object_key (ns, key);
+    shard_delete (self->shard, k.data, k.size);
+    self->bytes -= info.size;
+    self->objects--;
+    totals_save (self);
+    return 0;
+}
+
+int stage_settle (struct stage *self, struct strata_error *error)
+{
+    return self->ops->settle (self->backend, error);
+}
+
+void stage_figures (const struct stage *self, struct stage_figures *figures)
+{
+    *figures = (struct stage_figures){
+        .objects = self->objects,
+        .bytes = self->bytes,
+        .quota_bytes = self->quota_bytes,
+        .puts = self->puts,
+        .gets = self->gets,
+    };
+}
