@@ -106,14 +106,14 @@ static int check_matrix (const struct forcefield *self, const char *path, struct
 {
     if (self->ntypes == 0)
         return strata_fail (error, "%s: has no line \"types\"", path);
+    for (size_t i = 0; i < self->ntypes; i++) /* read_row fills whole rows */
+        if (self->matrix[i][0] < 0)
+            return strata_fail (error, "%s: no row for bead type %s", path, self->types[i]);
     for (size_t i = 0; i < self->ntypes; i++)
-        for (size_t j = 0; j < self->ntypes; j++) {
-            if (self->matrix[i][j] < 0)
-                return strata_fail (error, "%s: no row for bead type %s", path, self->types[i]);
+        for (size_t j = 0; j < self->ntypes; j++)
             if (self->matrix[i][j] != self->matrix[j][i])
                 return strata_fail (error, "%s: %s-%s and %s-%s differ", path, self->types[i], self->types[j], self->types[j],
                                     self->types[i]);
-        }
     return 0;
 }
 
