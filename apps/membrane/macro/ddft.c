@@ -260,21 +260,39 @@ static double even_part (double x)
     return half < 1e-4 ? 1 + half * half / 3 : half / tanh (half);
 }
 
+#define LANES 8
+
+/* The largest |a - b|, in lanes: a maximum is no sum, so their order does not matter. */
+static double largest_difference (size_t count, const double *a, const double *b)
+{
+    double lane[LANES] = {0}, most = 0;
+    size_t x = 0;
+    for (; x + LANES <= count; x += LANES)
+#pragma omp simd
+        for (size_t j = 0; j < LANES; j++) {
+            double d = fabs (a[x + j] - b[x + j]);
+            lane[j] = lane[j] > d ? lane[j] : d;
+        }
+    for (; x < count; x++)
+        most = fmax (most, fabs (a[x] - b[x]));
+    for (size_t j = 0; j < LANES; j++)
+        most = fmax (most, lane[j]);
+    return most;
+}
+
 #define SERIES_LIMIT 0.5 /* where the series below is right to 1e-13 */
 
 /* flux[x] = B(p2 - p1) n1 - B(p1 - p2) n2 in units of D/h^2. */
 static void face_flux (size_t count, const double *n1, const double *n2, const double *p1, const double *p2,
                        double *flux)
 {
-    uint64_t steep = 0;
-#pragma omp simd reduction(| : steep)
+#pragma omp simd
     for (size_t i = 0; i < count; i++) {
         double d = p2[i] - p1[i], s = d * d;
         double e = 1 + s * (1.0 / 12 + s * (-1.0 / 720 + s * (1.0 / 30240 + s * (-1.0 / 1209600 + s / 47900160.0))));
         flux[i] = (e - d / 2) * n1[i] - (e + d / 2) * n2[i];
-        steep |= s > SERIES_LIMIT * SERIES_LIMIT;
     }
-    if (!steep)
+    if (largest_difference (count, p1, p2) <= SERIES_LIMIT)
         return;
     for (size_t i = 0; i < count; i++) {
         double d = p2[i] - p1[i];
@@ -355,26 +373,6 @@ static void advance_rows (struct macro *self, const struct advance *a, size_t fi
         below = above;
         above = swap;
     }
-}
-
-#define LANES 8
-
-/* The largest |a - b|, in lanes: a maximum is no sum, so their order does not matter. */
-static double largest_difference (size_t count, const double *a, const double *b)
-{
-    double lane[LANES] = {0}, most = 0;
-    size_t x = 0;
-    for (; x + LANES <= count; x += LANES)
-#pragma omp simd
-        for (size_t j = 0; j < LANES; j++) {
-            double d = fabs (a[x + j] - b[x + j]);
-            lane[j] = lane[j] > d ? lane[j] : d;
-        }
-    for (; x < count; x++)
-        most = fmax (most, fabs (a[x] - b[x]));
-    for (size_t j = 0; j < LANES; j++)
-        most = fmax (most, lane[j]);
-    return most;
 }
 
 /* The largest difference of psi between neighbours, for each species. */
