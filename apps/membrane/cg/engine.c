@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define LOG_TAIL 65536      /* bytes at a log's end that are searched */
-#define CHECKPOINT_MINUTES "0.2"
+#define CHECKPOINT_MINUTES "0.1"
 
 int cg_engine_init (struct cg_engine *self, const char *in, const char *out, int threads, struct strata_error *error)
 {

@@ -200,6 +200,11 @@ static int prepare (struct run *self, struct strata_error *error)
         strata_fail (error, "gmx grompp failed on %s: %s", self->in, reason);
         return CG_EXIT_GROMACS;
     }
+    int fd = open (prepared, O_RDONLY | O_CLOEXEC); /* on disk before it has its name: a crash can't leave half of it */
+    if (fd >= 0) {
+        fsync (fd);
+        close (fd);
+    }
     if (rename (prepared, topol) < 0) {
         strata_fail (error, "%s: cannot be renamed to topol.tpr: %s", prepared, strerror (errno));
         return CG_EXIT_FAILED;
@@ -360,14 +365,10 @@ static int simulate (struct run *self, struct strata_error *error)
             return rc;
         if (complete (self))
             break;
-        struct strata_error trajectory = *error;
-        int judged = judge (self, &level, &idle_starts, before, error);
-        if (judged)
-            return judged;
-        if (rc) { /* mdrun is well but what it writes is not */
-            *error = trajectory;
+        if (rc && self->engine.status == 0) /* mdrun is well, but what it wrote is not */
             return rc;
-        }
+        if ((rc = judge (self, &level, &idle_starts, before, error)) != 0)
+            return rc;
     }
     return 0;
 }
