@@ -1,8 +1,9 @@
 /* kernels.c - the lipids and their direct correlations: the data of the model, and the spectrum that follows from it.
  *
  * What is measured and what is assumed
- * - Mole fractions: the eight-lipid plasma membrane mimic of the RAS campaigns (Ingolfsson et al., PNAS 119,
- *   e2113297119, 2022). Areas: round numbers of the size found for each lipid at 310 K; only their ratios matter.
+ * - Mole fractions: after the eight-lipid plasma membrane mimic of the RAS campaigns (Ingolfsson et al., PNAS 119,
+ *   e2113297119, 2022); not compared digit by digit with the paper's table. Areas: ASSUMED round numbers of the usual
+ *   size for each lipid at 310 K; only their ratios matter.
  * - Repulsion: a leaflet resists changes of its area fraction phi = sum_i a_i n_i as K/2 (phi - 1)^2 kT/nm^2 with
  *   K = 28 = half of a bilayer's stretch modulus of 240 mN/m (Rawicz et al., Biophys. J. 79, 328, 2000) at 310 K,
  *   spread over a lipid's size by a Gaussian.

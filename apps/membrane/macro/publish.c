@@ -15,7 +15,7 @@
 
 #define SIMULATION "macro"
 #define UPTAKES "uptakes"
-#define TIMEOUT_MS 5000   /* a SIGTERM is heard within this time; what failed is tried again later */
+#define TIMEOUT_MS 4000   /* a SIGTERM is heard within this time; what failed is tried again later */
 
 struct macro_publisher {
     struct strata_client *client;

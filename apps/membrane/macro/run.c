@@ -96,8 +96,10 @@ static void publish (struct run *run)
     struct macro *m = run->model;
     if (!run->publisher)
         return;
-    if (macro_publish_snapshots (run->publisher, &error) < 0)
+    if (macro_publish_snapshots (run->publisher, &error) < 0) {
         complain (error.text, "");
+        return;   /* the stage is away: another try now would only keep a SIGTERM waiting */
+    }
     if (m->round == run->told_round)
         return;
     if (macro_publish_uptake (run->publisher, m->round, m->round_step, &error) < 0)
