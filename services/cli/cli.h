@@ -1,0 +1,101 @@
+/* cli.h - what the commands of `strata` share: the table's row, arguments, and how figures are shown. */
+#ifndef STRATA_CLI_H
+#define STRATA_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/campaign.h"
+#include "mesh/client.h"
+#include "schedule.pb-c.h"
+#include "status.pb-c.h"
+#include "workspace.h"
+
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
+
+/* Which options a command takes. --help all do. */
+enum cli_option {
+    CLI_WORKSPACE = 1,      /* --workspace DIR */
+    CLI_JSON = 2,           /* --json */
+    CLI_FOREGROUND = 4,     /* --foreground */
+    CLI_TIMEOUT = 8,        /* --timeout S */
+    CLI_FOLLOW = 16,        /* -f, --follow */
+    CLI_STATE = 32,         /* --state S */
+    CLI_TYPE = 64,          /* --type T */
+    CLI_COUNT = 128,        /* -n N */
+};
+
+struct cli_args {
+    const char *workspace;
+    bool json, foreground, follow;
+    int timeout_s;          /* 0: none */
+    const char *state, *type;
+    long count;             /* -1: not given */
+    char **rest;            /* what is no option */
+    int rest_count;
+};
+
+struct command {
+    const char *name, *usage, *about;
+    const char *help;       /* more lines for --help: what it does, what its exit codes mean */
+    unsigned options;       /* enum cli_option */
+    int rest_min, rest_max;
+    int (*run) (const struct cli_args *args);
+};
+
+int cmd_check (const struct cli_args *args);
+int cmd_up (const struct cli_args *args);
+int cmd_down (const struct cli_args *args);
+int cmd_run (const struct cli_args *args);
+int cmd_status (const struct cli_args *args);
+int cmd_jobs (const struct cli_args *args);
+int cmd_events (const struct cli_args *args);
+int cmd_cancel (const struct cli_args *args);
+int cmd_audit (const struct cli_args *args);
+
+/* Prints "strata: <sentence>" to stderr, or {"error": sentence} to stdout with --json; returns code. */
+int cli_fail (const struct cli_args *args, int code, const char *fmt, ...) __attribute__ ((format (printf, 3, 4)));
+/* Prints the document and frees it. */
+void cli_print_json (json_t *json);
+
+/* The campaign of a file; prints each mistake to stderr and returns NULL. */
+struct campaign *cli_load_campaign (const char *path);
+
+/* Text from outside as a terminal may get it: control characters are replaced. Returns out. */
+const char *cli_clean (const char *text, char *out, size_t size);
+/* "0.4 s", "12 s", "3 min 20 s", "2 h 5 min". Returns out. */
+const char *cli_duration (double seconds, char *out, size_t size);
+/* "512 B", "3.4 MB" (decimal). Returns out. */
+const char *cli_bytes (double bytes, char *out, size_t size);
+/* "HH:MM:SS" of this machine's zone. Returns out. */
+const char *cli_clock (int64_t time_us, char *out, size_t size);
+
+/* ---- asking a running mesh (ask.c). All return within the client's time limit. ---- */
+
+/* A client for the workspace whose mesh is up; NULL with a sentence that says what is not running and how to start it. */
+struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error);
+/* Freed with strata__status_reply__free_unpacked (reply, NULL), and so on. */
+Strata__StatusReply *ask_status (struct strata_client *client, struct strata_error *error);
+Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, uint32_t max, struct strata_error *error);
+/* state, type, id: "" for all. max 0: 1,000. */
+Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
+                             uint32_t max, struct strata_error *error);
+Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error);
+
+/* ---- figures (figures.c) ---- */
+
+/* The replica of a service that does its work (active), else any of it; NULL when there is none. */
+const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status, const char *service);
+/* A metric of that replica, or `missing`. */
+double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing);
+const Strata__StreamState *figures_stream (const Strata__StatusReply *status, const char *service, const char *stream);
+/* The same figures for programs. */
+json_t *figures_json (const Strata__StatusReply *status);
+/* One event as JSON. */
+json_t *figures_event_json (const Strata__Event *event);
+/* Why the goal can't be reached as things stand, or NULL. */
+const char *figures_stuck (const Strata__StatusReply *status, const struct campaign *campaign, char *why, size_t size);
+
+#endif

@@ -1,0 +1,222 @@
+/* launch.c - see launch.h */
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+#define READY_S 60
+#define STOP_S 150              /* the supervisor's own limits are shorter together */
+#define REPLICAS_MAX 512
+
+static volatile sig_atomic_t caught;
+
+static void catch_signal (int signum)
+{
+    caught++;
+}
+
+void launch_catch_signals (volatile sig_atomic_t **stop)
+{
+    struct sigaction action = { .sa_handler = catch_signal };
+    sigaction (SIGINT, &action, NULL);
+    sigaction (SIGTERM, &action, NULL);
+    sigaction (SIGHUP, &action, NULL);
+    signal (SIGPIPE, SIG_IGN);
+    *stop = &caught;
+}
+
+static double now_s (void)
+{
+    struct timespec ts;
+    clock_gettime (CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+int launch_init (struct launch *self, const struct cli_args *args)
+{
+    struct strata_error error;
+    *self = (struct launch){ .report_fd = -1 };
+    self->campaign = cli_load_campaign (args->rest[0]);
+    if (!self->campaign)
+        return CLI_USAGE;
+    if (supervisor_check (self->campaign, &error) == 0
+        && workspace_make (self->campaign, args->workspace, &self->workspace, &error) == 0)
+        return CLI_OK;
+    launch_fini (self);
+    return cli_fail (args, CLI_FAILED, "%s", error.text);
+}
+
+void launch_fini (struct launch *self)
+{
+    campaign_free (&self->campaign);
+    if (self->report_fd >= 0)
+        close (self->report_fd);
+    self->report_fd = -1;
+}
+
+int launch_start (struct launch *self, bool attach)
+{
+    struct strata_error error;
+    pid_t holder;
+    int fd = workspace_lock (&self->workspace, &holder, &error);
+    if (fd < 0 && attach && holder) {
+        self->attached = true;
+        return CLI_OK;
+    }
+    if (fd < 0 || supervisor_spawn (self->campaign, &self->workspace, fd, &self->report_fd, &error) < 0)
+        return cli_fail (NULL, CLI_FAILED, "%s", error.text);
+    fcntl (self->report_fd, F_SETFL, O_NONBLOCK);
+    return CLI_OK;
+}
+
+bool launch_report (struct launch *self, FILE *out, const char *prefix)
+{
+    char text[4096];
+    if (self->report_fd < 0)
+        return self->attached && workspace_supervisor (&self->workspace) != 0;
+    for (;;) {
+        ssize_t n = read (self->report_fd, text, sizeof (text) - 1);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        if (n == 0)
+            return false;
+        text[n] = '\0';
+        for (char *line = text, *end; out && *line; line = end) {
+            end = strchr (line, '\n');
+            fprintf (out, "%s%.*s\n", prefix, (int)(end ? end - line : (long)strlen (line)), line);
+            end = end ? end + 1 : line + strlen (line);
+        }
+    }
+}
+
+/* The last lines of a service's log, for a person who asks why it isn't there. */
+static void print_tail (const struct workspace *workspace, const char *replica)
+{
+    char path[4200], text[2049];
+    snprintf (path, sizeof (path), "%s/log/%s.log", workspace->path, replica);
+    FILE *in = fopen (path, "re");
+    if (!in)
+        return;
+    fseek (in, 0, SEEK_END);
+    long size = ftell (in);
+    fseek (in, size > 2048 ? size - 2048 : 0, SEEK_SET);
+    size_t n = fread (text, 1, sizeof (text) - 1, in);
+    fclose (in);
+    text[n] = '\0';
+    char *line = text + n;
+    for (int lines = 0; line > text; line--)
+        if (line[-1] == '\n' && ++lines > 6)
+            break;
+    fprintf (stderr, "last lines of %s:\n%s", path, line);
+}
+
+/* How many of the planned replicas are alive; missing: names of the others. */
+static size_t count_alive (const Strata__StatusReply *status, char (*names)[64], size_t count, bool *is_alive)
+{
+    size_t alive = 0;
+    for (size_t i = 0; i < count; i++) {
+        is_alive[i] = false;
+        for (size_t k = 0; status && k < status->n_replicas; k++) {
+            const Strata__ReplicaStatus *r = status->replicas[k];
+            const Strata__ReplicaStatus *holder = figures_replica (status, r->heartbeat->service);
+            if (strcmp (r->heartbeat->replica, names[i]) == 0)
+                is_alive[i] = r->alive && holder && holder->heartbeat->active;
+        }
+        alive += is_alive[i];
+    }
+    return alive;
+}
+
+static int not_ready (struct launch *self, char (*names)[64], size_t count, const bool *is_alive, const char *why)
+{
+    fprintf (stderr, "strata: %s; not up:", why);
+    for (size_t i = 0; i < count; i++)
+        if (!is_alive[i])
+            fprintf (stderr, " %s", names[i]);
+    fprintf (stderr, "\n");
+    for (size_t i = 0; i < count; i++)
+        if (!is_alive[i])
+            print_tail (&self->workspace, names[i]);
+    return CLI_FAILED;
+}
+
+int launch_wait (struct launch *self, volatile sig_atomic_t *stop)
+{
+    static char names[REPLICAS_MAX][64];
+    static bool is_alive[REPLICAS_MAX];
+    struct strata_error error = { "" };
+    struct strata_client *client = NULL;
+    size_t count = supervisor_plan (self->campaign, names, REPLICAS_MAX);
+    int code = -1;
+    memset (is_alive, 0, sizeof (is_alive));
+    for (double end = now_s () + READY_S; code < 0;) {
+        if (!client)
+            client = strata_open (self->workspace.path, "strata", 700, &error);
+        Strata__StatusReply *status = client ? ask_status (client, &error) : NULL;
+        size_t alive = count_alive (status, names, count, is_alive);
+        if (status)
+            strata__status_reply__free_unpacked (status, NULL);
+        if (!launch_report (self, stderr, "  "))
+            code = not_ready (self, names, count, is_alive, "the supervisor has ended");
+        else if (alive == count)
+            code = CLI_OK;
+        else if (*stop)
+            code = CLI_INTERRUPTED;
+        else if (now_s () > end)
+            code = not_ready (self, names, count, is_alive,
+                              "not everything is up after 60 s (it is still tried; `strata down` ends it)");
+        else
+            usleep (100000);
+    }
+    strata_close (&client);
+    return code;
+}
+
+/* Prints what was added to the file since *at. */
+static void follow (FILE *log, FILE *out)
+{
+    char line[1200];
+    clearerr (log);
+    while (log && fgets (line, sizeof (line), log)) {
+        const char *text = strstr (line, "supervisor: ");
+        fprintf (out, "  %s", text ? text + 12 : line);
+        fflush (out);
+    }
+}
+
+bool launch_stop (const struct workspace *workspace, volatile sig_atomic_t *stop, FILE *out)
+{
+    char path[4200];
+    sig_atomic_t seen = *stop;
+    snprintf (path, sizeof (path), "%s/log/supervisor.log", workspace->path);
+    FILE *log = fopen (path, "re");
+    if (log)
+        fseek (log, 0, SEEK_END);
+    pid_t pid = workspace_supervisor (workspace);
+    if (pid)
+        kill (pid, SIGTERM);
+    double end = now_s () + STOP_S;
+    while (pid && workspace_supervisor (workspace) == pid && now_s () < end) {
+        if (log)
+            follow (log, out);
+        if (*stop != seen) {
+            seen = *stop;
+            fprintf (out, "  hurries\n");
+            kill (pid, SIGTERM);
+        }
+        usleep (50000);
+    }
+    if (log) {
+        follow (log, out);
+        fclose (log);
+    }
+    return workspace_supervisor (workspace) != pid || !pid;
+}

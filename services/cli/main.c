@@ -1,0 +1,123 @@
+/* main.c - strata: the command line. A table of commands; each is a file of its own. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "core/log.h"
+
+#define EXIT_CODES "exit codes: 0 done, 1 failed, 2 wrong usage or mistakes in the campaign file"
+
+static const struct command commands[] = {
+    { "run", "FILE [--workspace DIR] [--timeout S]", "runs a campaign to its goal, shows it, and audits it",
+      "Starts the services (as `strata up`; goes on with what stands in the workspace), shows the campaign until its goal is\n"
+      "reached, stops the services, recounts the stores (as `strata audit`) and prints a summary. On a terminal: one screen,\n"
+      "redrawn; else one line every 10 s and each event as it comes. Ctrl-C stops cleanly; run it again to go on.\n"
+      "If the campaign is up already, it attaches to it; Ctrl-C then leaves it up.\n" EXIT_CODES ", 130 interrupted",
+      CLI_WORKSPACE | CLI_TIMEOUT, 1, 1, cmd_run },
+    { "up", "FILE [--workspace DIR] [--foreground]", "starts the services of a campaign",
+      "Returns when all services are there; they run on under a supervisor, which starts again what dies.\n"
+      "--foreground: stays, and is the supervisor; Ctrl-C stops the campaign, a second one hurries.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_FOREGROUND, 1, 1, cmd_up },
+    { "down", "[--workspace DIR]", "stops the services; jobs are stopped so that they can go on later", EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_down },
+    { "status", "[--workspace DIR] [--json]", "shows every figure with its age", EXIT_CODES, CLI_WORKSPACE | CLI_JSON, 0, 0,
+      cmd_status },
+    { "check", "FILE [--json]", "checks a campaign file", "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES,
+      CLI_JSON, 1, 1, cmd_check },
+};
+
+static void usage (FILE *out)
+{
+    fprintf (out, "strata: runs campaigns of simulations at several scales\n\nusage: strata COMMAND ...\n\n");
+    for (size_t i = 0; i < sizeof (commands) / sizeof (commands[0]); i++)
+        fprintf (out, "  %-8s %s\n", commands[i].name, commands[i].about);
+    fprintf (out,
+             "\n`strata COMMAND --help` says more. Without --workspace DIR, $STRATA_WORKSPACE is taken, else the newest under\n"
+             "./run.\n");
+}
+
+static void command_usage (FILE *out, const struct command *command)
+{
+    fprintf (out, "usage: strata %s %s\n\nstrata %s: %s\n%s\n", command->name, command->usage, command->name, command->about,
+             command->help);
+}
+
+static int bad_usage (const struct command *command)
+{
+    fprintf (stderr, "usage: strata %s %s\n", command->name, command->usage);
+    return CLI_USAGE;
+}
+
+static bool number (const char *text, long low, long high, long *out)
+{
+    char *end;
+    *out = strtol (text, &end, 10);
+    return *text && !*end && *out >= low && *out <= high;
+}
+
+/* 0, or the exit code + 1. */
+static int parse (const struct command *command, int argc, char **argv, struct cli_args *args)
+{
+    static const struct option options[] = {
+        { "workspace", required_argument, NULL, CLI_WORKSPACE }, { "json", no_argument, NULL, CLI_JSON },
+        { "foreground", no_argument, NULL, CLI_FOREGROUND },     { "timeout", required_argument, NULL, CLI_TIMEOUT },
+        { "follow", no_argument, NULL, CLI_FOLLOW },             { "state", required_argument, NULL, CLI_STATE },
+        { "type", required_argument, NULL, CLI_TYPE },           { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    long n = 0;
+    *args = (struct cli_args){ .count = -1 };
+    for (int opt; (opt = getopt_long (argc, argv, "hfn:", options, NULL)) != -1;) {
+        if (opt == 'h') {
+            command_usage (stdout, command);
+            return CLI_OK + 1;
+        }
+        opt = opt == 'f' ? CLI_FOLLOW : opt == 'n' ? CLI_COUNT : opt;
+        if (opt == '?')
+            return bad_usage (command) + 1;
+        if (!(command->options & (unsigned)opt)) {
+            fprintf (stderr, "strata %s does not take that option\n", command->name);
+            return bad_usage (command) + 1;
+        }
+        if ((opt == CLI_TIMEOUT && !number (optarg, 0, 100000000, &n))
+            || (opt == CLI_COUNT && !number (optarg, 0, 1000000, &n))) {
+            fprintf (stderr, "strata %s: '%s' is not a whole number\n", command->name, optarg);
+            return bad_usage (command) + 1;
+        }
+        args->json = args->json || opt == CLI_JSON;
+        args->foreground = args->foreground || opt == CLI_FOREGROUND;
+        args->follow = args->follow || opt == CLI_FOLLOW;
+        args->workspace = opt == CLI_WORKSPACE ? optarg : args->workspace;
+        args->state = opt == CLI_STATE ? optarg : args->state;
+        args->type = opt == CLI_TYPE ? optarg : args->type;
+        args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
+        args->count = opt == CLI_COUNT ? n : args->count;
+    }
+    args->rest = argv + optind;
+    args->rest_count = argc - optind;
+    if (args->rest_count < command->rest_min || args->rest_count > command->rest_max)
+        return bad_usage (command) + 1;
+    return 0;
+}
+
+int main (int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
+        usage (stdout);
+        return CLI_OK;
+    }
+    for (size_t i = 0; i < sizeof (commands) / sizeof (commands[0]); i++) {
+        struct cli_args args;
+        if (strcmp (commands[i].name, name) != 0)
+            continue;
+        log_init ("strata");
+        int rc = parse (&commands[i], argc - 1, argv + 1, &args);
+        return rc ? rc - 1 : commands[i].run (&args);
+    }
+    if (name[0])
+        fprintf (stderr, "strata: there is no command '%s'\n\n", name);
+    usage (stderr);
+    return CLI_USAGE;
+}

@@ -1,0 +1,38 @@
+/* supervisor.h - keeps the services of one node running, as children of one process.
+ *
+ *   start   stage, select, feedback, patch, schedule, status: as many replicas of each as the campaign file says
+ *   watch   a child that ends is started again after 0.1 s, doubling to 5 s; 10 s of life reset that. Ten deaths of one
+ *           replica within 60 s are a crash loop: everything is ended and the supervisor fails, naming it
+ *   stop    on SIGTERM or SIGINT: schedule first, which stops its jobs so that they can go on later (up to 60 s), then
+ *           patch, select, feedback, status, and stage last. Each gets SIGTERM, and SIGKILL after its limit. A second
+ *           signal hurries
+ *
+ * When the supervisor itself is killed its children get SIGKILL from the kernel (PR_SET_PDEATHSIG). That is a crash like
+ * any other to them: their stores lose nothing, jobs go on under their shepherds, and the next `strata up` takes all of it
+ * over at once, without waiting for half a mesh to drain without the other half.
+ */
+#ifndef STRATA_SUPERVISOR_H
+#define STRATA_SUPERVISOR_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "core/campaign.h"
+#include "workspace.h"
+
+/* Names of all replicas that a campaign has, in the order they are started; at most max. Returns how many. */
+size_t supervisor_plan (const struct campaign *campaign, char (*names)[64], size_t max);
+/* Folder of the programs: this one's. */
+int supervisor_bin_dir (char *dir, size_t size, struct strata_error *error);
+/* Whether every program that is needed is there. */
+int supervisor_check (const struct campaign *campaign, struct strata_error *error);
+
+/* Runs until a signal ends it: 0, or 1 after a crash loop. What happens is written to log/supervisor.log, and as lines to
+ * `report_fd` (-1: none; never waited for). lock_fd: of workspace_lock. */
+int supervisor_run (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int report_fd);
+/* The same in a process of its own session, which outlives this one. *report_fd: its lines; at its end, end of file.
+ * Takes over lock_fd. */
+int supervisor_spawn (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int *report_fd,
+                      struct strata_error *error);
+
+#endif

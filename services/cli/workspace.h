@@ -1,0 +1,37 @@
+/* workspace.h - the campaign's folder as the command line sees it: whose it is, who supervises it. See docs/workspace.md. */
+#ifndef STRATA_CLI_WORKSPACE_H
+#define STRATA_CLI_WORKSPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/campaign.h"
+#include "strata_error.h"
+
+#define WORKSPACE_FORMAT 1
+
+struct workspace {
+    char path[4096];            /* absolute */
+    char campaign[256];
+    char file[4096];            /* absolute path of the campaign file it was made from */
+    uint32_t fingerprint;
+};
+
+/* Makes the workspace of a campaign (dir NULL: where its file says), or takes one that was made for the same file.
+ * Another campaign's workspace, or one made from a file of other text, is refused: what stands in its stores belongs to
+ * that text. */
+int workspace_make (const struct campaign *campaign, const char *dir, struct workspace *self, struct strata_error *error);
+/* The one that `given` names; else that of $STRATA_WORKSPACE; else the newest of ./run/<name>/workspace.json. */
+int workspace_find (const char *given, struct workspace *self, struct strata_error *error);
+/* The campaign that the workspace was made from, as it was: refused when the file has changed since. */
+struct campaign *workspace_campaign (const struct workspace *self, struct strata_error *error);
+
+/* Becomes the supervisor: an open descriptor that holds <workspace>/up.lock as long as it is open, -1 on failure, with
+ * *holder the pid that holds it (0: another failure). */
+int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_error *error);
+void workspace_lock_sign (int fd, pid_t pid);
+/* The supervisor's pid; 0 when none runs. */
+pid_t workspace_supervisor (const struct workspace *self);
+
+#endif
