@@ -36,7 +36,7 @@ SERVICES := $(patsubst services/%/main.c,%,$(wildcard services/*/main.c))
 APPS := $(patsubst apps/%/main.c,%,$(wildcard apps/*/*/main.c))
 PART_SRC := $(filter-out %/main.c,$(wildcard services/*/*.c apps/*/*/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-SERVICE_BINS := $(SERVICES:%=$(BUILD)/bin/strata-%)
+SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICES:%=$(BUILD)/bin/strata-%))
 APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 
@@ -101,9 +101,6 @@ $(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(call part-objs,$(1)) $(BUILD)/libstrat
 endef
 $(foreach s,$(SERVICES),$(eval $(call program,services/$(s),$(if $(filter cli,$(s)),strata,strata-$(s)))))
 $(foreach a,$(APPS),$(eval $(call program,apps/$(a),$(subst /,-,$(a)))))
-SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICE_BINS))
-BINS := $(SERVICE_BINS) $(APP_BINS)
-all: $(BINS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
