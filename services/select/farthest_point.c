@@ -3,7 +3,8 @@
  * A rank can only fall when a point is selected (the k lowest of more distances are no higher; sums of rounded numbers
  * keep that order). So a rank that does not know the newest selections yet is an upper bound: the candidates stand in a
  * heap by such bounds, and only the one on top is brought up to date, until the top is up to date: that is the pick
- * (lazy greedy, Minoux 1978). It is the same pick as with all ranks renewed, at a small part of the distances.
+ * (lazy greedy, Minoux 1978). It is the same pick as with all ranks renewed, never with more distances and mostly with
+ * far fewer.
  */
 #include "farthest_point.h"
 
