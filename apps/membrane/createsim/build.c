@@ -20,7 +20,7 @@ static const struct mdp_stage quick[] = {
     { "minimise", MDP_MINIMISE, 600, 0.01, 0 },
     { "warm", MDP_NVT, 1000, 0.005, 0 },
     { "press", MDP_NPT, 2000, 0.01, 2 },
-    { "equilibrate", MDP_NPT, 5000, 0.02, 4 },
+    { "equilibrate", MDP_NPT, 7500, 0.02, 4 },
 };
 static const struct mdp_stage careful[] = {
     { "minimise", MDP_MINIMISE, 2500, 0.005, 0 },
@@ -104,7 +104,7 @@ static int run_stage (const struct run *run, const struct mdp_stage *stage, unsi
         return -1;
 
     char *const grompp[] = { (char *) run->gmx, "grompp", "-f", parameters, "-c", input, "-p", "system.top", "-n", "index.ndx",
-                             "-o", tpr, "-po", expanded, "-maxwarn", "1", NULL };
+                             "-o", tpr, "-po", expanded, NULL };
     char *const mdrun[] = { (char *) run->gmx, "mdrun", "-deffnm", result, "-ntmpi", "1", "-ntomp", threads, "-pin", "off",
                             NULL };
     snprintf (log, sizeof log, "%s/log/%u.%u-%s.grompp.log", run->job->out, run->attempt, number, stage->name);
