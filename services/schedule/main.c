@@ -105,8 +105,9 @@ static void ask_select (struct service *service, const Strata__Question *message
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
-    schedule_tick (self->core, now_us);
+    /* Looking first: cores that come free are given away in the same turn. */
     drive_tick (&self->drive, now_us);
+    schedule_tick (self->core, now_us);
     for (size_t i = 0; i < schedule_proposals (self->core); i++)
         if (schedule_proposal_due (self->core, i, now_us)) {
             schedule_proposal_sent (self->core, i);

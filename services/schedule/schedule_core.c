@@ -57,6 +57,11 @@ void schedule_event (struct schedule *self, const char *kind, const char *subjec
     self->sink.event (self->sink.arg, kind, subject, text);
 }
 
+bool schedule_pause_over (int64_t until_us, int64_t now_us)
+{
+    return now_us >= until_us || until_us - now_us > 2 * PAUSE_MAX_US;
+}
+
 struct job_type *schedule_find_type (struct schedule *self, const char *name)
 {
     for (size_t i = 0; i < self->types_count; i++)

@@ -78,6 +78,9 @@ void schedule_sweep (struct schedule *self);
 void schedule_forget (struct schedule *self, struct live *live);
 void schedule_give_back (struct schedule *self, struct live *live);
 
+/* Whether a pause that ends at `until_us` is over; also when the clock was set back by more than any pause is long. */
+bool schedule_pause_over (int64_t until_us, int64_t now_us);
+
 /* schedule_place.c */
 void schedule_place (struct schedule *self, int64_t now_us);
 /* Marks what a job read from the shard holds. */

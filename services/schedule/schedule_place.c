@@ -110,7 +110,7 @@ void schedule_place (struct schedule *self, int64_t now_us)
     size_t n = 0;
     for (size_t i = 0; waiting && i < self->live_count; i++) {
         struct live *live = self->live[i];
-        if (live->job->state == S (WAITING) && live->not_before_us <= now_us && !live->type->too_big)
+        if (live->job->state == S (WAITING) && schedule_pause_over (live->not_before_us, now_us) && !live->type->too_big)
             waiting[n++] = live;
     }
     if (n > 1)

@@ -143,7 +143,8 @@ void schedule_ask (struct schedule *self, int64_t now_us)
 {
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
-        if (type->campaign->start != JOB_SELECTION || type->too_big || now_us < type->ask_after_us || outstanding (self, type))
+        if (type->campaign->start != JOB_SELECTION || type->too_big || outstanding (self, type)
+            || !schedule_pause_over (type->ask_after_us, now_us))
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]
                          + type->counts[S (RUNNING)] + schedule_ready (self, type);
@@ -168,7 +169,7 @@ bool schedule_proposal_due (const struct schedule *self, size_t i, int64_t now_u
 {
     const struct proposal *proposal = i < self->proposals_count ? self->proposals[i] : NULL;
     /* While the campaign goes down nothing new is asked for, but what is ours is still confirmed. */
-    return proposal && !proposal->under_way && now_us >= proposal->not_before_us
+    return proposal && !proposal->under_way && schedule_pause_over (proposal->not_before_us, now_us)
            && !(self->draining && proposal->message->state == P (ASKED));
 }
 

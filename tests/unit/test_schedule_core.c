@@ -554,7 +554,7 @@ static void a_question_whose_name_is_stale_is_asked_under_a_new_one (void **stat
     assert_string_equal (schedule_proposal_at (world->drive.core, 0)->name, "p-00000002");
     /* No answer: the same name again, after a pause. */
     schedule_proposal_sent (world->drive.core, 0);
-    assert_false (schedule_proposal_due (world->drive.core, 0, world->now_us + 100 * SECOND));
+    assert_false (schedule_proposal_due (world->drive.core, 0, world->now_us + 3600 * SECOND));
     schedule_unanswered (world->drive.core, "p-00000002", "no answer", world->now_us);
     assert_false (schedule_proposal_due (world->drive.core, 0, world->now_us));
     assert_true (schedule_proposal_due (world->drive.core, 0, world->now_us + SECOND));
