@@ -16,6 +16,7 @@ struct state {
     struct drive drive;
     struct executor_capacity capacity;
     int64_t drain_until_us;         /* 0: not draining */
+    struct question *questions;     /* under way */
 };
 
 /* ---- what the core tells ---- */
@@ -32,10 +33,21 @@ static void on_event (void *arg, const char *kind, const char *subject, const ch
 
 /* ---- questions to select ---- */
 
-/* A question under way: what comes back goes to the core under its name. */
+/* A question under way: what comes back goes to the core under its name. Freed by its answer, or by stop. */
 struct question {
     char name[64];
+    struct question *next;
 };
+
+static void question_free (struct state *self, struct question *question)
+{
+    struct question **at = &self->questions;
+    while (*at && *at != question)
+        at = &(*at)->next;
+    if (*at)
+        *at = question->next;
+    free (question);
+}
 
 static bool name_is_over (const struct reply *reply)
 {
@@ -59,22 +71,26 @@ static void on_proposed (struct service *service, const struct reply *reply, voi
 {
     struct state *self = service_state (service);
     struct question *question = arg;
-    if (self && reply->ok)
+    if (!self)
+        return;
+    if (reply->ok)
         schedule_proposed (self->core, question->name, (const Strata__ProposeReply *)reply->body, service_now_us (service));
-    else if (self)
+    else
         on_refusal (service, question, reply);
-    free (question);
+    question_free (self, question);
 }
 
 static void on_confirmed (struct service *service, const struct reply *reply, void *arg)
 {
     struct state *self = service_state (service);
     struct question *question = arg;
-    if (self && reply->ok)
+    if (!self)
+        return;
+    if (reply->ok)
         schedule_confirmed (self->core, question->name, service_now_us (service));
-    else if (self)
+    else
         on_refusal (service, question, reply);
-    free (question);
+    question_free (self, question);
 }
 
 static void ask_select (struct service *service, const Strata__Question *message)
@@ -84,7 +100,10 @@ static void ask_select (struct service *service, const Strata__Question *message
         log_error ("out of memory for a question to select; it is asked after a restart");
         return;
     }
+    struct state *self = service_state (service);
     snprintf (question->name, sizeof (question->name), "%s", message->name);
+    question->next = self->questions;
+    self->questions = question;
     if (message->state == STRATA__QUESTION_STATE__QUESTION_ASKED) {
         Strata__Propose body = STRATA__PROPOSE__INIT;
         body.proposal = message->name;
@@ -205,6 +224,8 @@ static void stop (struct service *service)
         return;
     if (self->drive.executor)
         self->drive.ops->close (&self->drive.executor);
+    while (self->questions)
+        question_free (self, self->questions);
     schedule_free (&self->core);
     free (self->capacity.cores);
     free (self);
