@@ -52,7 +52,8 @@ static void question_free (struct state *self, struct question *question)
 static bool name_is_over (const struct reply *reply)
 {
     return !reply->timed_out
-           && (reply->code == STRATA__REFUSAL_CODE__REFUSED_STALE || reply->code == STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND);
+           && (reply->code == STRATA__REFUSAL_CODE__REFUSED_STALE
+               || reply->code == STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND);
 }
 
 static void on_refusal (struct service *service, const struct question *question, const struct reply *reply)
@@ -74,7 +75,8 @@ static void on_proposed (struct service *service, const struct reply *reply, voi
     if (!self)
         return;
     if (reply->ok)
-        schedule_proposed (self->core, question->name, (const Strata__ProposeReply *)reply->body, service_now_us (service));
+        schedule_proposed (self->core, question->name, (const Strata__ProposeReply *)reply->body,
+                           service_now_us (service));
     else
         on_refusal (service, question, reply);
     question_free (self, question);
@@ -136,8 +138,8 @@ static void on_tick (struct service *service, int64_t now_us)
     service_trouble (service, "%s", trouble ? trouble : "");
 }
 
-/* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what is
- * not through by then goes on under its shepherd, and is found again. */
+/* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what
+ * is not through by then goes on under its shepherd, and is found again. */
 static bool on_drain (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
@@ -153,8 +155,8 @@ static bool on_drain (struct service *service, int64_t now_us)
         schedule_drain (self->core);
         size_t n = drive_in_hands (&self->drive);
         if (n)
-            service_event (service, "schedule-stopping", service_replica (service), "stops %zu running jobs, for at most %u s",
-                           n, grace_s + 5);
+            service_event (service, "schedule-stopping", service_replica (service),
+                           "stops %zu running jobs, for at most %u s", n, grace_s + 5);
     }
     return drive_in_hands (&self->drive) == 0 || now_us >= self->drain_until_us;
 }
@@ -201,9 +203,9 @@ static void on_cancel (struct service *service, struct request *request, const P
     struct ids ids = { 0 };
     const char *id = ((const Strata__Cancel *)body)->id;
     if (schedule_cancel (self->core, id, add_id, &ids, service_now_us (service), &error) != 0)
-        request_refuse (request,
-                        errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
-                        "%s", error.text);
+        request_refuse (
+            request, errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
+            "%s", error.text);
     else {
         Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
         reply.ids = ids.list;
@@ -256,10 +258,10 @@ static int start (struct service *service, struct strata_error *error)
     if (!self->core)
         goto failed;
     self->drive.core = self->core;
-    self->drive.context = (struct template_context){ service_workspace (service), campaign->dir, service_bin_dir (service),
-                                                     campaign->seed };
-    log_info ("%zu cores, %zu jobs not ended, %zu of them in hands", self->capacity.cores_count, schedule_live (self->core),
-              drive_in_hands (&self->drive));
+    self->drive.context = (struct template_context){ service_workspace (service), campaign->dir,
+                                                     service_bin_dir (service), campaign->seed };
+    log_info ("%zu cores, %zu jobs not ended, %zu of them in hands", self->capacity.cores_count,
+              schedule_live (self->core), drive_in_hands (&self->drive));
     return 0;
 failed:
     stop (service);

@@ -1,6 +1,7 @@
 /* test_schedule_service.c - strata-schedule as a process, with the real select, real jobs, and kills.
  *
- * The stage is the shell alone over a shard that was filled with candidates; select and schedule are the built programs.
+ * The stage is the shell alone over a shard that was filled with candidates; select and schedule are the built
+ * programs.
  */
 #include <errno.h>
 #include <limits.h>
@@ -31,17 +32,20 @@
 static char workspace[64], campaign_file[96], bin_dir[PATH_MAX];
 static pid_t stage_pid, select_pid, schedule_pid;
 
+#define SAY "echo $STRATA_JOB.$STRATA_ATTEMPT >> {workspace}/ran; "
+
 static const char campaign_text[] =
     "strata: 1\ncampaign: schedule-test\nworkspace: w\nseed: 1\n"
     "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
     "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
     "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
     "jobs:\n"
-    "  - {name: macro, start: always, command: [sh, -c, \"echo $STRATA_JOB.$STRATA_ATTEMPT >> {workspace}/ran; echo $$ > pid; sleep 1000\"], cores: 0, grace: 2}\n"
-    "  - {name: createsim, start: selection, command: [sh, -c, \"echo $STRATA_JOB.$STRATA_ATTEMPT >> {workspace}/ran; echo {candidate} > sim.json\"], "
-    "success: [sim.json], buffer: 2, tries: 5}\n"
-    "  - {name: cg, start: after, after: createsim, command: [sh, -c, \"echo $STRATA_JOB.$STRATA_ATTEMPT >> {workspace}/ran; "
-    "sleep 0.3; cp {input}/sim.json done.json\"], success: [done.json], tries: 5}\n";
+    "  - {name: macro, start: always, cores: 0, grace: 2,\n"
+    "     command: [sh, -c, \"" SAY "echo $$ > pid; sleep 1000\"]}\n"
+    "  - {name: createsim, start: selection, success: [sim.json], buffer: 2, tries: 5,\n"
+    "     command: [sh, -c, \"" SAY "echo {candidate} > sim.json\"]}\n"
+    "  - {name: cg, start: after, after: createsim, success: [done.json], tries: 5,\n"
+    "     command: [sh, -c, \"" SAY "sleep 0.3; cp {input}/sim.json done.json\"]}\n";
 
 static void pause_ms (long ms)
 {
@@ -175,8 +179,9 @@ static Strata__JobsReply *jobs (struct strata_client *self, const char *type, co
     query.type = (char *)type;
     query.state = (char *)state;
     query.id = (char *)id;
-    if (client_request (self, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &query.base, NULL, 0, &strata__jobs_reply__descriptor,
-                        &reply, NULL, NULL, &error) != 0)
+    if (client_request (self, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &query.base, NULL, 0,
+                        &strata__jobs_reply__descriptor, &reply, NULL, NULL, &error)
+        != 0)
         fail_msg ("%s", error.text);
     return (Strata__JobsReply *)reply;
 }
@@ -338,10 +343,12 @@ int main (int argc, char **argv)
     strcat (bin_dir, "/bin");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (a_running_job_is_cancelled_over_the_wire_and_really_ends, set_up, tear_down),
-        cmocka_unit_test_setup_teardown (sigterm_stops_the_jobs_and_the_next_start_goes_on_with_them, set_up, tear_down),
-        cmocka_unit_test_setup_teardown (running_jobs_outlive_a_kill_of_the_scheduler_and_are_found_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown (schedule_and_select_killed_again_and_again_leave_each_candidate_one_chain, set_up,
+        cmocka_unit_test_setup_teardown (sigterm_stops_the_jobs_and_the_next_start_goes_on_with_them, set_up,
                                          tear_down),
+        cmocka_unit_test_setup_teardown (running_jobs_outlive_a_kill_of_the_scheduler_and_are_found_again, set_up,
+                                         tear_down),
+        cmocka_unit_test_setup_teardown (schedule_and_select_killed_again_and_again_leave_each_candidate_one_chain,
+                                         set_up, tear_down),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
