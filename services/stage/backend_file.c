@@ -376,7 +376,7 @@ static int sweep_start (struct backend *self, const uint64_t *live, size_t count
     for (struct dirent *entry; (entry = readdir (dir));) {
         char *end;
         uint64_t number = strtoull (entry->d_name, &end, 10);
-        if (*end == '\0' && !bsearch (&number, live, count, sizeof (*live), compare_numbers))
+        if (*end == '\0' && !(count && bsearch (&number, live, count, sizeof (*live), compare_numbers)))
             unlinkat (self->fresh, entry->d_name, 0);
     }
     closedir (dir);

@@ -260,6 +260,15 @@ static int conflict_check (struct stage *self, const char *ns, const char *key, 
 static int put_check (struct stage *self, const char *ns, const struct backend_item *items, size_t count, const char **names,
                       int64_t now_us, Strata__ObjectInfo *infos, uint64_t *bytes, uint64_t *fresh, struct strata_error *error)
 {
+    uint64_t wanted = 0;
+    for (size_t i = 0; i < count; i++)
+        if (__builtin_add_overflow (wanted, (uint64_t)items[i].size, &wanted))
+            wanted = UINT64_MAX;
+    if (wanted > self->quota_bytes) { /* will never fit: no reason to try again */
+        errno = EINVAL;
+        return strata_fail (error, "a put of %llu bytes is more than the objects' whole quota of %llu (stage.quota_mb)",
+                            (unsigned long long)wanted, (unsigned long long)self->quota_bytes);
+    }
     *bytes = self->bytes;
     *fresh = 0;
     for (size_t i = 0; i < count; i++) {
@@ -270,9 +279,7 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
             strata__object_info__init (&infos[i]);
             ++*fresh;
         }
-        *bytes -= infos[i].size;
-        if (__builtin_add_overflow (*bytes, (uint64_t)items[i].size, bytes))
-            *bytes = UINT64_MAX;
+        *bytes = *bytes - infos[i].size + items[i].size;
         infos[i].size = items[i].size;
         infos[i].crc32c = crc32c (0, items[i].data, items[i].size);
         infos[i].generation++;
@@ -289,7 +296,7 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
 int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, int64_t now_us,
                Strata__ObjectInfo *infos, struct strata_error *error)
 {
-    uint64_t bytes, fresh;
+    uint64_t bytes = 0, fresh = 0;
     const char **names = put_names (ns, items, count, error);
     if (!names)
         return -1;
