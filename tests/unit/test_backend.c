@@ -1,4 +1,5 @@
-/* test_backend.c - where objects' bytes stand: damage, leftovers, full disks and crashes at random, through both backends. */
+/* test_backend.c - where objects' bytes stand: damage, leftovers, full disks and crashes at random, through both
+ * backends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -198,7 +199,11 @@ static void damage_is_told_by_the_objects_name (void **state)
     const struct {
         const char *text; /* NULL: removed; else what the file holds now */
         const char *says;
-    } cases[] = { { "hellO", "checksum" }, { "hell", "4 bytes, not 5" }, { "hello!", "6 bytes" }, { "", "0 bytes" }, { NULL, "opened" } };
+    } cases[] = { { "hellO", "checksum" },
+                  { "hell", "4 bytes, not 5" },
+                  { "hello!", "6 bytes" },
+                  { "", "0 bytes" },
+                  { NULL, "opened" } };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         must_put (w, "dir/obj", "hello");
         commit (w);
@@ -483,8 +488,14 @@ static void crashes_at_random_never_lose_or_revive_an_object (void **state)
     }
 }
 
-#define FILE_ONLY(f) { #f, f, setup, teardown, (void *)"file" }
-#define ROCKSDB(f) { #f " (rocksdb)", f, setup, teardown, (void *)"rocksdb" }
+#define FILE_ONLY(f)                                                                                                   \
+    {                                                                                                                  \
+#f, f, setup, teardown, (void *)"file"                                                                         \
+    }
+#define ROCKSDB(f)                                                                                                     \
+    {                                                                                                                  \
+#f " (rocksdb)", f, setup, teardown, (void *)"rocksdb"                                                         \
+    }
 
 int main (void)
 {

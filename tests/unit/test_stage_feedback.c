@@ -1,7 +1,7 @@
 /* test_stage_feedback.c - the real stage and feedback processes, the client library, and kills.
  *
- * A writer puts objects and appends histograms while both services are killed again and again; afterwards every object is
- * whole, and the reports hold each frame once.
+ * A writer puts objects and appends histograms while both services are killed again and again; afterwards every object
+ * is whole, and the reports hold each frame once.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +36,8 @@ static const char campaign_text[] =
     "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
     "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
     "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
-    "feedback: {from: rdfs, uptake: uptakes, states: [RASa, RASb, mRASa], rows: [POPC, CHOL], bins: 20, frames: 25, seconds: 2}\n"
+    "feedback: {from: rdfs, uptake: uptakes, states: [RASa, RASb, mRASa], rows: [POPC, CHOL], bins: 20, frames: 25, "
+    "seconds: 2}\n"
     "stage: {backend: file, quota_mb: 1, queue_mb: 4}\n";
 
 static int set_up (void **state)
@@ -124,7 +125,8 @@ static int writer (void)
         for (uint64_t f = frame % 10 == 0 ? frame - 4 : frame; f <= frame; f++) {
             counts_of (f, counts);
             snprintf (name, sizeof (name), "cg-%d", (int)(f % 3));
-            if (strata_append_histogram (c, "rdfs", name, f, state_names[f % STATES], ROWS, BINS, counts, NULL, &error) < 0) {
+            if (strata_append_histogram (c, "rdfs", name, f, state_names[f % STATES], ROWS, BINS, counts, NULL, &error)
+                < 0) {
                 fprintf (stderr, "writer: %s\n", error.text);
                 return 1;
             }
