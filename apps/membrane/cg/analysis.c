@@ -19,7 +19,6 @@ int cg_analysis_init (struct cg_analysis *self, const struct cg_system *system, 
         cg_analysis_fini (self);
         return -1;
     }
-    self->first = self->published;
     return 0;
 }
 
@@ -45,7 +44,7 @@ static int measure (struct cg_analysis *self, const struct xtc_frame *frame, con
     memset (self->counts, 0, CG_RDF_ROWS * CG_RDF_BINS * sizeof (*self->counts));
     for (int r = 0; r < CG_RDF_ROWS; r++)
         cg_rdf_add (self->counts + r * CG_RDF_BINS, frame->x, box, &system->anchor, &system->row[r]);
-    if (cg_orientation_measure (&m.orientation, &self->body, frame->x, box, &system->gdomain, &system->inner, &system->outer,
+    if (cg_orientation_measure (&m.orientation, frame->x, box, &system->gdomain, &system->inner, &system->outer,
                                 error) < 0)
         return strata_fail_prefix (error, "%s: frame %llu", self->path, (unsigned long long)number);
     return self->publish->frame (self->publish->impl, &m, error);
@@ -67,21 +66,12 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
             if (i == k ? !(frame->box[i][k] > 0) : frame->box[i][k] != 0)
                 return strata_fail (error, "%s: frame %llu has a box that is not rectangular; a membrane's must be", self->path,
                                     (unsigned long long)number);
-    if (protein && number == 1 && !self->picked) {
-        if (cg_body_pick (&self->body, frame->x, box, &self->system->gdomain, error) < 0)
-            return strata_fail_prefix (error, "%s: frame 1", self->path);
-        self->picked = true;
-    }
     if (number > 1 && number - 1 > self->frames + 1) {
         strata_fail (error, "%s: frame %llu follows on frame %llu; some between are missing", self->path,
                      (unsigned long long)number, (unsigned long long)self->frames + 1);
         return CG_ANALYSIS_TRAJECTORY;
     }
     if (protein && number > 1 && number > self->published) {
-        if (!self->picked) {
-            strata_fail (error, "%s: frame 1 is missing", self->path);
-            return CG_ANALYSIS_TRAJECTORY;
-        }
         if (measure (self, frame, box, number, error) < 0)
             return CG_ANALYSIS_FAILED;
         self->published = number;

@@ -1,7 +1,7 @@
 /* analysis.h - follows the trajectory that mdrun is writing, measures each frame once and publishes it.
  *
- * Frame number = 1 + step / steps per frame, the frame's place in the trajectory. Frame 1 is the prepared structure: it fixes
- * which beads the orientation is told from, and is not measured. A frame that was published before is passed over, so the
+ * Frame number = 1 + step / steps per frame, the frame's place in the trajectory. Frame 1 is the prepared structure and is
+ * not measured. A frame that was published before is passed over, so the
  * trajectory can be read from its beginning again at any time.
  */
 #ifndef CG_ANALYSIS_H
@@ -18,10 +18,7 @@ struct cg_analysis {
     struct cg_publish *publish;
     char *path;                     /* of the trajectory */
     struct xtc *xtc;                /* NULL: to be opened */
-    bool picked;
-    struct cg_body body;
     uint64_t published;             /* last frame that is safely kept */
-    uint64_t first;                 /* `published` at the start */
     int64_t step;                   /* of the last frame of all that were seen */
     uint64_t frames;                /* measured frames of the simulation up to there */
     int64_t *counts;
