@@ -184,7 +184,7 @@ static void the_plan_counts_steps_and_frames (void **state)
         struct strata_error error = { "" };
         struct cg_plan plan;
         write_text ("cg.mdp", cases[i].mdp);
-        int rc = cg_plan_make (&plan, path_of ("cg.mdp"), cases[i].time_ns, cases[i].frame_ps, "s", &error);
+        int rc = cg_plan_make (&plan, path_of ("cg.mdp"), cases[i].time_ns, cases[i].frame_ps, 2500, "s", &error);
         assert_int_equal (rc, cases[i].says ? -1 : 0);
         if (cases[i].says) {
             assert_says (&error, cases[i].says);
@@ -216,7 +216,7 @@ static void the_run_parameters_keep_all_but_what_the_plan_sets (void **state)
 static void a_run_goes_on_only_as_it_was_begun (void **state)
 {
     struct strata_error error;
-    struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .seed = 42, .dt_ps = 0.02 };
+    struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .segment = 2500, .seed = 42, .dt_ps = 0.02 };
     int starts = -1;
     assert_int_equal (cg_record_load (folder, "s", &plan, &starts, &error), 0);
     assert_int_equal (cg_record_save (folder, "s", &plan, 3, &error), 0);

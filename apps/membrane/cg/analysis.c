@@ -30,9 +30,17 @@ void cg_analysis_fini (struct cg_analysis *self)
     *self = (struct cg_analysis){ 0 };
 }
 
-void cg_analysis_rewind (struct cg_analysis *self)
+void cg_analysis_reopen (struct cg_analysis *self)
 {
     xtc_close (&self->xtc);
+}
+
+void cg_analysis_reset (struct cg_analysis *self)
+{
+    xtc_close (&self->xtc);
+    self->resume = 0;
+    self->step = 0;
+    self->frames = 0;
 }
 
 static int measure (struct cg_analysis *self, const struct xtc_frame *frame, const float box[3], uint64_t number,
@@ -85,17 +93,26 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
 
 int cg_analysis_poll (struct cg_analysis *self, int most, struct strata_error *error)
 {
+    bool opened = !self->xtc;
     if (!self->xtc && !(self->xtc = xtc_open (self->path, self->system->beads, error)))
         return errno == ENOENT ? 0 : CG_ANALYSIS_FAILED;
+    if (opened && self->resume > 0 && xtc_seek (self->xtc, self->resume, error) < 0)
+        self->resume = 0; /* it was cut before that byte: all of it once more */
     for (int n = 0; n < most; n++) {
         struct xtc_frame frame;
         int rc = xtc_next (self->xtc, &frame, error);
         if (rc == 0)
             return n;
-        if (rc < 0)
+        if (rc < 0) {
+            if (errno == EBADMSG)
+                self->resume = 0;
             return errno == EBADMSG || errno == ESTALE ? CG_ANALYSIS_TRAJECTORY : CG_ANALYSIS_FAILED;
-        if ((rc = take (self, &frame, error)) < 0)
+        }
+        if ((rc = take (self, &frame, error)) < 0) {
+            self->resume = 0;
             return rc;
+        }
+        self->resume = frame.offset;
     }
     return most;
 }
