@@ -69,7 +69,7 @@ static void assert_says (const struct strata_error *error, const char *what)
 #define SIM "{\"state\": \"RASa\", \"beads\": 12}"
 #define GRO "title\n   12\n"
 #define NDX                                                                                                                  \
-    "[ system ]\n1 2 3 4 5 6 7 8 9 10 11 12\n[ gdomain ]\n1 2 3 ; comment\n[anchor]\n4\n\n[ inner_POPC ]\n5 6\n"              \
+    "[ system ]\n1 2 3 4 5 6 7 8 9 10 11 12\n[ gdomain ]\n1 2 3 11 ; comment\n[anchor]\n4\n\n[ inner_POPC ]\n5 6\n"              \
     "[ inner_CHOL ]\n7\n[ inner_XXXX ]\n8\n[ outer_POPC ]\n 9\n10\n"
 
 static void a_prepared_folder_gives_its_groups (void **state)
@@ -84,7 +84,7 @@ static void a_prepared_folder_gives_its_groups (void **state)
     assert_int_equal (s->beads, 12);
     assert_int_equal (s->anchor.count, 1);
     assert_int_equal (s->anchor.atoms[0], 3);
-    assert_int_equal (s->gdomain.count, 3);
+    assert_int_equal (s->gdomain.count, 4);
     assert_int_equal (s->row[0].count, 2);
     assert_int_equal (s->row[0].atoms[1], 5);
     assert_int_equal (s->row[1].count, 0);
@@ -132,10 +132,10 @@ static void broken_folders_are_refused_by_file_and_reason (void **state)
         { SIM, GRO, "[ a ]\n99999999999999999999\n", "index.ndx:2", "not a bead number" },
         { SIM, GRO, "[ a ]\n1 2x\n", "index.ndx:2", "'2x' is not a bead number" },
         { SIM, GRO, "[ a ]\n-1\n", "index.ndx:2", "not a bead number" },
-        { SIM, GRO, "[ gdomain ]\n1 2 3\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'anchor'" },
-        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'gdomain'" },
-        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3\n[ outer_POPC ]\n6\n", "index.ndx", "inner" },
-        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3\n[ inner_POPC ]\n6\n", "index.ndx", "outer" },
+        { SIM, GRO, "[ gdomain ]\n1 2 3 11\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'anchor'" },
+        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'gdomain'" },
+        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3 11\n[ outer_POPC ]\n6\n", "index.ndx", "inner" },
+        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3 11\n[ inner_POPC ]\n6\n", "index.ndx", "outer" },
     };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         struct strata_error error = { "" };
@@ -184,7 +184,7 @@ static void the_plan_counts_steps_and_frames (void **state)
         struct strata_error error = { "" };
         struct cg_plan plan;
         write_text ("cg.mdp", cases[i].mdp);
-        int rc = cg_plan_make (&plan, path_of ("cg.mdp"), cases[i].time_ns, cases[i].frame_ps, "s", &error);
+        int rc = cg_plan_make (&plan, path_of ("cg.mdp"), cases[i].time_ns, cases[i].frame_ps, 2500, "s", &error);
         assert_int_equal (rc, cases[i].says ? -1 : 0);
         if (cases[i].says) {
             assert_says (&error, cases[i].says);
@@ -216,7 +216,7 @@ static void the_run_parameters_keep_all_but_what_the_plan_sets (void **state)
 static void a_run_goes_on_only_as_it_was_begun (void **state)
 {
     struct strata_error error;
-    struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .seed = 42, .dt_ps = 0.02 };
+    struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .segment = 2500, .seed = 42, .dt_ps = 0.02 };
     int starts = -1;
     assert_int_equal (cg_record_load (folder, "s", &plan, &starts, &error), 0);
     assert_int_equal (cg_record_save (folder, "s", &plan, 3, &error), 0);

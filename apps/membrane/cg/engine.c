@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define LOG_TAIL 65536      /* bytes at a log's end that are searched */
-#define CHECKPOINT_MINUTES "0.1"
+#define CHECKPOINT_MINUTES "100000" /* none by the clock: see run.c */
 
 int cg_engine_init (struct cg_engine *self, const char *in, const char *out, int threads, struct strata_error *error)
 {
@@ -92,12 +92,21 @@ int cg_engine_grompp (struct cg_engine *self, struct strata_error *error)
     return start (self, argv, "grompp.out", error);
 }
 
-int cg_engine_mdrun (struct cg_engine *self, const char *checkpoint, struct strata_error *error)
+int cg_engine_segment (struct cg_engine *self, int64_t steps, struct strata_error *error)
+{
+    char number[32];
+    snprintf (number, sizeof (number), "%lld", (long long)steps);
+    char *const argv[] = { self->gmx, "-quiet", "-nocopyright", "convert-tpr", "-s", "topol.tpr", "-nsteps", number,
+                           "-o", "segment.tpr", NULL };
+    return start (self, argv, "convert.out", error);
+}
+
+int cg_engine_mdrun (struct cg_engine *self, const char *tpr, const char *checkpoint, struct strata_error *error)
 {
     char threads[16];
     snprintf (threads, sizeof (threads), "%d", self->threads);
     /* -pin off: the scheduler binds this job's cores. -reprod: steps done again after a restart give the same frames. */
-    char *argv[32] = { self->gmx, "-quiet", "-nocopyright", "mdrun", "-s", "topol.tpr", "-ntmpi", "1", "-ntomp", threads,
+    char *argv[32] = { self->gmx, "-quiet", "-nocopyright", "mdrun", "-s", (char *)tpr, "-ntmpi", "1", "-ntomp", threads,
                        "-pin", "off", "-reprod", "-cpt", CHECKPOINT_MINUTES };
     size_t n = 15;
     if (checkpoint) {

@@ -26,10 +26,12 @@ int cg_engine_init (struct cg_engine *self, const char *in, const char *out, int
 /* Ends a child that still runs. */
 void cg_engine_fini (struct cg_engine *self);
 
-/* Both return at once; their output goes to grompp.out, mdrun.out in the working folder. */
+/* All return at once; their output goes to grompp.out, convert.out, mdrun.out in the working folder. */
 int cg_engine_grompp (struct cg_engine *self, struct strata_error *error);
+/* Makes segment.tpr of topol.tpr: the same run, but up to `steps` in all. */
+int cg_engine_segment (struct cg_engine *self, int64_t steps, struct strata_error *error);
 /* checkpoint: file to go on from, appending to the trajectory; NULL: from the beginning. */
-int cg_engine_mdrun (struct cg_engine *self, const char *checkpoint, struct strata_error *error);
+int cg_engine_mdrun (struct cg_engine *self, const char *tpr, const char *checkpoint, struct strata_error *error);
 /* True while the child runs; else its end is in status. */
 bool cg_engine_running (struct cg_engine *self);
 void cg_engine_signal (struct cg_engine *self, int signal);

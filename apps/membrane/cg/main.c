@@ -23,6 +23,7 @@ static void usage (FILE *out)
            "  --time-ns T           length, a whole number of frames (0.2)\n"
            "  --frame-ps T          time between measured frames (5)\n"
            "  --threads N           OpenMP threads of mdrun, 1..1024 (1)\n"
+           "  --segment-steps N     steps from checkpoint to checkpoint, rounded up to whole frames (2500)\n"
            "  --rdf-stream NAME     stream of the pair histograms (rdfs)\n"
            "  --frame-stream NAME   stream of the frames (frames)\n"
            "  --no-mesh             write the measurements to OUT/analysis.jsonl instead\n"
@@ -84,11 +85,12 @@ int main (int argc, char **argv)
         { "in", required_argument, NULL, 'i' },         { "out", required_argument, NULL, 'o' },
         { "simulation", required_argument, NULL, 's' }, { "time-ns", required_argument, NULL, 't' },
         { "frame-ps", required_argument, NULL, 'f' },   { "threads", required_argument, NULL, 'n' },
-        { "no-mesh", no_argument, NULL, 'm' },          { "rdf-stream", required_argument, NULL, 'r' },
+        { "segment-steps", required_argument, NULL, 'S' }, { "no-mesh", no_argument, NULL, 'm' },
+        { "rdf-stream", required_argument, NULL, 'r' },
         { "frame-stream", required_argument, NULL, 'F' }, { "dump-xtc", required_argument, NULL, 'd' },
         { "help", no_argument, NULL, 'h' },             { 0 },
     };
-    struct cg_options o = { .time_ns = 0.2, .frame_ps = 5, .threads = 1, .mesh = true, .rdf_stream = "rdfs",
+    struct cg_options o = { .time_ns = 0.2, .frame_ps = 5, .threads = 1, .segment_steps = 2500, .mesh = true, .rdf_stream = "rdfs",
                             .frame_stream = "frames" };
     int c;
     while ((c = getopt_long (argc, argv, "h", options, NULL)) != -1) {
@@ -98,6 +100,7 @@ int main (int argc, char **argv)
         case 's': o.simulation = name ("--simulation", optarg); break;
         case 't': o.time_ns = number ("--time-ns", optarg, 1e6); break;
         case 'f': o.frame_ps = number ("--frame-ps", optarg, 1e9); break;
+        case 'S': o.segment_steps = (int64_t)number ("--segment-steps", optarg, INT32_MAX); break;
         case 'n': o.threads = threads (optarg); break;
         case 'm': o.mesh = false; break;
         case 'r': o.rdf_stream = name ("--rdf-stream", optarg); break;

@@ -85,8 +85,8 @@ static uint32_t seed_of (const char *name)
     return h ? h : 1;
 }
 
-int cg_plan_make (struct cg_plan *self, const char *mdp, double time_ns, double frame_ps, const char *simulation,
-                  struct strata_error *error)
+int cg_plan_make (struct cg_plan *self, const char *mdp, double time_ns, double frame_ps, int64_t segment_steps,
+                  const char *simulation, struct strata_error *error)
 {
     double dt;
     if (read_dt (mdp, &dt, error) < 0)
@@ -101,6 +101,8 @@ int cg_plan_make (struct cg_plan *self, const char *mdp, double time_ns, double 
         return strata_fail (error, "--time-ns %g takes more than %d steps of %g ps, the most a trajectory can count", time_ns,
                             STEPS_MAX, dt);
     self->steps = frames * self->steps_per_frame;
+    int64_t each = self->steps_per_frame;
+    self->segment = segment_steps < self->steps ? (segment_steps + each - 1) / each * each : self->steps;
     return 0;
 }
 

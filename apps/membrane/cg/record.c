@@ -73,10 +73,12 @@ int cg_record_load (const char *dir, const char *simulation, const struct cg_pla
         rc = strata_fail (error, "%s: here stands simulation '%.80s', not '%s'; each needs a folder of its own", dir,
                           json_string_value (json_object_get (root, "simulation")) ?: "?", simulation);
     else if (integer (root, "steps") != plan->steps || integer (root, "steps_per_frame") != plan->steps_per_frame
+             || integer (root, "segment") != plan->segment
              || json_number_value (json_object_get (root, "dt_ps")) != plan->dt_ps)
-        rc = strata_fail (error, "%s: this run was begun with %lld steps of %g ps, a frame each %lld; go on with the same "
-                                 "--time-ns and --frame-ps, or take another folder", dir, (long long)integer (root, "steps"),
-                          json_number_value (json_object_get (root, "dt_ps")), (long long)integer (root, "steps_per_frame"));
+        rc = strata_fail (error, "%s: this run was begun with %lld steps of %g ps, a frame each %lld, in segments of %lld; go on "
+                                 "with the same --time-ns, --frame-ps and --segment-steps, or take another folder", dir, (long long)integer (root, "steps"),
+                          json_number_value (json_object_get (root, "dt_ps")), (long long)integer (root, "steps_per_frame"),
+                          (long long)integer (root, "segment"));
     else
         *starts = (int)integer (root, "starts");
     json_decref (root);
@@ -86,9 +88,9 @@ int cg_record_load (const char *dir, const char *simulation, const struct cg_pla
 int cg_record_save (const char *dir, const char *simulation, const struct cg_plan *plan, int starts,
                     struct strata_error *error)
 {
-    json_t *root = json_pack ("{s:s, s:I, s:I, s:I, s:i}", "simulation", simulation, "steps", (json_int_t)plan->steps,
-                              "steps_per_frame", (json_int_t)plan->steps_per_frame, "seed", (json_int_t)plan->seed, "starts",
-                              starts);
+    json_t *root = json_pack ("{s:s, s:I, s:I, s:I, s:I, s:i}", "simulation", simulation, "steps", (json_int_t)plan->steps,
+                              "steps_per_frame", (json_int_t)plan->steps_per_frame, "segment", (json_int_t)plan->segment,
+                              "seed", (json_int_t)plan->seed, "starts", starts);
     if (root)
         json_object_set_new (root, "dt_ps", json_real (plan->dt_ps));
     return save (dir, "run.json", root, 17, error);

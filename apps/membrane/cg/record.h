@@ -8,7 +8,7 @@
 #include "mdp.h"
 #include "strata_error.h"
 
-/* 1 and *starts (of mdrun so far) when run.json in `dir` is of this plan and simulation, 0 when there is none, -1 when it
+/* 1 and *starts (of mdrun so far, but for those at the end of a segment) when run.json in `dir` is of this plan and simulation, 0 when there is none, -1 when it
  * can't be read or is of another. */
 int cg_record_load (const char *dir, const char *simulation, const struct cg_plan *plan, int *starts,
                     struct strata_error *error);

@@ -3,6 +3,7 @@
 #define CG_RUN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "strata_error.h"
 
@@ -13,6 +14,7 @@ struct cg_options {
     double time_ns;
     double frame_ps;
     int threads;
+    int64_t segment_steps;      /* mdrun is run so many steps at a time (rounded up to whole frames), then leaves a checkpoint */
     bool mesh;                  /* false: measurements to <out>/analysis.jsonl */
     const char *rdf_stream;
     const char *frame_stream;

@@ -216,8 +216,8 @@ static int take_groups (struct cg_system *self, const struct cg_index *index, co
     if (self->anchor.count == 0)
         return strata_fail (error, "%s: the group 'anchor' is missing or empty, but sim.json tells of a protein (%s)", path,
                             self->state);
-    if (self->gdomain.count < 3)
-        return strata_fail (error, "%s: the group 'gdomain' is missing or has less than 3 beads, but sim.json tells of a "
+    if (self->gdomain.count < 4)
+        return strata_fail (error, "%s: the group 'gdomain' is missing or has less than 4 beads, but sim.json tells of a "
                                    "protein (%s)", path, self->state);
     if (self->inner.count == 0 || self->outer.count == 0)
         return strata_fail (error, "%s: there is no bead in the groups %s_*, the %s leaflet's reference beads", path,
