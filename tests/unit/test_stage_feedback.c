@@ -21,7 +21,9 @@
 #include <jansson.h>
 
 #include "mesh/client.h"
+#include "status.pb-c.h"
 #include "strata.h"
+#include "stream.pb-c.h"
 
 #define FRAMES 120
 #define BINS 20
@@ -225,6 +227,100 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
     assert_int_equal (end (stage, SIGTERM), 0);
 }
 
+/* How many events of a kind feedback has recorded; *text: the last one's sentence. */
+static unsigned events_of (struct strata_client *c, const char *kind, char text[400])
+{
+    struct strata_error error = { "" };
+    Strata__StreamRead read = STRATA__STREAM_READ__INIT;
+    ProtobufCMessage *reply;
+    unsigned count = 0;
+    read.stream = "events";
+    read.max_records = 1000;
+    read.max_bytes = 1 << 20;
+    if (client_request (c,
+                        "feedback",
+                        STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+                        &read.base,
+                        NULL,
+                        0,
+                        &strata__stream_read_reply__descriptor,
+                        &reply,
+                        NULL,
+                        NULL,
+                        &error)
+        < 0)
+        fail_msg ("events: %s", error.text);
+    const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply;
+    for (size_t i = 0; i < page->n_records; i++) {
+        Strata__Event *event = strata__event__unpack (NULL, page->records[i]->data.len, page->records[i]->data.data);
+        assert_non_null (event);
+        if (strcmp (event->kind, kind) == 0) {
+            count++;
+            snprintf (text, 400, "%s", event->text);
+        }
+        strata__event__free_unpacked (event, NULL);
+    }
+    protobuf_c_message_free_unpacked (reply, NULL);
+    return count;
+}
+
+static void wait_for_event (struct strata_client *c, const char *kind, const char *says)
+{
+    char text[400] = "";
+    for (unsigned tries = 0; tries < 200; tries++) {
+        if (events_of (c, kind, text) > 0 && strstr (text, says))
+            return;
+        nap_ms (100);
+    }
+    fail_msg ("no event %s says '%s'; the last one says '%s'", kind, says, text);
+}
+
+static void append_frame (struct strata_client *c, uint64_t frame, const char *state)
+{
+    struct strata_error error = { "" };
+    int64_t counts[ROWS * BINS];
+    counts_of (frame, counts);
+    if (strata_append_histogram (c, "rdfs", "cg-0", frame, state, ROWS, BINS, counts, NULL, &error) < 0)
+        fail_msg ("%s", error.text);
+}
+
+static void a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen (void **state)
+{
+    struct strata_error error = { "" };
+    char dir[120], path[200], text[400];
+    snprintf (dir, sizeof (dir), "%s/feedback", workspace);
+    snprintf (path, sizeof (path), "%s/rdf", dir);
+    assert_int_equal (mkdir (dir, 0777), 0);
+    FILE *f = fopen (path, "w"); /* a file where the reports' folder should be */
+    assert_non_null (f);
+    fclose (f);
+    pid_t stage = start ("stage"), feedback = start ("feedback");
+    struct strata_client *c = client (20000);
+    for (uint64_t frame = 1; frame <= 25; frame++)
+        append_frame (c, frame, "RASa");
+    append_frame (c, 26, "no-such-state");
+    /* The 26th is read although the report of the first 25 can't be written. */
+    wait_for_event (c, "frame-aside", "no-such-state");
+    assert_int_equal (events_of (c, "report-written", text), 0);
+    append_frame (c, 27, "RASb");
+    end (feedback, SIGKILL);
+    assert_int_equal (unlink (path), 0);
+    feedback = start ("feedback");
+    wait_for_event (c, "report-written", "report 2: 26 frames of 1 simulations");
+    /* Report 1 has the 25 frames it was decided with, although the 27th was there when it was written. */
+    snprintf (path, sizeof (path), "%s/rdf/round.000001/report.json", dir);
+    json_t *root = json_load_file (path, 0, NULL);
+    assert_int_equal (json_integer_value (json_object_get (root, "frames")), 25);
+    json_decref (root);
+    assert_int_equal (strata_append_uptake (c, "uptakes", "macro-1", 2, 5000, NULL, &error), 0);
+    wait_for_event (c, "uptake-seen", "report 2 from its step 5000");
+    assert_int_equal (strata_append_uptake (c, "uptakes", "macro-1", 9, 6000, NULL, &error), 0);
+    wait_for_event (c, "uptake-aside", "report 9; the newest is 2");
+    strata_close (&c);
+    assert_int_equal (end (feedback, SIGTERM), 0);
+    assert_int_equal (end (stage, SIGTERM), 0);
+}
+
 static int count_keys (const char *key, const struct strata_object_info *info, void *arg)
 {
     ++*(unsigned *)arg;
@@ -283,6 +379,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (each_frame_counts_once_through_kills_of_both_services, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (
+            a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown (the_client_library_sees_every_kind_of_answer, set_up, tear_down),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
