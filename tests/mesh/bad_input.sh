@@ -16,7 +16,7 @@ for command in check up run; do
     "$bin/strata" $command "$work/mistakes.yaml" > "$work/out" 2>&1
     [ $? = 2 ] || fail "strata $command on a file with mistakes: not exit 2"
 done
-expect "mistakes.yaml:15: patch.lipid_onyl" "$work/out"
+expect "mistakes.yaml:14: patch.lipid_onyl" "$work/out"
 grep -qE 'mistakes.yaml:[0-9]+: jobs\[1\].cores: ' "$work/out" || fail "jobs[1].cores was not named"
 grep -qE 'mistakes.yaml:[0-9]+: select.queues' "$work/out" || fail "the quotas were not named"
 [ ! -e "$workspace" ] || fail "a workspace was made for a broken campaign file"

@@ -15,20 +15,19 @@ kill_replica () {
     echo "  killed $1 (pid $pid)"
     until_true 20 "$1 serves again" is_alive "$1" "$pid"
 }
-running () { "$bin/strata" jobs --json --state running --type "$1" 2> /dev/null | json "len(d['jobs'])" | grep -qv '^0$'; }
 
 until_true 60 "a snapshot is cut" at_least patch snapshots_cut 1
 kill_replica patch-0
-until_true 60 "a selection became a job" running createsim
+until_true 60 "a selection became a job" at_least schedule createsim_running 1
 kill_replica select-0
 kill_replica schedule-0
-until_true 120 "a simulation runs" running cg
+until_true 120 "a simulation runs" at_least schedule cg_running 1
 kill_replica stage-0
 until_true 60 "frames are counted" at_least feedback frames 3
 kill_replica feedback-0
 pid=$(pgrep -f -- "membrane-cg .*$workspace" | head -n 1)
 if [ -n "$pid" ]; then kill -KILL "$pid" && echo "  killed a running simulation (pid $pid)"; fi
-until_true 120 "a simulation runs again" running cg
+until_true 120 "a simulation runs again" at_least schedule cg_running 1
 pid=$(pgrep -f -- "strata-shepherd .*$workspace/jobs/cg" | head -n 1)
 if [ -n "$pid" ]; then kill -KILL "$pid" && echo "  killed a shepherd (pid $pid)"; fi
 # status last: what it shows it rebuilds.
