@@ -23,6 +23,18 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_down },
     { "status", "[--workspace DIR] [--json]", "shows every figure with its age", EXIT_CODES, CLI_WORKSPACE | CLI_JSON, 0, 0,
       cmd_status },
+    { "jobs", "[ID] [--state S] [--type T] [-n N] [--workspace DIR] [--json]", "lists jobs, newest first, or all about one",
+      "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default 1000).\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_COUNT, 0, 1, cmd_jobs },
+    { "cancel", "ID [--workspace DIR] [--json]", "cancels a job, or a simulation with all of its jobs", EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 1, 1, cmd_cancel },
+    { "events", "[-f] [-n N] [--workspace DIR] [--json]", "tells what happened, oldest first",
+      "The newest 20,000 are kept. -f: goes on; with --json then one object a line. -n N: only the newest N.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_FOLLOW | CLI_COUNT, 0, 0, cmd_events },
+    { "audit", "[--workspace DIR] [--json]", "recounts a campaign from its stores: nothing lost, nothing twice",
+      "Works while the campaign runs; exact when it is down. One line a check, each violation named.\n"
+      "exit codes: 0 all holds, 1 violations or a store that can't be read, 2 wrong usage",
+      CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_audit },
     { "check", "FILE [--json]", "checks a campaign file", "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES,
       CLI_JSON, 1, 1, cmd_check },
 };
