@@ -13,6 +13,7 @@
 
 #include "launch.h"
 #include "screen.h"
+#include "summary.h"
 
 #define LINE_EVERY_S 10.0
 #define STUCK_S 60.0            /* nothing to do for so long: it won't come back by itself */
@@ -187,18 +188,30 @@ static enum verdict watch (struct run *self)
 
 /* ---- the end ---- */
 
-static void print_last_figures (const struct run *self)
+/* With the mesh down: recounts and tells what was done. */
+static int conclude (struct run *self)
 {
+    struct strata_error error;
+    struct audit audit;
     char text[32];
-    if (self->status) {
-        struct screen screen = { .campaign = self->launch.campaign,
-                                 .status = self->status,
-                                 .answer_age_s = now_s () - self->status_s,
-                                 .elapsed_s = now_s () - self->started_s };
-        printf ("\nthe figures when it was stopped:\n");
-        screen_text (stdout, &screen);
+    int code = CLI_FAILED;
+    if (audit_run (self->launch.workspace.path, self->launch.campaign, false, &audit, &error) < 0)
+        cli_fail (NULL, CLI_FAILED, "%s", error.text);
+    else {
+        printf ("\n");
+        summary_checks (stdout, &audit);
+        printf ("\n");
+        summary_figures (stdout, &audit, self->launch.campaign);
+        code = audit.violations ? CLI_FAILED : CLI_OK;
     }
-    printf ("wall time of this run: %s\n", cli_duration (now_s () - self->started_s, text, sizeof (text)));
+    if (self->status) {
+        printf ("this run     %s", cli_duration (now_s () - self->started_s, text, sizeof (text)));
+        printf (", cores %.0f %% occupied (since schedule started, until %s before its end)\n",
+                100 * figures_metric (self->status, "schedule", "occupancy", 0),
+                cli_duration (now_s () - self->status_s, text, sizeof (text)));
+    }
+    audit_fini (&audit);
+    return code;
 }
 
 static int finish (struct run *self, enum verdict verdict)
@@ -217,17 +230,16 @@ static int finish (struct run *self, enum verdict verdict)
     switch (verdict) {
     case COMPLETE:
         printf ("campaign %s is complete\n", self->launch.campaign->name);
-        print_last_figures (self);
-        return CLI_OK;
+        return conclude (self);
     case INTERRUPTED:
         printf ("stopped. `strata run %s` goes on from here.\n", file);
         return CLI_INTERRUPTED;
     case TIMED_OUT:
-        print_last_figures (self);
+        conclude (self);
         return cli_fail (NULL, CLI_FAILED, "the goal was not reached within %d s (--timeout); `strata run %s` goes on",
                          self->args->timeout_s, file);
     case STUCK:
-        print_last_figures (self);
+        conclude (self);
         return cli_fail (NULL, CLI_FAILED, "the goal can't be reached: %s; `strata events` and `strata jobs --state aside` say more",
                          self->note);
     default:
@@ -256,6 +268,13 @@ int cmd_run (const struct cli_args *args)
     int code = launch_init (&self.launch, args);
     if (code)
         return code;
+    if (!workspace_supervisor (&self.launch.workspace)
+        && audit_goal_reached (self.launch.workspace.path, self.launch.campaign)) {
+        printf ("campaign %s is complete already; nothing was started\n", self.launch.campaign->name);
+        code = conclude (&self);
+        run_fini (&self);
+        return code;
+    }
     launch_catch_signals (&self.stop);
     atexit (screen_leave);
     code = launch_start (&self.launch, true);

@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "mesh/cards.h"
 
 /* mkdir -p */
 static int make_folders (const char *path, struct strata_error *error)
@@ -243,6 +246,25 @@ void workspace_lock_sign (int fd, pid_t pid)
     int n = snprintf (text, sizeof (text), "%d\n", (int)pid);
     if (ftruncate (fd, 0) < 0 || pwrite (fd, text, (size_t)n, 0) < 0)
         fprintf (stderr, "strata: up.lock can't be written: %s\n", strerror (errno));
+}
+
+bool workspace_is_live (const struct workspace *self)
+{
+    struct card *cards;
+    char node[REPLICA_NAME_MAX] = "node", path[64], name[32] = "";
+    size_t count = cards_read (self->path, &cards), live = 0;
+    gethostname (node, sizeof (node) - 1);
+    for (size_t i = 0; i < count; i++) {
+        /* A killed replica's card stays, and its pid may be somebody else's by now. */
+        snprintf (path, sizeof (path), "/proc/%u/comm", cards[i].pid);
+        FILE *in = strcmp (cards[i].node, node) == 0 ? fopen (path, "re") : NULL;
+        live += strcmp (cards[i].node, node) != 0
+                || (in && fgets (name, sizeof (name), in) && strncmp (name, "strata-", 7) == 0);
+        if (in)
+            fclose (in);
+    }
+    free (cards);
+    return live > 0;
 }
 
 pid_t workspace_supervisor (const struct workspace *self)

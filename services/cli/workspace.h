@@ -31,6 +31,8 @@ struct campaign *workspace_campaign (const struct workspace *self, struct strata
  * *holder the pid that holds it (0: another failure). */
 int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_error *error);
 void workspace_lock_sign (int fd, pid_t pid);
+/* Whether a process of this node that has a card runs. A card of another node counts as running. */
+bool workspace_is_live (const struct workspace *self);
 /* The supervisor's pid; 0 when none runs. */
 pid_t workspace_supervisor (const struct workspace *self);
 

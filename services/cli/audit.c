@@ -1,0 +1,243 @@
+/* audit.c - see audit.h: opens the stores in order and runs the checks. */
+#include "audit_impl.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name, *promise;
+} checks[AUDIT_CHECKS] = {
+    [AUDIT_SNAPSHOTS] = { "snapshots", "each snapshot is cut exactly once" },
+    [AUDIT_CANDIDATES] = { "candidates", "each candidate is in exactly one state, and came from the stream" },
+    [AUDIT_PROPOSALS] = { "proposals", "proposals and candidates name each other, and the history tells the same" },
+    [AUDIT_CHAINS] = { "chains", "each selection has exactly one chain of jobs, and each chain one selection" },
+    [AUDIT_JOBS] = { "jobs", "each job stands once, each success is followed once" },
+    [AUDIT_FRAMES] = { "frames", "each frame is in the sums exactly once, bin for bin" },
+    [AUDIT_REPORTS] = { "reports", "each round is on disk as decided, uptakes are of written rounds" },
+    [AUDIT_OBJECTS] = { "objects", "each object is there, whole" },
+};
+
+static void *must (void *pointer)
+{
+    if (!pointer) {
+        fprintf (stderr, "strata: out of memory\n");
+        exit (1);
+    }
+    return pointer;
+}
+
+void *audit_add (struct audit_table *table, size_t row_size)
+{
+    table->row_size = row_size;
+    if (table->count == table->room) {
+        table->room = table->room ? table->room * 2 : 256;
+        table->rows = must (reallocarray (table->rows, table->room, row_size));
+    }
+    void *row = (char *)table->rows + table->count++ * row_size;
+    memset (row, 0, row_size);
+    return row;
+}
+
+static int by_id (const void *a, const void *b)
+{
+    return strcmp (*(char *const *)a, *(char *const *)b);
+}
+
+void audit_sort (struct audit_table *table)
+{
+    if (table->count)
+        qsort (table->rows, table->count, table->row_size, by_id);
+}
+
+void *audit_find (const struct audit_table *table, const char *id)
+{
+    return table->count ? bsearch (&id, table->rows, table->count, table->row_size, by_id) : NULL;
+}
+
+char *audit_copy (const char *text)
+{
+    return must (strdup (text));
+}
+
+void audit_violation (struct audit *self, enum audit_id check, const char *fmt, ...)
+{
+    struct audit_check *c = &self->checks[check];
+    char text[1024];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (text, sizeof (text), fmt, ap);
+    va_end (ap);
+    c->count++;
+    self->violations++;
+    if (c->kept < AUDIT_VIOLATIONS_KEPT) {
+        c->violations = must (reallocarray (c->violations, c->kept + 1, sizeof (*c->violations)));
+        c->violations[c->kept++] = audit_copy (text);
+    }
+}
+
+void audit_counted (struct audit *self, enum audit_id check, const char *fmt, ...)
+{
+    struct audit_check *c = &self->checks[check];
+    size_t used = strlen (c->counted);
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (c->counted + used, sizeof (c->counted) - used, fmt, ap);
+    va_end (ap);
+}
+
+/* ---- the stores ---- */
+
+static int open_store (const char *path, struct shard **shard, struct strata_error *error)
+{
+    if (access (path, F_OK) < 0 && errno == ENOENT)
+        return 0; /* this service was never started */
+    /* A store that is being written may move its files while it is opened: again. */
+    for (int i = 0; i < 5; i++, usleep (100000))
+        if ((*shard = shard_open_readonly (path, error)))
+            return 0;
+    return -1;
+}
+
+static int open_service (struct audit_world *world, const char *name, struct shard **shard, struct strata_error *error)
+{
+    char path[4200];
+    snprintf (path, sizeof (path), "%s/shards/%s-0", world->workspace, name);
+    return open_store (path, shard, error);
+}
+
+static int open_stages (struct audit_world *world, struct strata_error *error)
+{
+    char pattern[4200];
+    glob_t found;
+    int rc = 0;
+    snprintf (pattern, sizeof (pattern), "%s/shards/stage-*", world->workspace);
+    if (glob (pattern, 0, NULL, &found) != 0)
+        return 0;
+    for (size_t i = 0; i < found.gl_pathc && rc == 0 && world->stages_count < AUDIT_STAGES_MAX; i++) {
+        struct shard *shard = NULL;
+        rc = open_store (found.gl_pathv[i], &shard, error);
+        if (!shard)
+            continue;
+        snprintf (world->stage_names[world->stages_count], 64, "%.63s", strrchr (found.gl_pathv[i], '/') + 1);
+        world->stages[world->stages_count++] = shard;
+    }
+    globfree (&found);
+    return rc;
+}
+
+static int open_all (struct audit_world *world, struct strata_error *error)
+{
+    struct timespec ts;
+    if (open_service (world, "feedback", &world->feedback, error) < 0)
+        return -1;
+    clock_gettime (CLOCK_REALTIME, &ts);
+    world->schedule_seen_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    if (open_service (world, "schedule", &world->schedule, error) < 0
+        || open_service (world, "select", &world->select, error) < 0 || open_stages (world, error) < 0)
+        return -1;
+    return 0;
+}
+
+static void world_fini (struct audit_world *world)
+{
+    AUDIT_EACH (struct audit_candidate, c, world->candidates)
+    {
+        free (c->id);
+        free (c->simulation);
+    }
+    AUDIT_EACH (struct audit_choice, c, world->choices)
+    {
+        free (c->id);
+        free (c->simulation);
+        free (c->proposal);
+    }
+    AUDIT_EACH (struct audit_job, j, world->jobs)
+    {
+        free (j->id);
+        free (j->type);
+        free (j->simulation);
+        free (j->candidate);
+        free (j->input);
+        free (j->dir);
+    }
+    free (world->candidates.rows);
+    free (world->choices.rows);
+    free (world->jobs.rows);
+    shard_close (&world->feedback);
+    shard_close (&world->schedule);
+    shard_close (&world->select);
+    for (size_t i = 0; i < world->stages_count; i++)
+        shard_close (&world->stages[i]);
+    free (world);
+}
+
+int audit_run (const char *workspace, const struct campaign *campaign, bool live, struct audit *self,
+               struct strata_error *error)
+{
+    *self = (struct audit){ .live = live };
+    for (size_t i = 0; i < AUDIT_CHECKS; i++) {
+        self->checks[i].name = checks[i].name;
+        self->checks[i].promise = checks[i].promise;
+    }
+    struct audit_world *world = must (calloc (1, sizeof (*world)));
+    world->audit = self;
+    world->campaign = campaign;
+    world->workspace = workspace;
+    int rc = open_all (world, error);
+    if (rc == 0) {
+        audit_load_stage (world);
+        audit_load_select (world);
+        audit_load_schedule (world);
+        audit_check_snapshots (world);
+        audit_check_candidates (world);
+        audit_check_proposals (world);
+        audit_check_chains (world);
+        audit_check_jobs (world);
+        audit_check_frames (world);
+        audit_check_reports (world);
+        audit_check_objects (world);
+    }
+    world_fini (world);
+    return rc;
+}
+
+void audit_fini (struct audit *self)
+{
+    for (size_t i = 0; i < AUDIT_CHECKS; i++) {
+        for (size_t k = 0; k < self->checks[i].kept; k++)
+            free (self->checks[i].violations[k]);
+        free (self->checks[i].violations);
+    }
+    *self = (struct audit){ .live = false };
+}
+
+bool audit_goal_reached (const char *workspace, const struct campaign *campaign)
+{
+    const struct campaign_goal *goal = &campaign->goal;
+    struct strata_error error;
+    struct shard_iter it;
+    char key[300];
+    uint64_t successes = 0, taken = 0;
+    if (!goal->successes && !goal->uptakes)
+        return false;
+    struct audit_world *world = must (calloc (1, sizeof (*world)));
+    world->workspace = workspace;
+    if (open_service (world, "schedule", &world->schedule, &error) == 0 && world->schedule && goal->job) {
+        snprintf (key, sizeof (key), "succ/%s", goal->job);
+        successes = shard_get_u64 (world->schedule, key, 0);
+    }
+    if (open_service (world, "feedback", &world->feedback, &error) == 0 && world->feedback) {
+        for (bool more = shard_iter_begin (world->feedback, &it, "feedback/taken/", 15, NULL, 0); more;
+             more = shard_iter_next (&it))
+            taken++;
+        shard_iter_end (&it);
+    }
+    world_fini (world);
+    return successes >= goal->successes && taken >= goal->uptakes;
+}

@@ -1,0 +1,350 @@
+/* audit_feedback.c - the sums, recomputed from the records, and the rounds on disk. Keys: services/feedback/feedback_core.h.
+ *
+ * What feedback does with a frame is done again here, from the record alone: the same frame twice counts once, a frame that
+ * does not fit the campaign counts not at all. What must come out is the same integer in every bin. */
+#include <endian.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit_impl.h"
+#include "feedback.pb-c.h"
+#include "store/stream.h"
+
+#define ROUNDS_KEPT 10
+#define CELLS_MAX ((size_t)1 << 27)
+
+struct sums {
+    struct audit_world *world;
+    const struct campaign_feedback *shape;
+    size_t block, cells;
+    int64_t *counted, *stored;      /* [states][rows][bins] */
+    struct audit_table frames;      /* accepted: struct frame */
+    uint64_t cursor, aside, repeats, marks;
+    uint64_t *marks_of_round;       /* [rounds + 2] frames whose first round is this one */
+    uint64_t rounds;
+};
+
+struct frame {
+    char *id;                       /* "<simulation>/<frame>" */
+};
+
+static uint64_t be64_at (const void *value, size_t size, size_t i)
+{
+    return (i + 1) * 8 <= size ? shard_u64 ((const uint8_t *)value + i * 8) : 0;
+}
+
+static uint64_t number_at (struct shard *shard, const char *key, size_t i)
+{
+    void *value;
+    size_t size;
+    if (!shard_get (shard, key, strlen (key), &value, &size))
+        return 0;
+    uint64_t n = be64_at (value, size, i);
+    free (value);
+    return n;
+}
+
+/* ---- the sums ---- */
+
+static int state_of (const struct campaign_feedback *shape, const Strata__Histogram *frame)
+{
+    for (unsigned i = 0; i < shape->states_count; i++)
+        if (strcmp (shape->states[i], frame->state) == 0)
+            return (int)i;
+    return -1;
+}
+
+static bool add_frame (struct sums *self, const Strata__Histogram *frame)
+{
+    int state = state_of (self->shape, frame);
+    if (state < 0 || frame->rows != self->shape->rows_count || frame->bins != self->shape->bins
+        || frame->n_counts != self->block)
+        return false;
+    int64_t *sums = self->counted + (size_t)state * self->block, sum;
+    for (size_t i = 0; i < self->block; i++)
+        if (frame->counts[i] < 0 || __builtin_add_overflow (sums[i], frame->counts[i], &sum))
+            return false;
+    for (size_t i = 0; i < self->block; i++)
+        sums[i] += frame->counts[i];
+    return true;
+}
+
+static int take_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct sums *self = arg;
+    struct shard_key mark;
+    if (sequence >= self->cursor)
+        return 1;
+    Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
+    if (!frame || !producer_name_valid (frame->simulation)) {
+        self->aside++;
+        if (frame)
+            strata__histogram__free_unpacked (frame, NULL);
+        return 0;
+    }
+    shard_key (&mark, "feedback/done/%s/", frame->simulation);
+    shard_key_u64 (&mark, frame->frame);
+    bool marked = shard_has (self->world->feedback, mark.data, mark.size);
+    bool fits = add_frame (self, frame);
+    if (fits) {
+        char id[512];
+        struct frame *row = audit_add (&self->frames, sizeof (*row));
+        snprintf (id, sizeof (id), "%.400s/%" PRIu64, frame->simulation, frame->frame);
+        row->id = audit_copy (id);
+    } else
+        self->aside++;
+    if (fits && !marked)
+        audit_violation (self->world->audit, AUDIT_FRAMES, "frame %" PRIu64 " of %s, record %" PRIu64
+                         " of stream %s, was read by feedback and is in no report's sums", frame->frame, frame->simulation, sequence,
+                         self->shape->from);
+    strata__histogram__free_unpacked (frame, NULL);
+    return 0;
+}
+
+/* The same frame from two stages: feedback took the first it saw, and both are the same frame. */
+static void drop_repeats (struct sums *self)
+{
+    audit_sort (&self->frames);
+    const struct frame *last = NULL;
+    AUDIT_EACH (struct frame, f, self->frames)
+    {
+        self->repeats += last && strcmp (last->id, f->id) == 0;
+        last = f;
+    }
+}
+
+static void load_stored (struct sums *self)
+{
+    struct shard_iter it;
+    static const char prefix[] = "feedback/sum/";
+    size_t n = sizeof (prefix) - 1, bins = self->shape->bins;
+    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it)) {
+        uint64_t row = it.key_size == n + 8 ? shard_u64 (it.key + n) : UINT64_MAX;
+        if (row >= self->cells / bins || it.value_size != bins * 8) {
+            audit_violation (self->world->audit, AUDIT_FRAMES, "a row of the sums (number %" PRIu64 ", %zu bytes) does not fit the campaign",
+                             row, it.value_size);
+            continue;
+        }
+        for (size_t i = 0; i < bins; i++) {
+            uint64_t little;
+            memcpy (&little, it.value + i * 8, 8);
+            self->stored[row * bins + i] = (int64_t)le64toh (little);
+        }
+    }
+    shard_iter_end (&it);
+}
+
+static void load_marks (struct sums *self)
+{
+    struct shard_iter it;
+    static const char prefix[] = "feedback/done/";
+    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, sizeof (prefix) - 1, NULL, 0); more;
+         more = shard_iter_next (&it)) {
+        uint64_t round = be64_at (it.value, it.value_size, 1);
+        self->marks++;
+        self->marks_of_round[round <= self->rounds ? round : self->rounds + 1]++;
+    }
+    shard_iter_end (&it);
+}
+
+static void compare_sums (struct sums *self)
+{
+    for (size_t i = 0; i < self->cells; i++)
+        if (self->counted[i] != self->stored[i])
+            audit_violation (self->world->audit, AUDIT_FRAMES,
+                             "state %s, row %s, bin %zu: the records add up to %" PRId64 ", the sums say %" PRId64,
+                             self->shape->states[i / self->block], self->shape->rows[i % self->block / self->shape->bins],
+                             i % self->shape->bins, self->counted[i], self->stored[i]);
+}
+
+/* What feedback says of itself must agree whether or not the records are still there. */
+static void check_totals (struct sums *self)
+{
+    struct audit *audit = self->world->audit;
+    struct shard *shard = self->world->feedback;
+    uint64_t total = number_at (shard, "feedback/totals", 0), of_states = 0;
+    for (unsigned s = 0; s < self->shape->states_count; s++) {
+        struct shard_key key;
+        void *value = NULL;
+        size_t size = 0;
+        uint64_t cells = 0;
+        shard_key (&key, "feedback/state/");
+        shard_key_u64 (&key, s);
+        shard_get (shard, key.data, key.size, &value, &size);
+        for (size_t i = 0; i < self->block; i++)
+            cells += (uint64_t)self->stored[s * self->block + i];
+        of_states += be64_at (value, size, 0);
+        if (cells != be64_at (value, size, 1))
+            audit_violation (audit, AUDIT_FRAMES, "state %s: its bins add up to %" PRIu64 ", its total says %" PRIu64,
+                             self->shape->states[s], cells, be64_at (value, size, 1));
+        free (value);
+    }
+    if (self->marks != total || of_states != total)
+        audit_violation (audit, AUDIT_FRAMES, "feedback says it has %" PRIu64 " frames; it has %" PRIu64 " marks of frames, and %" PRIu64
+                         " frames in its states", total, self->marks, of_states);
+    audit->summary.frames = total;
+    audit->summary.simulations = number_at (shard, "feedback/totals", 1);
+}
+
+static void recount (struct sums *self)
+{
+    struct audit_world *world = self->world;
+    uint64_t trimmed = 0, read = 0;
+    for (size_t i = 0; i < world->stages_count; i++) {
+        struct stream_stat stat;
+        stream_stat (world->stages[i], self->shape->from, &stat);
+        self->cursor = cursor_get (world->feedback, world->stage_names[i], self->shape->from);
+        trimmed += stat.first - 1;
+        read += self->cursor - 1;
+        if (self->cursor > stat.next)
+            audit_violation (world->audit, AUDIT_FRAMES, "feedback has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
+                             self->shape->from, world->stage_names[i], self->cursor - 1, stat.next - 1);
+        stream_read (world->stages[i], self->shape->from, 0, SIZE_MAX, SIZE_MAX, take_record, self);
+    }
+    drop_repeats (self);
+    load_stored (self);
+    load_marks (self);
+    check_totals (self);
+    /* Frames that two stages hold were added here once for each: then only the marks can be compared. */
+    bool exact = !trimmed && !self->repeats;
+    if (exact)
+        compare_sums (self);
+    if (!trimmed && self->frames.count - self->repeats != self->marks)
+        audit_violation (world->audit, AUDIT_FRAMES, "stream %s holds %zu frames that feedback has read and could use, but %" PRIu64
+                         " are marked as being in the sums", self->shape->from, self->frames.count - (size_t)self->repeats, self->marks);
+    audit_counted (world->audit, AUDIT_FRAMES, "%" PRIu64 " records read of stream %s, %" PRIu64 " frames in the sums, %" PRIu64
+                   " repeats, %" PRIu64 " set aside", read, self->shape->from, self->marks, self->repeats, self->aside);
+    if (exact)
+        audit_counted (world->audit, AUDIT_FRAMES, "; %zu sums recomputed", self->cells);
+    else
+        audit_counted (world->audit, AUDIT_FRAMES, "; %" PRIu64 " records are trimmed: sums compared with their totals only", trimmed);
+}
+
+/* ---- rounds ---- */
+
+static void check_round (struct sums *self, uint64_t round, bool must_be_there)
+{
+    struct audit *audit = self->world->audit;
+    char path[4400];
+    json_error_t why;
+    uint64_t frames = 0;
+    json_int_t said_round = 0, said_frames = 0;
+    snprintf (path, sizeof (path), "%s/feedback/rdf/round.%06" PRIu64 "/report.json", self->world->workspace, round);
+    json_t *json = json_load_file (path, 0, &why), *states, *state;
+    const char *name;
+    if (!json) {
+        if (must_be_there || access (path, F_OK) == 0)
+            audit_violation (audit, AUDIT_REPORTS, "round %" PRIu64 " was written, but %s can't be read: %s", round, path, why.text);
+        return;
+    }
+    for (uint64_t r = 0; r <= round; r++)
+        frames += self->marks_of_round[r];
+    if (json_unpack_ex (json, &why, 0, "{s:I s:I s:o}", "round", &said_round, "frames", &said_frames, "states", &states) < 0)
+        audit_violation (audit, AUDIT_REPORTS, "%s: %s", path, why.text);
+    else {
+        if ((uint64_t)said_round != round || (uint64_t)said_frames != frames)
+            audit_violation (audit, AUDIT_REPORTS, "%s says round %lld of %lld frames; by the marks it is round %" PRIu64 " of %" PRIu64
+                             " frames", path, (long long)said_round, (long long)said_frames, round, frames);
+        json_object_foreach (states, name, state)
+        {
+            int64_t sum = 0;
+            json_int_t counts = json_integer_value (json_object_get (state, "counts"));
+            for (unsigned s = 0; s < self->shape->states_count; s++)
+                for (size_t i = 0; strcmp (self->shape->states[s], name) == 0 && i < self->block; i++)
+                    sum += self->stored[s * self->block + i];
+            if (counts > sum)
+                audit_violation (audit, AUDIT_REPORTS, "%s says %lld counts of state %s; the sums hold %" PRId64, path, (long long)counts,
+                                 name, sum);
+        }
+    }
+    json_decref (json);
+}
+
+static void check_uptakes (struct sums *self, uint64_t written)
+{
+    struct audit *audit = self->world->audit;
+    struct shard_iter it;
+    static const char prefix[] = "feedback/taken/";
+    size_t n = sizeof (prefix) - 1;
+    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it)) {
+        uint64_t round = it.key_size == n + 8 ? shard_u64 (it.key + n) : 0;
+        audit->summary.reports_taken++;
+        /* A round is on disk an instant before feedback notes that it is. */
+        if (round == 0 || round > written + 1 || round > self->rounds)
+            audit_violation (audit, AUDIT_REPORTS, "the model took round %" PRIu64 ", but %" PRIu64 " rounds were written", round, written);
+    }
+    shard_iter_end (&it);
+    uint64_t total = number_at (self->world->feedback, "feedback/totals", 4);
+    if (total != audit->summary.reports_taken)
+        audit_violation (audit, AUDIT_REPORTS, "feedback counts %" PRIu64 " uptakes, but %" PRIu64 " are noted", total,
+                         audit->summary.reports_taken);
+}
+
+static void check_rounds (struct sums *self)
+{
+    struct audit *audit = self->world->audit;
+    bool pending = number_at (self->world->feedback, "feedback/report", 1) != 0;
+    uint64_t written = self->rounds - (pending && self->rounds);
+    uint64_t oldest = written > ROUNDS_KEPT ? written - ROUNDS_KEPT + 1 : 1, checked = 0;
+    /* A mesh that runs may have pruned since; one that was killed may have pruned for the pending round. */
+    for (uint64_t round = oldest; round <= written; round++, checked++)
+        check_round (self, round, !audit->live && !(pending && round == oldest));
+    audit->summary.reports_written = written;
+    check_uptakes (self, written);
+    audit_counted (audit, AUDIT_REPORTS, "%" PRIu64 " rounds written, the last %" PRIu64 " compared with the marks, %" PRIu64 " taken up%s",
+                   written, checked, audit->summary.reports_taken, pending ? ", one being written" : "");
+}
+
+/* ---- */
+
+static struct sums sums;            /* kept from audit_check_frames to audit_check_reports */
+
+static void sums_fini (void)
+{
+    AUDIT_EACH (struct frame, f, sums.frames)
+    free (f->id);
+    free (sums.frames.rows);
+    free (sums.counted);
+    free (sums.stored);
+    free (sums.marks_of_round);
+    sums = (struct sums){ .world = NULL };
+}
+
+void audit_check_frames (struct audit_world *world)
+{
+    const struct campaign_feedback *shape = &world->campaign->feedback;
+    sums = (struct sums){ .world = world, .shape = shape, .block = (size_t)shape->rows_count * shape->bins };
+    sums.cells = sums.block * shape->states_count;
+    if (!world->feedback) {
+        audit_counted (world->audit, AUDIT_FRAMES, "feedback was never started");
+        return;
+    }
+    sums.rounds = number_at (world->feedback, "feedback/report", 0);
+    if (sums.cells == 0 || sums.cells > CELLS_MAX || sums.rounds > CELLS_MAX) {
+        audit_violation (world->audit, AUDIT_FRAMES, "the sums have %zu numbers and %" PRIu64 " rounds: too many to recount", sums.cells,
+                         sums.rounds);
+        sums.world = NULL;
+        return;
+    }
+    sums.counted = calloc (sums.cells, sizeof (*sums.counted));
+    sums.stored = calloc (sums.cells, sizeof (*sums.stored));
+    sums.marks_of_round = calloc (sums.rounds + 2, sizeof (*sums.marks_of_round));
+    if (!sums.counted || !sums.stored || !sums.marks_of_round) {
+        fprintf (stderr, "strata: out of memory\n");
+        exit (1);
+    }
+    recount (&sums);
+}
+
+void audit_check_reports (struct audit_world *world)
+{
+    if (world->feedback && sums.world)
+        check_rounds (&sums);
+    else
+        audit_counted (world->audit, AUDIT_REPORTS, "feedback was never started");
+    sums_fini ();
+}

@@ -1,0 +1,130 @@
+/* audit_objects.c - the objects that stage says it has, byte for byte. Keys: services/stage/stage_core.h, backend_*.c. */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit_impl.h"
+#include "core/crc32c.h"
+#include "stage.pb-c.h"
+
+struct object {
+    char *id;                       /* "<ns>/<key>" */
+};
+
+static int read_file (const char *path, uint64_t *size, uint32_t *crc)
+{
+    static char buffer[1 << 16];
+    FILE *in = fopen (path, "re");
+    *size = 0;
+    *crc = 0;
+    if (!in)
+        return -1;
+    for (size_t n; (n = fread (buffer, 1, sizeof (buffer), in)) > 0; *size += n)
+        *crc = crc32c (*crc, buffer, n);
+    int rc = ferror (in) ? -1 : 0;
+    fclose (in);
+    return rc;
+}
+
+/* The object's bytes of the file backend: in their place, or in a numbered file while an intent says so. */
+static int read_object_file (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
+{
+    char path[4700];
+    struct shard_key key;
+    void *value = NULL;
+    size_t value_size = 0;
+    shard_key (&key, "intent/%s", id);
+    bool intent = shard_get (world->stages[stage], key.data, key.size, &value, &value_size) && value_size == 16
+                  && shard_u64 (value) == 1;
+    snprintf (path, sizeof (path), "%s/objects/~%s/%" PRIu64, world->workspace, world->stage_names[stage],
+              intent ? shard_u64 ((uint8_t *)value + 8) : 0);
+    free (value);
+    if (intent && read_file (path, size, crc) == 0)
+        return 0;
+    snprintf (path, sizeof (path), "%s/objects/%s", world->workspace, id);
+    return read_file (path, size, crc);
+}
+
+static int read_object (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
+{
+    struct shard_key key;
+    void *value;
+    size_t value_size;
+    if (strcmp (world->campaign->stage.backend, "rocksdb") != 0)
+        return read_object_file (world, stage, id, size, crc);
+    shard_key (&key, "blob/%s", id);
+    if (!shard_get (world->stages[stage], key.data, key.size, &value, &value_size)) {
+        errno = ENOENT;
+        return -1;
+    }
+    *size = value_size;
+    *crc = crc32c (0, value, value_size);
+    free (value);
+    return 0;
+}
+
+static void check_object (struct audit_world *world, size_t stage, const char *id, const Strata__ObjectInfo *info)
+{
+    uint64_t size;
+    uint32_t crc;
+    if (read_object (world, stage, id, &size, &crc) < 0)
+        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s", id, world->stage_names[stage],
+                         strerror (errno));
+    else if (size != info->size || crc != info->crc32c)
+        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s has %" PRIu64 " bytes and checksum %08x; it was put with %" PRIu64
+                         " and %08x", id, world->stage_names[stage], size, (unsigned)crc, info->size, (unsigned)info->crc32c);
+}
+
+static void check_stage (struct audit_world *world, size_t stage, struct audit_table *objects)
+{
+    struct shard_iter it;
+    uint64_t count = 0, bytes = 0;
+    for (bool more = shard_iter_begin (world->stages[stage], &it, "obj/", 4, NULL, 0); more; more = shard_iter_next (&it)) {
+        struct object *row = audit_add (objects, sizeof (*row));
+        Strata__ObjectInfo *info = strata__object_info__unpack (NULL, it.value_size, it.value);
+        row->id = strndup ((const char *)it.key + 4, it.key_size - 4);
+        if (!info || !row->id) {
+            audit_violation (world->audit, AUDIT_OBJECTS, "object %s: its record is damaged", row->id);
+            continue;
+        }
+        count++;
+        bytes += info->size;
+        check_object (world, stage, row->id, info);
+        strata__object_info__free_unpacked (info, NULL);
+    }
+    shard_iter_end (&it);
+    uint64_t said = shard_get_u64 (world->stages[stage], "stage/objects", 0),
+             said_bytes = shard_get_u64 (world->stages[stage], "stage/bytes", 0);
+    if (said != count || said_bytes != bytes)
+        audit_violation (world->audit, AUDIT_OBJECTS, "%s has %" PRIu64 " objects of %" PRIu64 " bytes; its counters say %" PRIu64 " of %" PRIu64,
+                         world->stage_names[stage], count, bytes, said, said_bytes);
+    world->audit->summary.objects += count;
+    world->audit->summary.object_bytes += bytes;
+}
+
+void audit_check_objects (struct audit_world *world)
+{
+    struct audit_table objects = { NULL };
+    uint64_t patches = 0;
+    for (size_t i = 0; i < world->stages_count; i++)
+        check_stage (world, i, &objects);
+    audit_sort (&objects);
+    AUDIT_EACH (struct audit_candidate, c, world->candidates)
+    {
+        char id[640];
+        if (c->invalid)
+            continue;
+        snprintf (id, sizeof (id), "%.200s/%.400s.npz", world->campaign->patch.namespace_, c->id);
+        patches++;
+        if (!audit_find (&objects, id))
+            audit_violation (world->audit, AUDIT_OBJECTS, "candidate %s has no patch: there is no object %s", c->id, id);
+    }
+    AUDIT_EACH (struct object, o, objects)
+    free (o->id);
+    free (objects.rows);
+    audit_counted (world->audit, AUDIT_OBJECTS, "%" PRIu64 " objects, %" PRIu64 " bytes, all read; patches of %" PRIu64 " valid candidates looked for",
+                   world->audit->summary.objects, world->audit->summary.object_bytes, patches);
+}
