@@ -46,6 +46,22 @@ head -c 30000 "$work/ras.npz" >"$work/cut.npz"
 expect 3 "$program" --patch "$work/cut.npz" --out "$work/none" --edge-nm 9
 expect 4 "$program" --patch "$work/ras.npz" --out "$work/none" --edge-nm 9 --gmx no-such-gmx
 
+# a gmx whose mdrun of stage "warm" fails: once, then always
+cat >"$work/gmx" <<END
+#!/bin/sh
+case "\$*" in "mdrun -deffnm work/warm "*) [ -e "$work/failed" ] || { touch "$work/failed"; exec gmx mdrun -s nothing-there; } ;; esac
+exec gmx "\$@"
+END
+chmod +x "$work/gmx"
+expect 0 "$program" --patch "$work/lipids.npz" --out "$work/retried" --edge-nm 4 --gmx "$work/gmx"
+grep -q 'stage warm: gmx mdrun failed.*once more, carefully' "$work/output" || fail "a failed stage was not reported"
+grep -q '"attempt": 2' "$work/retried/sim.json" || fail "the second attempt is not in sim.json"
+sed -i 's/; touch [^;]*//; s/{ touch [^;]*;/{/' "$work/gmx"
+rm "$work/failed"
+expect 3 "$program" --patch "$work/lipids.npz" --out "$work/none" --edge-nm 4 --gmx "$work/gmx"
+grep -q "patch test-lipids: stage warm: gmx mdrun failed.*File 'nothing-there' does not exist" "$work/output" \
+    || fail "the last error does not name stage and reason"
+
 "$program" --patch "$work/lipids.npz" --out "$work/stopped" --edge-nm 9 >"$work/progress" 2>&1 &
 child=$!
 for ((i = 0; i < 400; i++)); do # until the first stage is over and the next one's gmx runs

@@ -405,7 +405,7 @@ static void a_folder_is_finished_only_with_whole_coordinates (void **state)
     snprintf (text, sizeof text, "%s   9.00000   9.00000   9.00000\n", gro);
     put ("system.gro", text);
     assert_int_equal (createsim_finished (folder, id, sizeof id), 0);
-    assert_int_equal (createsim_simjson_write (folder, &patch, &system, &options, box, &error), 0);
+    assert_int_equal (createsim_simjson_write (folder, &patch, &system, &options, 1, box, &error), 0);
     assert_int_equal (createsim_finished (folder, id, sizeof id), 1);
     assert_string_equal (id, patch.id);
     put ("system.gro", gro); /* cut before the box */

@@ -21,7 +21,7 @@ static const struct mdp_stage quick[] = {
     { "minimise", MDP_MINIMISE, 600, 0.01, 0 },
     { "warm", MDP_NVT, 1000, 0.005, 0 },
     { "press", MDP_NPT, 2000, 0.01, 2 },
-    { "equilibrate", MDP_NPT, 7500, 0.02, 4 },
+    { "equilibrate", MDP_NPT, 5000, 0.02, 4 },
 };
 static const struct mdp_stage careful[] = {
     { "minimise", MDP_MINIMISE, 2500, 0.005, 0 },
@@ -177,7 +177,7 @@ static int finish (const struct run *run, const struct createsim_patch *patch, c
             return -1;
     }
     remove_work (run->job->out);
-    return createsim_simjson_write (run->job->out, patch, system, &run->job->options, box, error);
+    return createsim_simjson_write (run->job->out, patch, system, &run->job->options, run->attempt, box, error);
 }
 
 /* 0, or -1: build.c's caller tells the kinds of failure apart by *kind. */

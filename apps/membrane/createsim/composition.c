@@ -121,7 +121,8 @@ static size_t lattice (size_t n, double edge, struct createsim_random *random, s
 
     for (size_t i = 0; i < total; i++) {
         size_t column = i % nx, row = i / nx;
-        double dx = JITTER * (createsim_random_real (random) - 0.5), dy = JITTER * (createsim_random_real (random) - 0.5);
+        double dx = JITTER * (createsim_random_real (random) - 0.5),
+               dy = JITTER * (createsim_random_real (random) - 0.5);
 
         places[i].x = (((double) column + 0.5 + dx) / (double) nx - 0.5) * edge;
         places[i].y = (((double) row + 0.5 + dy) / (double) ny - 0.5) * edge;
