@@ -286,10 +286,14 @@ static void the_reason_is_found_in_what_gromacs_prints (void **state)
           "finite.\n\nFor more information and tips\nvisit\n-----\n",
           "Fatal error: Step 40: The total potential energy is nan, which is not finite." },
         { "Error in user input:\nInvalid command-line options\n  x\n\nFor more information\n",
-          "Invalid command-line options x" },
+          "Error in user input: Invalid command-line options x" },
         { "Setting up\n\nERROR 1 [file system.top, line 12]:\n  No such moleculetype POPX\n\n\nThere was 1 error\nFatal error:\n"
           "There was 1 error in input file(s)\n\nFor more",
           "ERROR 1 [file system.top, line 12]: No such moleculetype POPX" },
+        { "\n-----\nProgram:  gmx mdrun\nSource file: x\n\nInternal error (bug):\nStep 0: it is high.\n\nFor more",
+          "Internal error (bug): Step 0: it is high." },
+        { "x\nWARNING 1 [file run.mdp]:\n  dt is large\n\nFatal error:\nToo many warnings (1).\n", "WARNING 1 [file run.mdp]: dt is "
+          "large" },
         { "Fatal error:\nfirst\n-----\nFatal error:\nlast\n-------\n", "Fatal error: last" },
         { "all is well\n", NULL },
         { "", NULL },

@@ -185,20 +185,19 @@ static void squeeze (const char *from, const char *to, char *text, size_t size)
 
 bool cg_engine_find_error (const char *log, char *text, size_t size)
 {
-    /* The heads of GROMACS' error blocks; a block ends before "For more information" or a line of dashes. */
-    static const char *const heads[] = {
-        "Fatal error:", "Error in user input:", "Inconsistency in user input:", "File input/output error:",
-        "Feature not implemented:", "Software inconsistency error:", "Invalid command-line options", "Assertion failed:",
-        "Range checking error:", "Memory allocation failed:",
-    };
-    const char *from = NULL;
-    for (size_t i = 0; i < sizeof (heads) / sizeof (heads[0]); i++) {
+    /* GROMACS' error block: dashes, "Program:", "Source file:", a blank line, the kind and the text, "For more information". */
+    static const char *const heads[] = { "Fatal error:", "Error in user input:", "Inconsistency in user input:" };
+    const char *program = last_of (log, "\nProgram: ");
+    const char *from = program ? strstr (program, "\n\n") : NULL;
+    for (size_t i = 0; i < sizeof (heads) / sizeof (heads[0]) && !program; i++) {
         const char *p = last_of (log, heads[i]);
         if (p && (!from || p > from))
             from = p;
     }
     /* grompp numbers its own: "ERROR 1 [file system.top, line 3]:" and sums them up in a fatal error. */
     const char *numbered = strstr (log, "\nERROR 1 ");
+    if (!numbered && from && strstr (from, "Too many warnings"))
+        numbered = strstr (log, "\nWARNING 1 ");
     if (numbered)
         from = numbered;
     if (!from)
@@ -239,7 +238,8 @@ void cg_engine_reason (const struct cg_engine *self, const char *file, char *tex
     const char *blown = "";
     if (strcmp (file, "mdrun.out") == 0 && log
         && (strstr (found, "LINCS") || strstr (found, "not finite") || strstr (found, "nan") || strstr (found, "NaN")
-            || strstr (found, "settled") || strstr (found, "blowing up")))
+            || strstr (found, "settled") || strstr (found, "blowing up") || strstr (found, "extremely high")
+            || strstr (found, "nstability")))
         blown = "the simulation blew up: ";
     if (WIFSIGNALED (self->status))
         snprintf (text, size, "ended by signal %d (%s)%s%s", WTERMSIG (self->status), strsignal (WTERMSIG (self->status)),
