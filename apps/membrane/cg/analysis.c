@@ -47,13 +47,16 @@ static int measure (struct cg_analysis *self, const struct xtc_frame *frame, con
                     struct strata_error *error)
 {
     const struct cg_system *system = self->system;
-    struct cg_measure m = { .frame = number, .step = frame->step, .time_ps = (double)frame->time_ps,
-                            .state = system->state, .counts = self->counts };
+    struct cg_measure m = { .frame = number,
+                            .step = frame->step,
+                            .time_ps = (double)frame->time_ps,
+                            .state = system->state,
+                            .counts = self->counts };
     memset (self->counts, 0, CG_RDF_ROWS * CG_RDF_BINS * sizeof (*self->counts));
     for (int r = 0; r < CG_RDF_ROWS; r++)
         cg_rdf_add (self->counts + r * CG_RDF_BINS, frame->x, box, &system->anchor, &system->row[r]);
-    if (cg_orientation_measure (&m.orientation, frame->x, box, &system->gdomain, &system->inner, &system->outer,
-                                error) < 0)
+    if (cg_orientation_measure (&m.orientation, frame->x, box, &system->gdomain, &system->inner, &system->outer, error)
+        < 0)
         return strata_fail_prefix (error, "%s: frame %llu", self->path, (unsigned long long)number);
     return self->publish->frame (self->publish->impl, &m, error);
 }
@@ -62,8 +65,8 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
 {
     int64_t step = frame->step, each = self->plan->steps_per_frame;
     if (step < 0 || step > self->plan->steps || step % each != 0) {
-        strata_fail (error, "%s: a frame of step %lld does not belong to this run of %lld steps, a frame each %lld", self->path,
-                     (long long)step, (long long)self->plan->steps, (long long)each);
+        strata_fail (error, "%s: a frame of step %lld does not belong to this run of %lld steps, a frame each %lld",
+                     self->path, (long long)step, (long long)self->plan->steps, (long long)each);
         return CG_ANALYSIS_TRAJECTORY;
     }
     uint64_t number = 1 + (uint64_t)(step / each);
@@ -72,8 +75,8 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
     for (int i = 0; i < 3 && protein; i++)
         for (int k = 0; k < 3; k++)
             if (i == k ? !(frame->box[i][k] > 0) : frame->box[i][k] != 0)
-                return strata_fail (error, "%s: frame %llu has a box that is not rectangular; a membrane's must be", self->path,
-                                    (unsigned long long)number);
+                return strata_fail (error, "%s: frame %llu has a box that is not rectangular; a membrane's must be",
+                                    self->path, (unsigned long long)number);
     if (number > 1 && number - 1 > self->frames + 1) {
         strata_fail (error, "%s: frame %llu follows on frame %llu; some between are missing", self->path,
                      (unsigned long long)number, (unsigned long long)self->frames + 1);

@@ -6,7 +6,7 @@
 
 struct shape {
     double centre[3];
-    double axis[3];         /* of length 1 */
+    double axis[3]; /* of length 1 */
     double side[3];
 };
 
@@ -53,15 +53,15 @@ static int shape_measure (struct shape *self, const float *x, const float box_nm
     free (r);
     double length = sqrt (dot (self->axis, self->axis));
     if (!(length > 1e-6))
-        return strata_fail (error, "the %zu beads of the G-domain have no axis: the last quarter's centre is that of all",
-                            g->count);
+        return strata_fail (
+            error, "the %zu beads of the G-domain have no axis: the last quarter's centre is that of all", g->count);
     for (int k = 0; k < 3; k++)
         self->axis[k] /= -length;
     return 0;
 }
 
-/* Mean z of beads in a periodic box: about the mean direction on the circle, so that a membrane that lies across the box's
- * boundary has its middle there and not in the water. */
+/* Mean z of beads in a periodic box: about the mean direction on the circle, so that a membrane that lies across the
+ * box's boundary has its middle there and not in the water. */
 static double mean_z (const float *x, double box, const struct cg_group *g)
 {
     double c = 0, s = 0;
@@ -76,8 +76,9 @@ static double mean_z (const float *x, double box, const struct cg_group *g)
     return about + sum / (double)g->count;
 }
 
-int cg_orientation_measure (struct cg_orientation *result, const float *x, const float box_nm[3], const struct cg_group *g,
-                            const struct cg_group *inner, const struct cg_group *outer, struct strata_error *error)
+int cg_orientation_measure (struct cg_orientation *result, const float *x, const float box_nm[3],
+                            const struct cg_group *g, const struct cg_group *inner, const struct cg_group *outer,
+                            struct strata_error *error)
 {
     struct shape shape;
     if (inner->count == 0 || outer->count == 0)

@@ -12,8 +12,9 @@
  * depth     nm, from the plane of the inner leaflet's reference beads (mean z) to c, along n: positive on the protein's
  *           side, negative inside of the membrane.
  *
- * Why not the axis of inertia: the G-domain is a globule (principal variances of our model within 6 % of each other), whose
- * longest axis changes from frame to frame by tens of degrees. Means over quarters of the chain move by about 1 degree.
+ * Why not the axis of inertia: the G-domain is a globule (principal variances of our model within 6 % of each other),
+ * whose longest axis changes from frame to frame by tens of degrees. Means over quarters of the chain move by about 1
+ * degree.
  */
 #ifndef CG_ORIENTATION_H
 #define CG_ORIENTATION_H
@@ -28,8 +29,8 @@ struct cg_orientation {
 };
 
 /* x: [beads][3] nm; box_nm: the edges of a rectangular box. gdomain: 4 beads or more, each within half a box of the one
- * before it. inner, outer: reference beads of the leaflets, at least one each. -1 when the beads give no axis (all in one
- * point). */
+ * before it. inner, outer: reference beads of the leaflets, at least one each. -1 when the beads give no axis (all in
+ * one point). */
 int cg_orientation_measure (struct cg_orientation *result, const float *x, const float box_nm[3],
                             const struct cg_group *gdomain, const struct cg_group *inner, const struct cg_group *outer,
                             struct strata_error *error);

@@ -6,12 +6,13 @@
  *   repeat: mdrun one segment further, from state.cpt, else state_prev.cpt, else anew; follow its trajectory
  *   until every frame is measured and kept -> done.json
  *
- * A run must give the same numbers however often it is killed, else published frames would not be those of the trajectory.
- * mdrun -reprod and seeds from the simulation's id give that but for one thing: with a barostat, the step at which a
- * checkpoint is written changes the numbers after it, and mdrun chooses that step by the clock. So mdrun writes none by the
- * clock; it is run in segments of a fixed number of steps and leaves its checkpoint at the end of each. What stood in the
- * trajectory behind the last checkpoint then comes again, byte for byte. (After SIGTERM mdrun leaves a checkpoint at the step
- * it had reached: the numbers from there on are others than those of a run left alone, but nothing before it comes again.)
+ * A run must give the same numbers however often it is killed, else published frames would not be those of the
+ * trajectory. mdrun -reprod and seeds from the simulation's id give that but for one thing: with a barostat, the step
+ * at which a checkpoint is written changes the numbers after it, and mdrun chooses that step by the clock. So mdrun
+ * writes none by the clock; it is run in segments of a fixed number of steps and leaves its checkpoint at the end of
+ * each. What stood in the trajectory behind the last checkpoint then comes again, byte for byte. (After SIGTERM mdrun
+ * leaves a checkpoint at the step it had reached: the numbers from there on are others than those of a run left alone,
+ * but nothing before it comes again.)
  */
 #include "run.h"
 
@@ -32,24 +33,24 @@
 #include "engine.h"
 #include "record.h"
 
-#define LOCK_WAIT_S 10          /* for the mdrun of a killed predecessor to be gone */
-#define STOP_WAIT_S 10          /* for mdrun to write its checkpoint */
+#define LOCK_WAIT_S 10 /* for the mdrun of a killed predecessor to be gone */
+#define STOP_WAIT_S 10 /* for mdrun to write its checkpoint */
 #define PROGRESS_S 3
-#define TRAJECTORY_WAIT_S 30    /* a trajectory unreadable for so long under a running mdrun is given up */
+#define TRAJECTORY_WAIT_S 30 /* a trajectory unreadable for so long under a running mdrun is given up */
 #define IDLE_NS 50000000
-#define NO_PROGRESS_MAX 3       /* starts of mdrun in a row that brought no new frame */
+#define NO_PROGRESS_MAX 3 /* starts of mdrun in a row that brought no new frame */
 
 struct run {
     const struct cg_options *options;
-    char in[4096], out[4096];   /* absolute */
-    int lock;                   /* inherited by gmx: held until the last of both is gone */
+    char in[4096], out[4096]; /* absolute */
+    int lock;                 /* inherited by gmx: held until the last of both is gone */
     struct cg_system *system;
     struct cg_plan plan;
     struct cg_engine engine;
     struct cg_publish publish;
     struct cg_analysis analysis;
-    int starts;                 /* of mdrun, but for those at the end of a segment */
-    int64_t segment_end;        /* of the mdrun that runs or was the last */
+    int starts;          /* of mdrun, but for those at the end of a segment */
+    int64_t segment_end; /* of the mdrun that runs or was the last */
     /* steps per second, from the moments at which new steps were seen */
     double rate_time, progress_time;
     int64_t rate_step, seen_step;
@@ -120,7 +121,8 @@ static bool is_there (const struct run *self, const char *name)
 
 static void remove_outputs (const struct run *self)
 {
-    static const char *const names[] = { "traj_comp.xtc", "state.cpt", "state_prev.cpt", "md.log", "ener.edr", "confout.gro" };
+    static const char *const names[] = { "traj_comp.xtc", "state.cpt", "state_prev.cpt",
+                                         "md.log",        "ener.edr",  "confout.gro" };
     char path[4200];
     for (size_t i = 0; i < sizeof (names) / sizeof (names[0]); i++) {
         path_in (self, path, sizeof (path), names[i]);
@@ -190,7 +192,8 @@ static int prepare (struct run *self, struct strata_error *error)
     char mdp[4200], from[4200], prepared[4200], topol[4200], reason[420];
     snprintf (from, sizeof (from), "%s/cg.mdp", self->in);
     if (cg_plan_make (&self->plan, from, self->options->time_ns, self->options->frame_ps, self->options->segment_steps,
-                      self->options->simulation, error) < 0)
+                      self->options->simulation, error)
+        < 0)
         return CG_EXIT_FAILED;
     int rc = cg_record_load (self->out, self->options->simulation, &self->plan, &self->starts, error);
     if (rc < 0)
@@ -302,7 +305,8 @@ static const char *next_segment (struct run *self, int level, struct strata_erro
 {
     int64_t at = self->analysis.step, each = self->plan.segment;
     self->segment_end = (at / each + 1) * each;
-    /* The checkpoint at the last end is gone: once more to there from the one before it, so that the ends stay the same. */
+    /* The checkpoint at the last end is gone: once more to there from the one before it, so that the ends stay the
+     * same. */
     if (level == FROM_PREVIOUS && at >= each)
         self->segment_end = at / each * each;
     if (self->segment_end >= self->plan.steps) {
@@ -330,8 +334,8 @@ static int start_mdrun (struct run *self, int *level, bool unplanned, struct str
         cg_analysis_reset (&self->analysis);
     }
     if (unplanned && self->starts > 0) {
-        printf ("restart %d: %s%s\n", self->starts, checkpoint ? "going on from " : "no usable checkpoint, beginning anew",
-                checkpoint ? checkpoint : "");
+        printf ("restart %d: %s%s\n", self->starts,
+                checkpoint ? "going on from " : "no usable checkpoint, beginning anew", checkpoint ? checkpoint : "");
         fflush (stdout);
     }
     cg_analysis_reopen (&self->analysis);
@@ -352,7 +356,8 @@ static int start_mdrun (struct run *self, int *level, bool unplanned, struct str
 /* What a mdrun that did not begin says about its checkpoint: then another one may do. */
 static bool blames_checkpoint (const char *reason)
 {
-    return strstr (reason, "heckpoint") || strstr (reason, "ppend") || strstr (reason, "hecksum") || strstr (reason, ".cpt");
+    return strstr (reason, "heckpoint") || strstr (reason, "ppend") || strstr (reason, "hecksum")
+           || strstr (reason, ".cpt");
 }
 
 /* After an end of mdrun that is not the end of the run: 0 to start again, or the exit code. */
@@ -374,7 +379,8 @@ static int judge (struct run *self, int *level, int *idle_starts, int64_t step_b
             strata_fail (error, "gmx mdrun ended %d times before its last step without a new frame; see %s/md.log",
                          *idle_starts, self->out);
         else
-            strata_fail (error, "gmx mdrun failed at %.3f ns: %s", (double)self->analysis.step * self->plan.dt_ps / 1000, reason);
+            strata_fail (error, "gmx mdrun failed at %.3f ns: %s",
+                         (double)self->analysis.step * self->plan.dt_ps / 1000, reason);
         return CG_EXIT_GROMACS;
     }
     *level = FROM_CHECKPOINT;
