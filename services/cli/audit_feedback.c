@@ -193,12 +193,13 @@ static void check_totals (struct sums *self)
 static void recount (struct sums *self)
 {
     struct audit_world *world = self->world;
-    uint64_t trimmed = 0, read = 0;
+    uint64_t trimmed = 0, read = 0, appended = 0;
     for (size_t i = 0; i < world->stages_count; i++) {
         struct stream_stat stat;
         stream_stat (world->stages[i], self->shape->from, &stat);
         self->cursor = cursor_get (world->feedback, world->stage_names[i], self->shape->from);
         trimmed += stat.first - 1;
+        appended += stat.next - 1;
         read += self->cursor - 1;
         if (self->cursor > stat.next)
             audit_violation (world->audit, AUDIT_FRAMES, "feedback has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
@@ -216,8 +217,8 @@ static void recount (struct sums *self)
     if (!trimmed && self->frames.count - self->repeats != self->marks)
         audit_violation (world->audit, AUDIT_FRAMES, "stream %s holds %zu frames that feedback has read and could use, but %" PRIu64
                          " are marked as being in the sums", self->shape->from, self->frames.count - (size_t)self->repeats, self->marks);
-    audit_counted (world->audit, AUDIT_FRAMES, "%" PRIu64 " records read of stream %s, %" PRIu64 " frames in the sums, %" PRIu64
-                   " repeats, %" PRIu64 " set aside", read, self->shape->from, self->marks, self->repeats, self->aside);
+    audit_counted (world->audit, AUDIT_FRAMES, "%" PRIu64 " of %" PRIu64 " records of stream %s are read, %" PRIu64
+                   " frames in the sums, %" PRIu64 " repeats, %" PRIu64 " set aside", read, appended, self->shape->from, self->marks, self->repeats, self->aside);
     if (exact)
         audit_counted (world->audit, AUDIT_FRAMES, "; %zu sums recomputed", self->cells);
     else

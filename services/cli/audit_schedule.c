@@ -35,7 +35,7 @@ static void count_job (struct audit_world *world, const struct audit_job *row, c
     if (job->ended_us > sum->last_us)
         sum->last_us = job->ended_us;
     if (job->ended_us > job->started_us && job->started_us)
-        sum->core_seconds += (double)(job->ended_us - job->started_us) / 1e6 * (double)job->n_cores;
+        sum->core_seconds += (double)(job->ended_us - job->started_us) / 1e6 * (double)world->campaign->jobs[i].cores;
 }
 
 static void load_job (struct audit_world *world, const struct shard_iter *it)

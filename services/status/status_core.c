@@ -346,12 +346,14 @@ static int by_time (const void *a, const void *b)
 static void number_pending (struct status_core *self, int64_t now_us)
 {
     size_t due = 0;
-    bool full = self->pending_count > STATUS_PENDING_MAX;
-    for (size_t i = 0; i < self->sources_count && !full; i++)
-        if (self->sources[i].behind && self->sources[i].next)
-            return;
+    bool full = self->pending_count > STATUS_PENDING_MAX, late = false;
     if (!self->pending_count)
         return;
+    for (size_t i = 0; i < self->pending_count; i++)
+        late = late || now_us - self->pending[i].came_us >= STATUS_BEHIND_US;
+    for (size_t i = 0; i < self->sources_count && !full && !late; i++)
+        if (self->sources[i].behind && self->sources[i].next)
+            return; /* older events are on their way, unless that replica died meanwhile */
     qsort (self->pending, self->pending_count, sizeof (*self->pending), by_time);
     for (size_t i = self->pending_count; i > 0 && !due; i--)
         if (full || now_us - self->pending[i - 1].came_us >= STATUS_HOLD_US)

@@ -28,6 +28,7 @@
 #define STATUS_DEAD_US 3000000LL          /* not heard for so long: dead */
 #define STATUS_STOPPED_US 60000000LL      /* a stopped replica is shown for so long */
 #define STATUS_HOLD_US 1000000LL          /* events wait so long for older ones */
+#define STATUS_BEHIND_US 5000000LL        /* and so long for a shard of which more is being read */
 #define STATUS_EVENTS_MAX 20000u
 #define STATUS_EVENTS_BYTES (16u << 20)
 #define STATUS_PENDING_MAX 20000u         /* above it events are numbered at once */
