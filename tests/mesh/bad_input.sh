@@ -10,7 +10,7 @@ expect () { # TEXT FILE: the file has the text
 # ---- the campaign file ----
 make_campaign
 sed -e 's/^strata: 1/strata: 2/' "$campaign" > "$work/version.yaml"
-sed -e 's/quota: 0.5/quota: 0.9/' -e 's/cores: 1/cores: many/' -e 's/  lipid_only: 1/  lipid_onyl: 1/' "$campaign" > "$work/mistakes.yaml"
+sed -e 's/quota: 0.4/quota: 0.9/' -e 's/cores: 1/cores: many/' -e 's/  lipid_only: 1/  lipid_onyl: 1/' "$campaign" > "$work/mistakes.yaml"
 sed -e 's/^campaign: .*/campaign: another/' "$campaign" > "$work/another.yaml"
 for command in check up run; do
     "$bin/strata" $command "$work/mistakes.yaml" > "$work/out" 2>&1
@@ -63,7 +63,7 @@ done
 "$bin/strata" submit snapshots good 10 "$good" > /dev/null || fail "submit the good one"
 [ "$("$bin/strata" submit snapshots good 10 "$good" --json | json "d['duplicate']")" = True ] || fail "a snapshot handed in twice was taken twice"
 
-queue () { "$bin/strata" status --json 2> /dev/null | json "next(s['$1'] for r in d['replicas'] for s in r.get('streams') or [] if s['stream']=='snapshots')"; }
+queue () { "$bin/strata" status --json 2> /dev/null | json "next(s['queue']['$1'] for r in d['replicas'] for s in r.get('streams') or [] if s['stream']=='snapshots')"; }
 all_aside () { [ "$(queue aside)" = $i ] && [ "$(queue done)" = 1 ]; }
 until_true 60 "$i broken snapshots are aside, the good one is cut" all_aside
 "$bin/strata" events > "$work/events" 2>&1
