@@ -1,22 +1,43 @@
 /* publish.c - measurements to the mesh. The only file of membrane-cg that calls the client library. */
 #include "publish.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "strata.h"
 
+/* A call blocks, and nothing can interrupt it: short calls, often, let SIGTERM through in time. */
+#define CALL_TIMEOUT_MS 4000
+#define CALLS_MAX 30
+
 struct mesh {
     struct strata_client *client;
     char *simulation, *rdf_stream, *frame_stream;
+    const volatile sig_atomic_t *stop;
     uint64_t last_rdf, last_frame; /* frames that the streams have already */
 };
+
+/* Whether a call that failed is worth another try. Appends are: the stage knows a repeat by its sequence. */
+static bool again (const struct mesh *self, int *calls)
+{
+    return errno == ETIMEDOUT && !*self->stop && ++*calls < CALLS_MAX;
+}
 
 static int mesh_last (void *impl, uint64_t *frame, struct strata_error *error)
 {
     struct mesh *self = impl;
-    if (strata_last_sequence (self->client, self->rdf_stream, self->simulation, &self->last_rdf, error) < 0
-        || strata_last_sequence (self->client, self->frame_stream, self->simulation, &self->last_frame, error) < 0)
+    int rc, calls = 0;
+    do
+        rc = strata_last_sequence (self->client, self->rdf_stream, self->simulation, &self->last_rdf, error);
+    while (rc < 0 && again (self, &calls));
+    if (rc < 0)
+        return -1;
+    do
+        rc = strata_last_sequence (self->client, self->frame_stream, self->simulation, &self->last_frame, error);
+    while (rc < 0 && again (self, &calls));
+    if (rc < 0)
         return -1;
     *frame = self->last_rdf < self->last_frame ? self->last_rdf : self->last_frame;
     return 0;
@@ -26,17 +47,18 @@ static int mesh_frame (void *impl, const struct cg_measure *m, struct strata_err
 {
     struct mesh *self = impl;
     const double coordinates[3] = { m->orientation.tilt, m->orientation.rotation, m->orientation.depth_nm };
-    if (m->frame > self->last_rdf
-        && strata_append_histogram (self->client, self->rdf_stream, self->simulation, m->frame, m->state, CG_RDF_ROWS,
-                                    CG_RDF_BINS, m->counts, NULL, error)
-               < 0)
-        return -1;
-    if (m->frame > self->last_frame
-        && strata_append_frame (self->client, self->frame_stream, self->simulation, m->frame, m->time_ps, 3,
-                                coordinates, NULL, 0, NULL, error)
-               < 0)
-        return -1;
-    return 0;
+    int rc = 0, calls = 0;
+    if (m->frame > self->last_rdf)
+        do
+            rc = strata_append_histogram (self->client, self->rdf_stream, self->simulation, m->frame, m->state,
+                                          CG_RDF_ROWS, CG_RDF_BINS, m->counts, NULL, error);
+        while (rc < 0 && again (self, &calls));
+    if (rc == 0 && m->frame > self->last_frame)
+        do
+            rc = strata_append_frame (self->client, self->frame_stream, self->simulation, m->frame, m->time_ps, 3,
+                                      coordinates, NULL, 0, NULL, error);
+        while (rc < 0 && again (self, &calls));
+    return rc;
 }
 
 static void mesh_close (void *impl)
@@ -50,11 +72,12 @@ static void mesh_close (void *impl)
 }
 
 int cg_publish_mesh (struct cg_publish *self, const char *simulation, const char *rdf_stream, const char *frame_stream,
-                     struct strata_error *error)
+                     const volatile sig_atomic_t *stop, struct strata_error *error)
 {
     struct mesh *mesh = calloc (1, sizeof (*mesh));
     if (!mesh)
         return strata_fail (error, "no memory to publish frames");
+    mesh->stop = stop;
     mesh->simulation = strdup (simulation);
     mesh->rdf_stream = strdup (rdf_stream);
     mesh->frame_stream = strdup (frame_stream);
@@ -62,7 +85,7 @@ int cg_publish_mesh (struct cg_publish *self, const char *simulation, const char
         mesh_close (mesh);
         return strata_fail (error, "no memory to publish frames");
     }
-    mesh->client = strata_open (NULL, simulation, 0, error);
+    mesh->client = strata_open (NULL, simulation, CALL_TIMEOUT_MS, error);
     if (!mesh->client) {
         mesh_close (mesh);
         return -1;

@@ -6,6 +6,7 @@
 #ifndef CG_PUBLISH_H
 #define CG_PUBLISH_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "orientation.h"
@@ -30,9 +31,10 @@ struct cg_publish {
     void (*close) (void *impl);
 };
 
-/* Through the stage of this node (STRATA_WORKSPACE). */
+/* Through the stage of this node (STRATA_WORKSPACE). A stage that does not answer is asked again for 2 minutes, or until
+ * *stop (set by a signal handler) is not 0. */
 int cg_publish_mesh (struct cg_publish *self, const char *simulation, const char *rdf_stream, const char *frame_stream,
-                     struct strata_error *error);
+                     const volatile sig_atomic_t *stop, struct strata_error *error);
 /* Appends to the file `path`, one JSON object a line: simulation, frame, step, time_ps, state, coordinates [tilt,
  * rotation, depth], counts [8][599]. A last line that an interruption left without its end is cut off first. */
 int cg_publish_lines (struct cg_publish *self, const char *simulation, const char *path, struct strata_error *error);

@@ -456,7 +456,7 @@ static int open_publish (struct run *self, struct strata_error *error)
         return 0;
     if (self->options->mesh)
         return cg_publish_mesh (&self->publish, self->options->simulation, self->options->rdf_stream,
-                                self->options->frame_stream, error);
+                                self->options->frame_stream, &stop_signal, error);
     return cg_publish_lines (&self->publish, self->options->simulation, path, error);
 }
 
@@ -490,7 +490,7 @@ static int run (struct run *self, struct strata_error *error)
     if ((rc = prepare (self, error)) != 0)
         return rc;
     if (cg_analysis_init (&self->analysis, self->system, &self->plan, &self->publish, trajectory, error) < 0)
-        return CG_EXIT_FAILED;
+        return stop_signal ? stopped (error) : CG_EXIT_FAILED;
     if ((rc = simulate (self, error)) != 0)
         return rc;
     return finish (self, error);
