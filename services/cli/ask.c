@@ -1,20 +1,10 @@
 /* ask.c - see cli.h: requests to a running mesh that end soon, whatever runs and whatever doesn't. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
-#include "mesh/cards.h"
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {
-    struct card *cards;
-    size_t count = cards_read (workspace->path, &cards);
-    bool status = false;
-    for (size_t i = 0; i < count; i++)
-        status = status || strcmp (cards[i].service, "status") == 0;
-    free (cards);
-    if (!status && !workspace_supervisor (workspace)) {
+    if (!workspace_supervisor (workspace) && !workspace_is_live (workspace)) {
         strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`",
                      workspace->campaign, workspace->path, workspace->file);
         return NULL;

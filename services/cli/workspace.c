@@ -251,17 +251,16 @@ void workspace_lock_sign (int fd, pid_t pid)
 bool workspace_is_live (const struct workspace *self)
 {
     struct card *cards;
-    char node[REPLICA_NAME_MAX] = "node", path[64], name[32] = "";
+    char node[REPLICA_NAME_MAX] = "node", link[64], exe[4096];
     size_t count = cards_read (self->path, &cards), live = 0;
     gethostname (node, sizeof (node) - 1);
     for (size_t i = 0; i < count; i++) {
-        /* A killed replica's card stays, and its pid may be somebody else's by now. */
-        snprintf (path, sizeof (path), "/proc/%u/comm", cards[i].pid);
-        FILE *in = strcmp (cards[i].node, node) == 0 ? fopen (path, "re") : NULL;
-        live += strcmp (cards[i].node, node) != 0
-                || (in && fgets (name, sizeof (name), in) && strncmp (name, "strata-", 7) == 0);
-        if (in)
-            fclose (in);
+        /* A killed replica's card stays, and its pid may be nobody's or somebody else's by now. */
+        snprintf (link, sizeof (link), "/proc/%u/exe", cards[i].pid);
+        ssize_t n = readlink (link, exe, sizeof (exe) - 1);
+        exe[n > 0 ? n : 0] = '\0';
+        const char *name = strrchr (exe, '/');
+        live += strcmp (cards[i].node, node) != 0 || (name && strncmp (name, "/strata-", 8) == 0);
     }
     free (cards);
     return live > 0;
