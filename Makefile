@@ -110,6 +110,15 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 lint:
 	$(Q)scripts/lint.sh
 
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/createsim
+	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/libstrata.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 common/include/*.h $(DESTDIR)$(PREFIX)/include
+	cp -r apps/membrane/createsim/forcefield $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/createsim/
+	cp -r apps/membrane/campaign.yaml apps/membrane/encoder $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/
+
 clean:
 	rm -rf build build-*
 

@@ -1,7 +1,7 @@
 /* crc32c.c - see crc32c.h
  *
- * The SSE4.2 instruction where the processor has it (one 8-byte step every 3 cycles), else slicing by eight: eight tables,
- * table k advances a byte over k further zero bytes, so that eight bytes are taken in one step.
+ * The SSE4.2 instruction where the processor has it (one 8-byte step every 3 cycles), else slicing by eight: eight
+ * tables, table k advances a byte over k further zero bytes, so that eight bytes are taken in one step.
  */
 #include "core/crc32c.h"
 
@@ -33,8 +33,8 @@ uint32_t crc32c_portable (uint32_t crc, const void *data, size_t size)
     uint32_t c = ~crc;
     for (; size >= 8; p += 8, size -= 8) {
         c ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-        c = tables[7][c & 0xff] ^ tables[6][(c >> 8) & 0xff] ^ tables[5][(c >> 16) & 0xff] ^ tables[4][c >> 24] ^
-            tables[3][p[4]] ^ tables[2][p[5]] ^ tables[1][p[6]] ^ tables[0][p[7]];
+        c = tables[7][c & 0xff] ^ tables[6][(c >> 8) & 0xff] ^ tables[5][(c >> 16) & 0xff] ^ tables[4][c >> 24]
+            ^ tables[3][p[4]] ^ tables[2][p[5]] ^ tables[1][p[6]] ^ tables[0][p[7]];
     }
     for (; size > 0; p++, size--)
         c = (c >> 8) ^ tables[0][(c ^ *p) & 0xff];

@@ -54,7 +54,8 @@ int outcome_write (const char *folder, const struct outcome *outcome, struct str
     char path[PATH_MAX], part[PATH_MAX];
     if (snprintf (path, sizeof (path), "%s/outcome.json", folder) >= (int)sizeof (path)
         || snprintf (part, sizeof (part), "%s/outcome.json.part", folder) >= (int)sizeof (part))
-        return strata_fail (error, "%.200s: the name of this folder is too long; choose a shorter workspace path", folder);
+        return strata_fail (error, "%.200s: the name of this folder is too long; choose a shorter workspace path",
+                            folder);
     json_t *json = json_pack ("{s:s, s:i, s:s, s:s, s:f, s:I, s:I}",
                               "end", outcome_end_name (outcome->end),
                               "code", outcome->code,
@@ -75,7 +76,8 @@ int outcome_write (const char *folder, const struct outcome *outcome, struct str
     free (text);
     errno = saved;
     if (!ok || rename (part, path) != 0 || sync_folder (folder) != 0)
-        return strata_fail (error, "%s can't be written (%s); make room or mend its permissions", path, strerror (errno));
+        return strata_fail (error, "%s can't be written (%s); make room or mend its permissions", path,
+                            strerror (errno));
     return 0;
 }
 
@@ -92,13 +94,14 @@ static int understand (json_t *json, struct outcome *outcome, const char *path, 
                         "max_rss_mb", &outcome->max_rss_mb,
                         "started_us", &started,
                         "ended_us", &ended) != 0)
-        return strata_fail (error, "%s is not an outcome (%s); remove it to have the attempt counted as lost", path, wrong.text);
+        return strata_fail (error, "%s is not an outcome (%s); remove it to have the attempt counted as lost", path,
+                            wrong.text);
     for (size_t i = 1; i < END_COUNT; i++)
         if (strcmp (end_names[i], end) == 0)
             outcome->end = (Strata__JobEnd)i;
     if (outcome->end == STRATA__JOB_END__END_NONE)
-        return strata_fail (error, "%s: \"%.40s\" is not a way to end; remove the file to have the attempt counted as lost",
-                            path, end);
+        return strata_fail (
+            error, "%s: \"%.40s\" is not a way to end; remove the file to have the attempt counted as lost", path, end);
     snprintf (outcome->reason, sizeof (outcome->reason), "%s", reason);
     snprintf (outcome->stderr_tail, sizeof (outcome->stderr_tail), "%s", tail);
     outcome->started_us = started;
@@ -111,7 +114,8 @@ int outcome_read (const char *folder, struct outcome *outcome, struct strata_err
     char path[PATH_MAX];
     memset (outcome, 0, sizeof (*outcome));
     if (snprintf (path, sizeof (path), "%s/outcome.json", folder) >= (int)sizeof (path))
-        return strata_fail (error, "%.200s: the name of this folder is too long; choose a shorter workspace path", folder);
+        return strata_fail (error, "%.200s: the name of this folder is too long; choose a shorter workspace path",
+                            folder);
     int fd = open (path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : strata_fail (error, "%s can't be opened (%s); mend that", path, strerror (errno));
@@ -119,7 +123,8 @@ int outcome_read (const char *folder, struct outcome *outcome, struct strata_err
     json_t *json = json_loadfd (fd, JSON_REJECT_DUPLICATES, &wrong);
     close (fd);
     int rc = json ? understand (json, outcome, path, error)
-                  : strata_fail (error, "%s is not JSON (%s); remove it to have the attempt counted as lost", path, wrong.text);
+                  : strata_fail (error, "%s is not JSON (%s); remove it to have the attempt counted as lost", path,
+                                 wrong.text);
     json_decref (json);
     return rc;
 }

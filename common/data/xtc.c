@@ -18,8 +18,8 @@
  * The bits (Frans van Hoesel's 3dfcoord compression): an atom stands either as its offset from the smallest integers,
  * three numbers packed as digits of mixed base; or, in a run that follows such an atom, as its difference from the atom
  * before it, three digits in the base small_range[index]. After each whole atom comes a bit "the run changes" and, when
- * set, five bits: 3 x run length + how the index changes (-1, 0, +1) + 1. The first two atoms of a run are swapped, because
- * in water the hydrogens are both near the oxygen, which is written first.
+ * set, five bits: 3 x run length + how the index changes (-1, 0, +1) + 1. The first two atoms of a run are swapped,
+ * because in water the hydrogens are both near the oxygen, which is written first.
  *
  * Everything here comes from outside: each field is checked before it sizes or indexes anything, each read of bits is
  * bounded by the block, and a decoded coordinate outside the frame's own extremes makes the frame broken.
@@ -36,21 +36,23 @@
 #include <unistd.h>
 
 #define XTC_MAGIC 1995
-#define XTC_MAGIC_LARGE 2023        /* same, with a 64-bit byte count; only for more than 298,261,617 atoms */
+#define XTC_MAGIC_LARGE 2023 /* same, with a 64-bit byte count; only for more than 298,261,617 atoms */
 #define XTC_NATOMS_MAX 100000000
-#define XTC_PLAIN_ATOMS 9           /* up to so many atoms are stored as plain floats */
+#define XTC_PLAIN_ATOMS 9 /* up to so many atoms are stored as plain floats */
 #define XTC_HEAD_PLAIN 56
 #define XTC_HEAD_PACKED 92
-#define XTC_ATOM_BYTES_MAX 16       /* a packed atom takes at most 96 + 6 bits */
+#define XTC_ATOM_BYTES_MAX 16 /* a packed atom takes at most 96 + 6 bits */
 
-/* The bases of small differences: about 2^(index / 3). The format fixes these numbers, also where they are not the nearest. */
+/* The bases of small differences: about 2^(index / 3). The format fixes these numbers, also where they are not the
+ * nearest. */
 static const uint32_t small_range[] = {
-    0,      0,      0,       0,       0,       0,       0,       0,       0,       8,       10,       12,       16,
-    20,     25,     32,      40,      50,      64,      80,      101,     128,     161,     203,      256,      322,
-    406,    512,    645,     812,     1024,    1290,    1625,    2048,    2580,    3250,    4096,     5060,     6501,
-    8192,   10321,  13003,   16384,   20642,   26007,   32768,   41285,   52015,   65536,   82570,    104031,   131072,
-    165140, 208063, 262144,  330280,  416127,  524287,  660561,  832255,  1048576, 1321122, 1664510,  2097152,  2642245,
-    3329021, 4194304, 5284491, 6658042, 8388607, 10568983, 13316085, 16777216,
+    0,       0,       0,       0,       0,        0,        0,        0,       0,       8,       10,
+    12,      16,      20,      25,      32,       40,       50,       64,      80,      101,     128,
+    161,     203,     256,     322,     406,      512,      645,      812,     1024,    1290,    1625,
+    2048,    2580,    3250,    4096,    5060,     6501,     8192,     10321,   13003,   16384,   20642,
+    26007,   32768,   41285,   52015,   65536,    82570,    104031,   131072,  165140,  208063,  262144,
+    330280,  416127,  524287,  660561,  832255,   1048576,  1321122,  1664510, 2097152, 2642245, 3329021,
+    4194304, 5284491, 6658042, 8388607, 10568983, 13316085, 16777216,
 };
 #define SMALL_FIRST 9
 #define SMALL_LAST ((int)(sizeof (small_range) / sizeof (small_range[0])) - 1)
@@ -58,12 +60,12 @@ static const uint32_t small_range[] = {
 struct xtc {
     char *path;
     int fd;
-    int32_t natoms;         /* 0 until the first frame tells */
-    uint64_t offset;        /* of the frame that comes next */
-    unsigned char *bytes;   /* that frame, as in the file */
+    int32_t natoms;       /* 0 until the first frame tells */
+    uint64_t offset;      /* of the frame that comes next */
+    unsigned char *bytes; /* that frame, as in the file */
     size_t bytes_max;
     float *x;
-    size_t x_max;           /* atoms that x has room for */
+    size_t x_max; /* atoms that x has room for */
 };
 
 /* The fields before the bits. */
@@ -75,14 +77,14 @@ struct head {
     float precision;
     int32_t min[3], max[3];
     int32_t index;
-    size_t data_size;       /* without the filling */
+    size_t data_size; /* without the filling */
     size_t frame_size;
 };
 
 struct bits {
     const unsigned char *data;
-    size_t size;            /* bytes */
-    size_t position;        /* bits already taken */
+    size_t size;     /* bytes */
+    size_t position; /* bits already taken */
 };
 
 static uint32_t be32 (const unsigned char *p)
@@ -101,7 +103,8 @@ static float be_float (const unsigned char *p)
 static int broken (const struct xtc *self, struct strata_error *error, const char *why)
 {
     errno = EBADMSG;
-    return strata_fail (error, "%s: the frame at byte %llu is broken: %s", self->path, (unsigned long long)self->offset, why);
+    return strata_fail (error, "%s: the frame at byte %llu is broken: %s", self->path, (unsigned long long)self->offset,
+                        why);
 }
 
 /* n <= 57 bits, most significant first. False when the block has no such many left. */
@@ -124,7 +127,8 @@ static bool bits_take (struct bits *self, unsigned n, uint64_t *value)
     return true;
 }
 
-/* Three digits of mixed base packed into n <= 72 bits: whole bytes, least significant first, then the rest of the bits. */
+/* Three digits of mixed base packed into n <= 72 bits: whole bytes, least significant first, then the rest of the bits.
+ */
 static bool bits_take_three (struct bits *self, unsigned n, const uint32_t base[3], uint32_t digits[3])
 {
     unsigned whole = n > 0 ? (n - 1) / 8 : 0;
@@ -173,7 +177,8 @@ static unsigned bit_length (unsigned __int128 size)
 
 /* ---- the fields before the bits ---- */
 
-static int head_box_and_time (const struct xtc *self, const unsigned char *p, struct head *head, struct strata_error *error)
+static int head_box_and_time (const struct xtc *self, const unsigned char *p, struct head *head,
+                              struct strata_error *error)
 {
     head->step = (int32_t)be32 (p + 8);
     head->time_ps = be_float (p + 12);
@@ -210,13 +215,15 @@ static int head_packed (const struct xtc *self, const unsigned char *p, struct h
 }
 
 /* 1: *head is filled and consistent. 0: `size` bytes don't hold the fields yet. -1: broken. */
-static int head_parse (const struct xtc *self, const unsigned char *p, size_t size, struct head *head, struct strata_error *error)
+static int head_parse (const struct xtc *self, const unsigned char *p, size_t size, struct head *head,
+                       struct strata_error *error)
 {
     if (size < 4)
         return 0;
     uint32_t magic = be32 (p);
     if (magic == XTC_MAGIC_LARGE)
-        return broken (self, error, "it is of the kind for more than 298 million atoms, which this reader does not take");
+        return broken (self, error,
+                       "it is of the kind for more than 298 million atoms, which this reader does not take");
     if (magic != XTC_MAGIC)
         return broken (self, error, "it does not begin with the number 1995 of an XTC frame");
     if (size < 8)
@@ -228,10 +235,7 @@ static int head_parse (const struct xtc *self, const unsigned char *p, size_t si
         errno = EBADMSG;
         return strata_fail (error,
                             "%s: the frame at byte %llu has %d atoms where %d are expected; is it of another topology?",
-                            self->path,
-                            (unsigned long long)self->offset,
-                            (int)head->natoms,
-                            (int)self->natoms);
+                            self->path, (unsigned long long)self->offset, (int)head->natoms, (int)self->natoms);
     }
     if (size < XTC_HEAD_PLAIN)
         return 0;
@@ -255,10 +259,10 @@ static int head_parse (const struct xtc *self, const unsigned char *p, size_t si
 struct unpack {
     struct bits bits;
     const struct head *head;
-    uint32_t base[3];       /* of a whole atom */
-    unsigned base_bits;     /* of the three together; 0: each takes each_bits of its own */
+    uint32_t base[3];   /* of a whole atom */
+    unsigned base_bits; /* of the three together; 0: each takes each_bits of its own */
     unsigned each_bits[3];
-    float inverse;          /* 1 / precision, in float: the bits of a coordinate are then those of other readers */
+    float inverse; /* 1 / precision, in float: the bits of a coordinate are then those of other readers */
     float *out;
 };
 
@@ -351,7 +355,8 @@ static const char *unpack_atoms (struct unpack *self)
     return NULL;
 }
 
-static int plain_atoms (const struct xtc *self, const unsigned char *p, const struct head *head, struct strata_error *error)
+static int plain_atoms (const struct xtc *self, const unsigned char *p, const struct head *head,
+                        struct strata_error *error)
 {
     for (int i = 0; i < 3 * head->natoms; i++) {
         self->x[i] = be_float (p + 4 * i);
@@ -480,7 +485,8 @@ int xtc_next (struct xtc *self, struct xtc_frame *frame, struct strata_error *er
         return strata_fail (error, "%s: cannot look at this file: %s", self->path, strerror (errno));
     if (S_ISREG (st.st_mode) && (uint64_t)st.st_size < self->offset) {
         errno = ESTALE;
-        return strata_fail (error, "%s: the file was cut to %lld bytes, before byte %llu that was read up to; read it anew",
+        return strata_fail (error,
+                            "%s: the file was cut to %lld bytes, before byte %llu that was read up to; read it anew",
                             self->path, (long long)st.st_size, (unsigned long long)self->offset);
     }
     struct head head = { 0 };

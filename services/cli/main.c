@@ -39,6 +39,15 @@ static const struct command commands[] = {
       "Works while the campaign runs; exact when it is down. One line a check, each violation named.\n"
       "exit codes: 0 all holds, 1 violations or a store that can't be read, 2 wrong usage",
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_audit },
+    { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
+      CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
+    { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
+      EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
+    { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key",
+      EXIT_CODES, CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
+    { "submit", "QUEUE SIMULATION INDEX SNAPSHOT [--workspace DIR] [--json]", "hands a snapshot folder to a queue of patch",
+      "An index that SIMULATION handed in before, or one below it, is a repeat and dropped.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 4, 4, cmd_submit },
     { "check", "FILE [--json]", "checks a campaign file",
       "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES, CLI_JSON, 1, 1, cmd_check },
 };

@@ -37,13 +37,13 @@ enum report_state { REPORT_WRITTEN, REPORT_DECIDED, REPORT_HELD };
 struct feedback {
     struct shard *shard;
     const struct campaign_feedback *config;
-    size_t block, cells;           /* rows * bins; states * rows * bins */
-    int64_t *sums;                 /* [states][rows][bins] */
-    int64_t *held;                 /* the pending report's when it is held, else NULL */
+    size_t block, cells; /* rows * bins; states * rows * bins */
+    int64_t *sums;       /* [states][rows][bins] */
+    int64_t *held;       /* the pending report's when it is held, else NULL */
     uint64_t *state_frames, *state_counts;
     uint64_t totals[TOTALS];
     enum report_state report_state;
-    struct feedback_report report; /* the newest round */
+    struct feedback_report report;           /* the newest round */
     uint64_t *report_frames, *report_counts; /* what report's pointers stand on */
 };
 
@@ -85,8 +85,13 @@ static bool numbers_get (struct shard *shard, const struct shard_key *key, uint6
     if (!shard_get (shard, key->data, key->size, &value, &size))
         return false;
     if (size != count * sizeof (*numbers)) {
-        log_error ("store %s: a value of %zu bytes under %.*s should have %zu. The store can't be trusted; this process ends.",
-                   shard_dir (shard), size, (int)key->size, (const char *)key->data, count * sizeof (*numbers));
+        log_error (
+            "store %s: a value of %zu bytes under %.*s should have %zu. The store can't be trusted; this process ends.",
+            shard_dir (shard),
+            size,
+            (int)key->size,
+            (const char *)key->data,
+            count * sizeof (*numbers));
         abort ();
     }
     memcpy (numbers, value, size);
@@ -121,11 +126,14 @@ static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, 
     size_t prefix_size = strlen (prefix);
     struct shard_iter it;
     int rc = 0;
-    for (bool more = shard_iter_begin (self->shard, &it, prefix, prefix_size, NULL, 0); more; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (self->shard, &it, prefix, prefix_size, NULL, 0); more;
+         more = shard_iter_next (&it)) {
         uint64_t row = it.key_size == prefix_size + 8 ? shard_u64 (it.key + prefix_size) : UINT64_MAX;
         if (row >= rows || it.value_size != row_size) {
-            rc = strata_fail (error, "store %s: a row under %s has a wrong number or length; the store is damaged",
-                              shard_dir (self->shard), prefix);
+            rc = strata_fail (error,
+                              "store %s: a row under %s has a wrong number or length; the store is damaged",
+                              shard_dir (self->shard),
+                              prefix);
             break;
         }
         memcpy (sums + row * self->config->bins, it.value, row_size);
@@ -258,8 +266,10 @@ static int names_check (const char *what, char *const *names, unsigned count, st
             if (*p <= ' ' || *p > '~')
                 n = 0;
         if (n == 0 || n > 64 || names[i][n] != '\0')
-            return strata_fail (error, "feedback.%s: the name '%s' is not 1-64 printable characters without '/' and blanks",
-                                what, show (names[i]).text);
+            return strata_fail (error,
+                                "feedback.%s: the name '%s' is not 1-64 printable characters without '/' and blanks",
+                                what,
+                                show (names[i]).text);
     }
     return 0;
 }
@@ -276,10 +286,11 @@ static int shape_check (struct feedback *self, struct strata_error *error)
         shard_put (self->shard, SHAPE_KEY, strlen (SHAPE_KEY), text, strlen (text));
     else {
         if (size != strlen (text) || memcmp (stored, text, size) != 0)
-            rc = strata_fail (error,
-                              "store %s holds sums of other states, rows, bins or range than the campaign file's feedback section; "
-                              "put that section back, or start a campaign in a new workspace",
-                              shard_dir (self->shard));
+            rc = strata_fail (
+                error,
+                "store %s holds sums of other states, rows, bins or range than the campaign file's feedback section; "
+                "put that section back, or start a campaign in a new workspace",
+                shard_dir (self->shard));
         free (stored);
     }
     free (text);
@@ -289,8 +300,8 @@ static int shape_check (struct feedback *self, struct strata_error *error)
 static int load (struct feedback *self, int64_t now_us, struct strata_error *error)
 {
     struct shard_key key;
-    if (names_check ("states", self->config->states, self->config->states_count, error) < 0 ||
-        names_check ("rows", self->config->rows, self->config->rows_count, error) < 0)
+    if (names_check ("states", self->config->states, self->config->states_count, error) < 0
+        || names_check ("rows", self->config->rows, self->config->rows_count, error) < 0)
         return -1;
     if (shape_check (self, error) < 0 || rows_load (self, "feedback/sum/", self->sums, error) < 0)
         return -1;
@@ -317,12 +328,15 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
         strata_fail (error, "feedback.weights is true, but reports are made without weights; set it to false");
         return NULL;
     }
-    if (!config->states_count || !config->rows_count || !config->bins ||
-        __builtin_mul_overflow ((size_t)config->states_count, (size_t)config->rows_count, &rows) ||
-        __builtin_mul_overflow (rows, (size_t)config->bins, &cells) ||
-        __builtin_mul_overflow (cells, sizeof (int64_t), &bytes) || bytes > TENSOR_MAX) {
-        strata_fail (error, "feedback: %u states x %u rows x %u bins must be between 1 number and 1 GiB",
-                     config->states_count, config->rows_count, config->bins);
+    if (!config->states_count || !config->rows_count || !config->bins
+        || __builtin_mul_overflow ((size_t)config->states_count, (size_t)config->rows_count, &rows)
+        || __builtin_mul_overflow (rows, (size_t)config->bins, &cells)
+        || __builtin_mul_overflow (cells, sizeof (int64_t), &bytes) || bytes > TENSOR_MAX) {
+        strata_fail (error,
+                     "feedback: %u states x %u rows x %u bins must be between 1 number and 1 GiB",
+                     config->states_count,
+                     config->rows_count,
+                     config->bins);
         return NULL;
     }
     struct feedback *self = calloc (1, sizeof (*self));
@@ -376,25 +390,42 @@ static int frame_check (const struct feedback *self, const Strata__Histogram *fr
         if (strcmp (config->states[i], frame->state) == 0)
             state = (int)i;
     if (state < 0)
-        return strata_fail (why, "frame %llu of %s has state '%s', which feedback.states does not list",
-                            (unsigned long long)frame->frame, frame->simulation, show (frame->state).text);
+        return strata_fail (why,
+                            "frame %llu of %s has state '%s', which feedback.states does not list",
+                            (unsigned long long)frame->frame,
+                            frame->simulation,
+                            show (frame->state).text);
     if (frame->rows != config->rows_count || frame->bins != config->bins || frame->n_counts != self->block)
-        return strata_fail (why, "frame %llu of %s has %u rows x %u bins and %zu counts; the campaign has %u x %u",
-                            (unsigned long long)frame->frame, frame->simulation, frame->rows, frame->bins, frame->n_counts,
-                            config->rows_count, config->bins);
+        return strata_fail (why,
+                            "frame %llu of %s has %u rows x %u bins and %zu counts; the campaign has %u x %u",
+                            (unsigned long long)frame->frame,
+                            frame->simulation,
+                            frame->rows,
+                            frame->bins,
+                            frame->n_counts,
+                            config->rows_count,
+                            config->bins);
     const int64_t *sums = self->sums + (size_t)state * self->block;
     int64_t sum, total = (int64_t)self->state_counts[state];
     for (size_t i = 0; i < self->block; i++) {
         const char *row = config->rows[i / config->bins];
         if (frame->counts[i] < 0)
-            return strata_fail (why, "frame %llu of %s has the negative count %lld in row %s, bin %zu",
-                                (unsigned long long)frame->frame, frame->simulation, (long long)frame->counts[i], row,
+            return strata_fail (why,
+                                "frame %llu of %s has the negative count %lld in row %s, bin %zu",
+                                (unsigned long long)frame->frame,
+                                frame->simulation,
+                                (long long)frame->counts[i],
+                                row,
                                 i % config->bins);
         /* The state's total bounds each of its cells' sums; both are checked all the same. */
-        if (__builtin_add_overflow (sums[i], frame->counts[i], &sum) ||
-            __builtin_add_overflow (total, frame->counts[i], &total))
-            return strata_fail (why, "frame %llu of %s would take the sum in row %s, bin %zu over 2^63",
-                                (unsigned long long)frame->frame, frame->simulation, row, i % config->bins);
+        if (__builtin_add_overflow (sums[i], frame->counts[i], &sum)
+            || __builtin_add_overflow (total, frame->counts[i], &total))
+            return strata_fail (why,
+                                "frame %llu of %s would take the sum in row %s, bin %zu over 2^63",
+                                (unsigned long long)frame->frame,
+                                frame->simulation,
+                                row,
+                                i % config->bins);
     }
     return state;
 }
@@ -445,14 +476,18 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
     if (self->report_state == REPORT_DECIDED)
         return FEEDBACK_LATER;
     if (!producer_name_valid (frame->simulation)) {
-        strata_fail (why, "frame %llu of state %s has '%s' for its simulation's name, which is no valid name",
-                     (unsigned long long)frame->frame, show (frame->state).text, show (frame->simulation).text);
+        strata_fail (why,
+                     "frame %llu of state %s has '%s' for its simulation's name, which is no valid name",
+                     (unsigned long long)frame->frame,
+                     show (frame->state).text,
+                     show (frame->simulation).text);
         return aside (self, "(no valid name)");
     }
     shard_key (&mark, "feedback/done/%s/", frame->simulation);
     shard_key_u64 (&mark, frame->frame);
     if (shard_has (self->shard, mark.data, mark.size)) {
-        strata_fail (why, "frame %llu of %s is in the sums already", (unsigned long long)frame->frame, frame->simulation);
+        strata_fail (
+            why, "frame %llu of %s is in the sums already", (unsigned long long)frame->frame, frame->simulation);
         sim_load (self, frame->simulation, sim);
         sim[SIM_REPEATS]++;
         sim_save (self, frame->simulation, sim);
@@ -489,8 +524,11 @@ enum feedback_outcome feedback_take (struct feedback *self, const Strata__Uptake
 {
     struct shard_key key;
     if (uptake->round == 0 || uptake->round > self->report.round) {
-        strata_fail (why, "%s says that it took report %llu; the newest is %llu", show (uptake->model).text,
-                     (unsigned long long)uptake->round, (unsigned long long)self->report.round);
+        strata_fail (why,
+                     "%s says that it took report %llu; the newest is %llu",
+                     show (uptake->model).text,
+                     (unsigned long long)uptake->round,
+                     (unsigned long long)self->report.round);
         self->totals[TOTAL_UPTAKES_ASIDE]++;
         totals_save (self);
         return FEEDBACK_ASIDE;
@@ -520,7 +558,8 @@ bool feedback_due (struct feedback *self, int64_t now_us)
     }
     if (self->report_state != REPORT_WRITTEN || frames_since (self) == 0)
         return false;
-    return frames_since (self) >= self->config->frames || now_us - reference >= (int64_t)self->config->seconds * 1000000;
+    return frames_since (self) >= self->config->frames
+           || now_us - reference >= (int64_t)self->config->seconds * 1000000;
 }
 
 void feedback_decide (struct feedback *self, int64_t now_us)

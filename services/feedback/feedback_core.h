@@ -1,13 +1,14 @@
 /* feedback_core.h - exact integer sums of histograms, each frame once, and the rounds of reports made from them.
  *
- * The sums are int64 [states][rows][bins]. A frame adds one block [rows][bins] to one state. What decides is in the shard:
+ * The sums are int64 [states][rows][bins]. A frame adds one block [rows][bins] to one state. What decides is in the
+ * shard:
  *
  *   feedback/shape                  text: the tensor's names and range; another campaign's sums are refused by it
- *   feedback/sum/ row(u64)          bins int64, little-endian; row = state * rows + row. Only rows with a count are there
+ *   feedback/sum/ row(u64)          bins int64, little-endian; row = state * rows + row. Empty rows are left out
  *   feedback/state/ state(u64)      frames, counts (the sum of the state's cells)
- *   feedback/done/<sim>/ frame(u64) state, round: the processed mark. The frame is in that report's sums and all later ones'
+ *   feedback/done/<sim>/ frame(u64) state, round: the processed mark, and the first report with the frame in it
  *   feedback/sim/<sim>              frames, last frame, repeats, set aside
- *   feedback/totals                 frames, simulations, repeats, set aside, rounds taken, uptakes set aside, reference time
+ *   feedback/totals                 the whole campaign's figures: see enum total in feedback_core.c
  *   feedback/report                 the newest round: see report_save in feedback_core.c
  *   feedback/held/ row(u64)         the sums of a report that could not be written yet, while feedback/sum goes on
  *   feedback/taken/ round(u64)      the step from which on the model uses that round
@@ -18,9 +19,9 @@
  *                                  |                             ^
  *                                  +--feedback_hold--> held -----+
  *
- * While it is decided, frames wait (FEEDBACK_LATER): the sums are the report's, so a crash before the folder is known to
- * be written loses nothing: the same report is written again, byte for byte. When writing fails it is held: its sums are
- * copied aside and frames are taken on.
+ * While it is decided, frames wait (FEEDBACK_LATER): the sums are the report's, so a crash before the folder is known
+ * to be written loses nothing: the same report is written again, byte for byte. When writing fails it is held: its sums
+ * are copied aside and frames are taken on.
  */
 #ifndef STRATA_FEEDBACK_CORE_H
 #define STRATA_FEEDBACK_CORE_H
@@ -32,7 +33,8 @@
 #include "feedback.pb-c.h"
 #include "store/shard.h"
 
-#define FEEDBACK_ASIDE_TOLD 10 /* records set aside of one simulation that are worth an event; later ones are only counted */
+/* Records set aside of one simulation that are worth an event; later ones are only counted. */
+#define FEEDBACK_ASIDE_TOLD 10
 
 struct feedback;
 
@@ -47,12 +49,12 @@ enum feedback_outcome {
 /* What a report says. Pointers are valid until the report is written or held. */
 struct feedback_report {
     const struct campaign_feedback *shape;
-    uint64_t round;                /* 1, 2, ... */
-    uint64_t frames, simulations;  /* in the sums */
+    uint64_t round;               /* 1, 2, ... */
+    uint64_t frames, simulations; /* in the sums */
     int64_t created_us;
-    const uint64_t *state_frames;  /* [states] */
-    const uint64_t *state_counts;  /* [states] */
-    const int64_t *sums;           /* [states][rows][bins] */
+    const uint64_t *state_frames; /* [states] */
+    const uint64_t *state_counts; /* [states] */
+    const int64_t *sums;          /* [states][rows][bins] */
 };
 
 struct feedback_figures {
@@ -61,8 +63,8 @@ struct feedback_figures {
     uint64_t frames_since_report;                   /* frames that are in no report yet */
 };
 
-/* Builds the state from the shard; config must outlive it. Refused: `weights: true` (this build makes unweighted reports),
- * a tensor of more than 1 GiB, and a shard that holds sums of another shape. */
+/* Builds the state from the shard; config must outlive it. Refused: `weights: true` (this build makes unweighted
+ * reports), a tensor of more than 1 GiB, and a shard that holds sums of another shape. */
 struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, int64_t now_us,
                                struct strata_error *error);
 void feedback_free (struct feedback **self);
@@ -75,7 +77,8 @@ enum feedback_outcome feedback_add_broken (struct feedback *self, const char *fr
 enum feedback_outcome feedback_take (struct feedback *self, const Strata__Uptake *uptake, struct strata_error *why);
 enum feedback_outcome feedback_take_broken (struct feedback *self, const char *from, struct strata_error *why);
 
-/* Whether a report is to be decided now: `frames` new frames, or `seconds` since the last one and at least one new frame. */
+/* Whether a report is to be decided now: `frames` new frames, or `seconds` since the last one and at least one new
+ * frame. */
 bool feedback_due (struct feedback *self, int64_t now_us);
 /* Decides the next round from the sums as they are. Only when none is pending. */
 void feedback_decide (struct feedback *self, int64_t now_us);

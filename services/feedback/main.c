@@ -12,9 +12,9 @@
 struct state {
     struct feedback *core;
     struct writer *writer;
-    bool undecided;        /* the pending report's decision may not be on disk yet ... */
-    uint64_t commits;      /* ... until the shard has more commits than this */
-    int64_t retry_us;      /* not before */
+    bool undecided;   /* the pending report's decision may not be on disk yet ... */
+    uint64_t commits; /* ... until the shard has more commits than this */
+    int64_t retry_us; /* not before */
 };
 
 static void decide_if_due (struct service *service)
@@ -27,17 +27,20 @@ static void decide_if_due (struct service *service)
     self->commits = shard_commits (service_shard (service));
 }
 
-static int on_histogram (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
-                         size_t size, void *arg)
+static int on_histogram (struct service *service, const char *peer, uint64_t sequence, int64_t time_us,
+                         const void *record, size_t size, void *arg)
 {
     struct state *self = service_state (service);
     struct strata_error why;
     Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
-    enum feedback_outcome outcome = frame ? feedback_add (self->core, frame, &why)
-                                          : feedback_add_broken (self->core, peer, &why);
+    enum feedback_outcome outcome =
+        frame ? feedback_add (self->core, frame, &why) : feedback_add_broken (self->core, peer, &why);
     if (outcome == FEEDBACK_ASIDE)
-        service_event (service, "frame-aside", frame && producer_name_valid (frame->simulation) ? frame->simulation : peer,
-                       "%s", why.text);
+        service_event (service,
+                       "frame-aside",
+                       frame && producer_name_valid (frame->simulation) ? frame->simulation : peer,
+                       "%s",
+                       why.text);
     if (frame)
         strata__histogram__free_unpacked (frame, NULL);
     if (outcome == FEEDBACK_ADDED)
@@ -52,13 +55,17 @@ static int on_uptake (struct service *service, const char *peer, uint64_t sequen
     struct strata_error why;
     char subject[40] = "uptake";
     Strata__Uptake *uptake = strata__uptake__unpack (NULL, size, record);
-    enum feedback_outcome outcome = uptake ? feedback_take (self->core, uptake, &why)
-                                           : feedback_take_broken (self->core, peer, &why);
+    enum feedback_outcome outcome =
+        uptake ? feedback_take (self->core, uptake, &why) : feedback_take_broken (self->core, peer, &why);
     if (uptake)
         snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)uptake->round);
     if (outcome == FEEDBACK_ADDED)
-        service_event (service, "uptake-seen", subject, "the model uses report %llu from its step %llu on",
-                       (unsigned long long)uptake->round, (unsigned long long)uptake->step);
+        service_event (service,
+                       "uptake-seen",
+                       subject,
+                       "the model uses report %llu from its step %llu on",
+                       (unsigned long long)uptake->round,
+                       (unsigned long long)uptake->step);
     else if (outcome == FEEDBACK_ASIDE)
         service_event (service, "uptake-aside", subject, "%s", why.text);
     if (uptake)
@@ -76,8 +83,12 @@ static void move_report (struct service *service, int64_t now_us)
     case WRITER_DONE: {
         char subject[40];
         snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)report->round);
-        service_event (service, "report-written", subject, "report %llu: %llu frames of %llu simulations",
-                       (unsigned long long)report->round, (unsigned long long)report->frames,
+        service_event (service,
+                       "report-written",
+                       subject,
+                       "report %llu: %llu frames of %llu simulations",
+                       (unsigned long long)report->round,
+                       (unsigned long long)report->frames,
                        (unsigned long long)report->simulations);
         feedback_written (self->core);
         service_trouble (service, NULL);
@@ -91,8 +102,8 @@ static void move_report (struct service *service, int64_t now_us)
     case WRITER_IDLE:
         if (self->undecided && shard_commits (service_shard (service)) > self->commits)
             self->undecided = false;
-        if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US) &&
-            writer_start (self->writer, report, &error) < 0)
+        if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US)
+            && writer_start (self->writer, report, &error) < 0)
             service_trouble (service, "%s", error.text);
         break;
     case WRITER_BUSY:

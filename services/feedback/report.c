@@ -80,9 +80,8 @@ char *report_json_text (const struct feedback_report *report)
     bad |= json_object_set_new (root, "simulations", json_integer ((json_int_t)report->simulations));
     bad |= json_object_set_new (root, "created", json_created (report->created_us));
     bad |= json_object_set_new (root, "bins", json_integer (shape->bins));
-    bad |= json_object_set_new (root,
-                                "range_nm",
-                                json_pack ("[f, f]", shape->range_min_angstrom / 10.0, shape->range_max_angstrom / 10.0));
+    bad |= json_object_set_new (
+        root, "range_nm", json_pack ("[f, f]", shape->range_min_angstrom / 10.0, shape->range_max_angstrom / 10.0));
     bad |= json_object_set_new (root, "rows", rows);
     bad |= json_object_set_new (root, "states", states);
     char *text = bad ? NULL : json_dumps (root, JSON_INDENT (2) | JSON_REAL_PRECISION (12));
@@ -172,8 +171,8 @@ static bool stands (int root, const char *name, const char *json)
     if (fd < 0)
         return false;
     char *found = NULL;
-    bool same = fstat (fd, &st) == 0 && (size_t)st.st_size == size && (found = malloc (size + 1)) &&
-                pread (fd, found, size, 0) == (ssize_t)size && memcmp (found, json, size) == 0;
+    bool same = fstat (fd, &st) == 0 && (size_t)st.st_size == size && (found = malloc (size + 1))
+                && pread (fd, found, size, 0) == (ssize_t)size && memcmp (found, json, size) == 0;
     free (found);
     close (fd);
     return same;

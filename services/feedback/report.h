@@ -1,13 +1,14 @@
 /* report.h - a round's report as a folder, for the coarser model to read.
  *
- *   <dir>/round.%06d/rdf_<STATE>.txt   a header line `bin` and the rows' names; then bins + 1 lines: a zero row, and for each
- *                                      bin the radius of its centre in nm (%.2f) and the counts (%12d)
- *   <dir>/round.%06d/report.json       round, frames, simulations, states {name: {frames, counts}}, rows, range_nm, bins, created
+ *   <dir>/round.%06d/rdf_<STATE>.txt   a header line `bin` and the rows' names; then bins + 1 lines: a zero row, and
+ *                                      for each bin the radius of its centre in nm (%.2f) and the counts (%12d)
+ *   <dir>/round.%06d/report.json       round, frames, simulations, created, bins, range_nm, rows, and
+ *                                      states {name: {frames, counts}}
  *   <dir>/current                      symbolic link to the newest round's folder
  *
- * A reader that opens <dir>/current sees a whole round or the one before, never a part: the folder is made under another
- * name, synced, and renamed; the link is replaced by rename. The text form is formats.md's; one report always gives the
- * same bytes.
+ * A reader that opens <dir>/current sees a whole round or the one before, never a part: the folder is made under
+ * another name, synced, and renamed; the link is replaced by rename. The text form is formats.md's; one report always
+ * gives the same bytes.
  */
 #ifndef STRATA_FEEDBACK_REPORT_H
 #define STRATA_FEEDBACK_REPORT_H

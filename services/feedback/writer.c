@@ -10,10 +10,10 @@
 
 struct writer {
     char *dir;
-    bool busy;                    /* a thread stands and is not joined yet */
+    bool busy; /* a thread stands and is not joined yet */
     pthread_t thread;
     struct feedback_report report;
-    atomic_bool ended;            /* set last by the thread; what it wrote before is seen after */
+    atomic_bool ended; /* set last by the thread; what it wrote before is seen after */
     int rc;
     struct strata_error error;
 };
@@ -57,7 +57,8 @@ int writer_start (struct writer *self, const struct feedback_report *report, str
     atomic_store (&self->ended, false);
     int rc = pthread_create (&self->thread, NULL, run, self);
     if (rc != 0)
-        return strata_fail (error, "report %llu: no thread can be started: %s", (unsigned long long)report->round, strerror (rc));
+        return strata_fail (
+            error, "report %llu: no thread can be started: %s", (unsigned long long)report->round, strerror (rc));
     self->busy = true;
     return 0;
 }

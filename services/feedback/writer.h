@@ -1,6 +1,7 @@
 /* writer.h - writes a report in a thread of its own, so that a slow file system holds up no heartbeat.
  *
- * One report at a time. The report's arrays must stay as they are while the writer is busy: the core takes no frame then.
+ * One report at a time. The report's arrays must stay as they are while the writer is busy: the core takes no frame
+ * then.
  */
 #ifndef STRATA_FEEDBACK_WRITER_H
 #define STRATA_FEEDBACK_WRITER_H

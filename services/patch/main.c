@@ -1,7 +1,4 @@
 /* main.c - strata-patch: cuts snapshots of the continuum into patches. Wiring only. */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mesh/service.h"
@@ -48,64 +45,10 @@ static const struct service_spec spec = {
     .metrics = patch_metrics,
 };
 
-/* strata-patch --cut SNAPSHOT --out DIR [--points N --coarse N --lipid-only N --seed S --model FILE --dimensions N] */
-static int offline (int argc, char **argv)
-{
-    struct strata_error error;
-    struct patch_params params = { .simulation = "offline", .points = 73, .coarse = 37, .lipid_only = 33, .lipid_only_distance_nm = 50 };
-    struct patch_encoder *encoder = NULL;
-    const char *snapshot = NULL, *out = NULL, *model = NULL;
-    size_t dimensions = 9;
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        char *end = NULL;
-        unsigned long number = value ? strtoul (value, &end, 10) : 0;
-        bool is_number = value && *value && !*end;
-        if (value && strcmp (argv[i], "--cut") == 0)
-            snapshot = value;
-        else if (value && strcmp (argv[i], "--out") == 0)
-            out = value;
-        else if (value && strcmp (argv[i], "--model") == 0)
-            model = value;
-        else if (value && strcmp (argv[i], "--simulation") == 0)
-            params.simulation = value;
-        else if (is_number && strcmp (argv[i], "--points") == 0)
-            params.points = (unsigned)number;
-        else if (is_number && strcmp (argv[i], "--coarse") == 0)
-            params.coarse = (unsigned)number;
-        else if (is_number && strcmp (argv[i], "--lipid-only") == 0)
-            params.lipid_only = (unsigned)number;
-        else if (is_number && strcmp (argv[i], "--lipid-only-distance-nm") == 0)
-            params.lipid_only_distance_nm = (double)number;
-        else if (is_number && strcmp (argv[i], "--seed") == 0)
-            params.seed = number;
-        else if (is_number && strcmp (argv[i], "--dimensions") == 0)
-            dimensions = number;
-        else {
-            fprintf (stderr, "strata-patch: '%s' is not an option here, or its value is missing or wrong\n", argv[i]);
-            return 2;
-        }
-        i++;
-    }
-    if (!snapshot || !out) {
-        fprintf (stderr,
-                 "usage: strata-patch --cut SNAPSHOT --out DIR [--simulation NAME] [--points N] [--coarse N]\n"
-                 "                    [--lipid-only N] [--lipid-only-distance-nm NM] [--seed S] [--model FILE --dimensions N]\n");
-        return 2;
-    }
-    int rc = -1;
-    if (!model || (encoder = patch_encoder_new (model, params.coarse, dimensions, &error)))
-        rc = patch_offline (snapshot, out, &params, encoder, stdout, &error);
-    if (rc < 0)
-        fprintf (stderr, "strata-patch: %s\n", error.text);
-    patch_encoder_free (&encoder);
-    return rc < 0 ? 1 : 0;
-}
-
 int main (int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
         if (strcmp (argv[i], "--cut") == 0)
-            return offline (argc, argv);
+            return patch_offline_main (argc, argv); /* without a mesh */
     return service_main (&spec, argc, argv);
 }

@@ -111,8 +111,8 @@ static void handle (struct drive *self, size_t i, int64_t now_us)
     switch (self->ops->poll (self->executor, &ref, &outcome)) {
     case EXECUTOR_NEVER:
         if (!launching)
-            tell (self, job, STRATA__JOB_END__END_NO_START, "its shepherd ended before it started the job; its shepherd.log says why",
-                  now_us);
+            tell (self, job, STRATA__JOB_END__END_NO_START,
+                  "its shepherd ended before it started the job; its shepherd.log says why", now_us);
         else if (job->cancel)
             tell (self, job, STRATA__JOB_END__END_STOPPED, "cancelled before it was started", now_us);
         /* else the campaign goes down: it is launched when that comes up again */

@@ -1,8 +1,9 @@
 /* executor.h - what starts jobs: a table of functions, one file for each executor.
  *
- * An executor starts an attempt at most once, whatever happens: launch, poll and recover may be called again at any time,
- * also by a scheduler that was started anew and knows of the attempt only from its store. Everything that an executor must
- * remember therefore stands outside of this process (local: in the job's folder, see core/outcome.h).
+ * An executor starts an attempt at most once, whatever happens: launch, poll and stop may be called again at any
+ * time, also by a scheduler that was started anew and knows of the attempt only from its store (so there is no function
+ * that recovers). What an executor must remember therefore stands outside of this process (local: in the job's folder,
+ * see core/outcome.h).
  */
 #ifndef SCHEDULE_EXECUTOR_H
 #define SCHEDULE_EXECUTOR_H
@@ -51,7 +52,7 @@ struct executor_ops {
     void *(*open) (const struct executor_config *config, struct strata_error *error);
     void (*close) (void **self);
     int (*capacity) (void *self, struct executor_capacity *capacity, struct strata_error *error);
-    /* 0: started, or was already; *pid of who watches over it. -1: it can't be, for a reason that counts as a failure. */
+    /* 0: started, or was already; *pid of who watches over it. -1: it can't be, and that counts as a failure. */
     int (*launch) (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
     enum executor_state (*poll) (void *self, const struct executor_ref *ref, struct outcome *outcome);
     /* Asks for the end of a running attempt; poll tells when it is there. May be called again and again. */

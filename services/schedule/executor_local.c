@@ -120,7 +120,8 @@ static enum executor_state read_lock (const char *folder, pid_t *pid)
 
 /* ---- launch ---- */
 
-/* This process' environment without the names that `over` sets, then `over`. The array is malloc'ed, its strings aren't. */
+/* This process' environment without the names that `over` sets, then `over`. The array is malloc'ed, its strings
+ * aren't. */
 static char **merge_environment (const char **over)
 {
     size_t n = 0, m = 0;
@@ -169,8 +170,10 @@ static int command_init (struct shepherd_command *self, const struct local *loca
         return -1;
     for (size_t i = 0, at = 0; i < order->cores_count; i++)
         at += (size_t)sprintf (self->cores + at, "%s%u", i ? "," : "", order->cores[i]);
-    const char *fixed[] = { local->shepherd, "--dir", order->ref.dir, "--attempt", self->attempt, "--walltime", self->walltime,
-                            "--grace", self->grace, "--memory-mb", self->memory, "--lock-fd", "3" };
+    const char *fixed[] = {
+        local->shepherd, "--dir",     order->ref.dir, "--attempt",  self->attempt, "--walltime", self->walltime,
+        "--grace",       self->grace, "--memory-mb",  self->memory, "--lock-fd",   "3"
+    };
     for (size_t i = 0; i < sizeof (fixed) / sizeof (fixed[0]); i++)
         self->argv[n++] = (char *)fixed[i];
     if (order->cores_count) {
@@ -210,8 +213,8 @@ static int spawn (const struct local *self, char **argv, char **env, const char 
     return rc;
 }
 
-static int start_shepherd (struct local *self, const struct executor_order *order, const char *folder, int lock, uint32_t *pid,
-                           struct strata_error *error)
+static int start_shepherd (struct local *self, const struct executor_order *order, const char *folder, int lock,
+                           uint32_t *pid, struct strata_error *error)
 {
     struct shepherd_command command = { .argv = NULL };
     pid_t child = 0;
@@ -280,7 +283,7 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
 
 /* ---- what became of it ---- */
 
-/* The shepherd is gone and left no word. Its command died with it; what that had started is found by its environment. */
+/* The shepherd is gone and left no word. Its command died with it; what it had started is found by its environment. */
 static enum executor_state clear_lost (const struct local *self, const struct executor_ref *ref)
 {
     char job[300], workspace[PATH_MAX];

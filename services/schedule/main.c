@@ -16,6 +16,7 @@ struct state {
     struct drive drive;
     struct executor_capacity capacity;
     int64_t drain_until_us;         /* 0: not draining */
+    struct question *questions;     /* under way */
 };
 
 /* ---- what the core tells ---- */
@@ -32,15 +33,27 @@ static void on_event (void *arg, const char *kind, const char *subject, const ch
 
 /* ---- questions to select ---- */
 
-/* A question under way: what comes back goes to the core under its name. */
+/* A question under way: what comes back goes to the core under its name. Freed by its answer, or by stop. */
 struct question {
     char name[64];
+    struct question *next;
 };
+
+static void question_free (struct state *self, struct question *question)
+{
+    struct question **at = &self->questions;
+    while (*at && *at != question)
+        at = &(*at)->next;
+    if (*at)
+        *at = question->next;
+    free (question);
+}
 
 static bool name_is_over (const struct reply *reply)
 {
     return !reply->timed_out
-           && (reply->code == STRATA__REFUSAL_CODE__REFUSED_STALE || reply->code == STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND);
+           && (reply->code == STRATA__REFUSAL_CODE__REFUSED_STALE
+               || reply->code == STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND);
 }
 
 static void on_refusal (struct service *service, const struct question *question, const struct reply *reply)
@@ -59,22 +72,27 @@ static void on_proposed (struct service *service, const struct reply *reply, voi
 {
     struct state *self = service_state (service);
     struct question *question = arg;
-    if (self && reply->ok)
-        schedule_proposed (self->core, question->name, (const Strata__ProposeReply *)reply->body, service_now_us (service));
-    else if (self)
+    if (!self)
+        return;
+    if (reply->ok)
+        schedule_proposed (self->core, question->name, (const Strata__ProposeReply *)reply->body,
+                           service_now_us (service));
+    else
         on_refusal (service, question, reply);
-    free (question);
+    question_free (self, question);
 }
 
 static void on_confirmed (struct service *service, const struct reply *reply, void *arg)
 {
     struct state *self = service_state (service);
     struct question *question = arg;
-    if (self && reply->ok)
+    if (!self)
+        return;
+    if (reply->ok)
         schedule_confirmed (self->core, question->name, service_now_us (service));
-    else if (self)
+    else
         on_refusal (service, question, reply);
-    free (question);
+    question_free (self, question);
 }
 
 static void ask_select (struct service *service, const Strata__Question *message)
@@ -84,7 +102,10 @@ static void ask_select (struct service *service, const Strata__Question *message
         log_error ("out of memory for a question to select; it is asked after a restart");
         return;
     }
+    struct state *self = service_state (service);
     snprintf (question->name, sizeof (question->name), "%s", message->name);
+    question->next = self->questions;
+    self->questions = question;
     if (message->state == STRATA__QUESTION_STATE__QUESTION_ASKED) {
         Strata__Propose body = STRATA__PROPOSE__INIT;
         body.proposal = message->name;
@@ -105,8 +126,9 @@ static void ask_select (struct service *service, const Strata__Question *message
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
-    schedule_tick (self->core, now_us);
+    /* Looking first: cores that come free are given away in the same turn. */
     drive_tick (&self->drive, now_us);
+    schedule_tick (self->core, now_us);
     for (size_t i = 0; i < schedule_proposals (self->core); i++)
         if (schedule_proposal_due (self->core, i, now_us)) {
             schedule_proposal_sent (self->core, i);
@@ -116,8 +138,8 @@ static void on_tick (struct service *service, int64_t now_us)
     service_trouble (service, "%s", trouble ? trouble : "");
 }
 
-/* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what is
- * not through by then goes on under its shepherd, and is found again. */
+/* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what
+ * is not through by then goes on under its shepherd, and is found again. */
 static bool on_drain (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
@@ -133,8 +155,8 @@ static bool on_drain (struct service *service, int64_t now_us)
         schedule_drain (self->core);
         size_t n = drive_in_hands (&self->drive);
         if (n)
-            service_event (service, "schedule-stopping", service_replica (service), "stops %zu running jobs, for at most %u s",
-                           n, grace_s + 5);
+            service_event (service, "schedule-stopping", service_replica (service),
+                           "stops %zu running jobs, for at most %u s", n, grace_s + 5);
     }
     return drive_in_hands (&self->drive) == 0 || now_us >= self->drain_until_us;
 }
@@ -181,9 +203,9 @@ static void on_cancel (struct service *service, struct request *request, const P
     struct ids ids = { 0 };
     const char *id = ((const Strata__Cancel *)body)->id;
     if (schedule_cancel (self->core, id, add_id, &ids, service_now_us (service), &error) != 0)
-        request_refuse (request,
-                        errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
-                        "%s", error.text);
+        request_refuse (
+            request, errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
+            "%s", error.text);
     else {
         Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
         reply.ids = ids.list;
@@ -204,6 +226,8 @@ static void stop (struct service *service)
         return;
     if (self->drive.executor)
         self->drive.ops->close (&self->drive.executor);
+    while (self->questions)
+        question_free (self, self->questions);
     schedule_free (&self->core);
     free (self->capacity.cores);
     free (self);
@@ -234,10 +258,10 @@ static int start (struct service *service, struct strata_error *error)
     if (!self->core)
         goto failed;
     self->drive.core = self->core;
-    self->drive.context = (struct template_context){ service_workspace (service), campaign->dir, service_bin_dir (service),
-                                                     campaign->seed };
-    log_info ("%zu cores, %zu jobs not ended, %zu of them in hands", self->capacity.cores_count, schedule_live (self->core),
-              drive_in_hands (&self->drive));
+    self->drive.context = (struct template_context){ service_workspace (service), campaign->dir,
+                                                     service_bin_dir (service), campaign->seed };
+    log_info ("%zu cores, %zu jobs not ended, %zu of them in hands", self->capacity.cores_count,
+              schedule_live (self->core), drive_in_hands (&self->drive));
     return 0;
 failed:
     stop (service);

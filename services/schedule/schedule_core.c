@@ -57,6 +57,11 @@ void schedule_event (struct schedule *self, const char *kind, const char *subjec
     self->sink.event (self->sink.arg, kind, subject, text);
 }
 
+bool schedule_pause_over (int64_t until_us, int64_t now_us)
+{
+    return now_us >= until_us || until_us - now_us > 2 * PAUSE_MAX_US;
+}
+
 struct job_type *schedule_find_type (struct schedule *self, const char *name)
 {
     for (size_t i = 0; i < self->types_count; i++)
@@ -117,8 +122,9 @@ static void set_folder (const struct schedule *self, char **field, const char *j
     schedule_set_string (field, path);
 }
 
-struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state, const char *simulation,
-                              const char *candidate, const char *input, const char *proposal, int64_t now_us)
+struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
+                              const char *simulation, const char *candidate, const char *input, const char *proposal,
+                              int64_t now_us)
 {
     char id[128];
     snprintf (id, sizeof (id), "%s-%06llu", type->campaign->name,
@@ -230,8 +236,8 @@ static void make_resources (struct schedule *self, const struct schedule_capacit
         self->cores[i].id = capacity->cores[i];
     if (wanted->cores > self->cores_count) {
         snprintf (self->capacity_trouble, sizeof (self->capacity_trouble),
-                  "the campaign file asks for schedule.cores: %u, but this machine gives %zu; jobs run on those", wanted->cores,
-                  self->cores_count);
+                  "the campaign file asks for schedule.cores: %u, but this machine gives %zu; jobs run on those",
+                  wanted->cores, self->cores_count);
         schedule_event (self, "cores-missing", "schedule", "%s", self->capacity_trouble);
     }
     for (size_t i = 0; i < self->types_count; i++) {
@@ -241,7 +247,8 @@ static void make_resources (struct schedule *self, const struct schedule_capacit
             continue;
         snprintf (self->capacity_trouble, sizeof (self->capacity_trouble),
                   "jobs of type %.60s need %u cores and %u GPUs, but there are %zu and %zu; they wait for ever",
-                  type->campaign->name, type->campaign->cores, type->campaign->gpus, self->cores_count, self->gpus_count);
+                  type->campaign->name, type->campaign->cores, type->campaign->gpus, self->cores_count,
+                  self->gpus_count);
         schedule_event (self, "cores-missing", type->campaign->name, "%s", self->capacity_trouble);
     }
 }
@@ -262,7 +269,8 @@ static int load_jobs (struct schedule *self, struct strata_error *error)
 {
     struct shard_iter it;
     int rc = 0;
-    for (bool more = shard_iter_begin (self->shard, &it, "job/", 4, NULL, 0); more && rc == 0; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (self->shard, &it, "job/", 4, NULL, 0); more && rc == 0;
+         more = shard_iter_next (&it)) {
         Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
         if (!job) {
             rc = strata_fail (error, "%s: the record %.*s does not parse; the store is damaged, restore it from a copy",
@@ -271,8 +279,10 @@ static int load_jobs (struct schedule *self, struct strata_error *error)
         }
         struct job_type *type = schedule_find_type (self, job->type);
         if (!type || (unsigned)job->state >= STATES) {
-            rc = strata_fail (error, "job %.100s is of type %.100s, which the campaign file doesn't have; start with the file "
-                                     "that this workspace was made with", job->id, job->type);
+            rc = strata_fail (error,
+                              "job %.100s is of type %.100s, which the campaign file doesn't have; start with the file "
+                              "that this workspace was made with",
+                              job->id, job->type);
             strata__job__free_unpacked (job, NULL);
             break;
         }
@@ -290,8 +300,8 @@ static int load_jobs (struct schedule *self, struct strata_error *error)
 }
 
 struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
-                               const struct schedule_capacity *capacity, const struct schedule_sink *sink, int64_t now_us,
-                               struct strata_error *error)
+                               const struct schedule_capacity *capacity, const struct schedule_sink *sink,
+                               int64_t now_us, struct strata_error *error)
 {
     struct schedule *self = calloc (1, sizeof (*self));
     if (!self)
@@ -390,7 +400,8 @@ bool schedule_must_stop (const struct schedule *self, size_t i)
 static struct live *find_attempt (struct schedule *self, const char *id, uint32_t attempt, struct strata_error *error)
 {
     struct live *live = schedule_find_live (self, id);
-    if (!live || live->job->attempt != attempt || (live->job->state != S (LAUNCHING) && live->job->state != S (RUNNING))) {
+    if (!live || live->job->attempt != attempt
+        || (live->job->state != S (LAUNCHING) && live->job->state != S (RUNNING))) {
         strata_fail (error, "job %.100s has no attempt %u in work", id, attempt);
         return NULL;
     }
@@ -420,7 +431,8 @@ int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, 
 static bool reached_goal (const struct schedule *self, const struct job_type *type)
 {
     const struct campaign_goal *goal = &self->campaign->goal;
-    return goal->job && goal->successes && strcmp (goal->job, type->campaign->name) == 0 && type->successes >= goal->successes;
+    return goal->job && goal->successes && strcmp (goal->job, type->campaign->name) == 0
+           && type->successes >= goal->successes;
 }
 
 static int succeed (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
@@ -444,11 +456,13 @@ static int succeed (struct schedule *self, struct live *live, int64_t now_us, st
     live->pause_us = live->pause_us < PAUSE_MAX_US ? live->pause_us : PAUSE_MAX_US;
     live->not_before_us = now_us + live->pause_us;
     schedule_event (self, "job-succeeded", job->id, "attempt %u ended well after %.1f s%s", job->attempt,
-                    (double)(job->ended_us - job->started_us) / 1e6, again ? "; it starts again while the campaign goes on" : "");
+                    (double)(job->ended_us - job->started_us) / 1e6,
+                    again ? "; it starts again while the campaign goes on" : "");
     for (size_t i = 0; i < self->types_count; i++) {
         const struct campaign_job *next = self->types[i].campaign;
         if (next->start == JOB_AFTER && strcmp (next->after, job->type) == 0)
-            schedule_create (self, &self->types[i], S (WAITING), job->simulation, job->candidate, job->dir, job->proposal, now_us);
+            schedule_create (self, &self->types[i], S (WAITING), job->simulation, job->candidate, job->dir,
+                             job->proposal, now_us);
     }
     return 0;
 }
@@ -483,20 +497,21 @@ static int failed (struct schedule *self, struct live *live, int64_t now_us, str
     tail = tail ? tail + 1 : job->stderr_tail;
     const char *says = tail[0] ? "; its last words: " : "";
     if (last) {
-        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s%s%.200s", job->tries, job->reason, says, tail);
+        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s%s%.200s", job->tries, job->reason,
+                        says, tail);
         return 0;
     }
     int64_t pause_us = PAUSE_US;
     for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
         pause_us *= 2;
     live->not_before_us = now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US);
-    schedule_event (self, "job-failed", job->id, "attempt %u %s%s%.200s; try %u of %u follows", job->attempt, job->reason, says,
-                    tail, job->tries + 1, job->tries_limit);
+    schedule_event (self, "job-failed", job->id, "attempt %u %s%s%.200s; try %u of %u follows", job->attempt,
+                    job->reason, says, tail, job->tries + 1, job->tries_limit);
     return 0;
 }
 
-int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome, int64_t now_us,
-                    struct strata_error *error)
+int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
+                    int64_t now_us, struct strata_error *error)
 {
     struct live *live = find_attempt (self, id, attempt, error);
     if (!live)
@@ -521,7 +536,8 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
         rc = cancelled (self, live, error);
     else if (outcome->end == END (EXIT) && outcome->code == 0)
         rc = succeed (self, live, now_us, error);
-    else if (outcome->end == END (STOPPED) || outcome->end == END (CANCELLED) || (always && outcome->end == END (WALLTIME)))
+    else if (outcome->end == END (STOPPED) || outcome->end == END (CANCELLED)
+             || (always && outcome->end == END (WALLTIME)))
         rc = stopped (self, live, error);
     else
         rc = failed (self, live, now_us, error);

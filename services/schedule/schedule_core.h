@@ -1,4 +1,4 @@
-/* schedule_core.h - jobs: which there are, in which state each is, and what happens next. Pure: no process, file or clock.
+/* schedule_core.h - jobs: which there are, in which state each is, what happens next. Pure: no process, file or clock.
  *
  * A job is a record that moves along this table (schedule_state.c holds it, and checks every move and what must be true
  * of a job in each state):
@@ -16,7 +16,7 @@
  *   selection   kept `buffer` ahead: see schedule_proposal.c
  *   after       created by the success of the job before it, in the same batch
  *
- * LAUNCHING is on disk before an executor is told (schedule_may_launch), so a restart knows of everything that could run.
+ * LAUNCHING is on disk before an executor is told (schedule_may_launch), so a restart knows of all that could run.
  *
  * Keys in the shard (audit reads them):
  *   job/<id>      Strata Job: every job there ever was, <id> = <type>-<number>
@@ -58,11 +58,11 @@ struct schedule_capacity {
     size_t cores_count;
 };
 
-/* Builds the state from the shard. campaign and shard must outlive it. workspace: absolute. NULL on a shard that does not
- * go with the campaign. */
+/* Builds the state from the shard. campaign and shard must outlive it. workspace: absolute. NULL on a shard that
+ * does not go with the campaign. */
 struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
-                               const struct schedule_capacity *capacity, const struct schedule_sink *sink, int64_t now_us,
-                               struct strata_error *error);
+                               const struct schedule_capacity *capacity, const struct schedule_sink *sink,
+                               int64_t now_us, struct strata_error *error);
 void schedule_free (struct schedule **self);
 
 /* Starts what is due: jobs of `always` types, questions to select, and places for waiting jobs. */
@@ -82,10 +82,10 @@ bool schedule_must_stop (const struct schedule *self, size_t i);
 /* ---- what happened to them; -1 when that can't be (no such job, another attempt, a move that is not allowed) ---- */
 int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, uint32_t pid, int64_t now_us,
                        struct strata_error *error);
-int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome, int64_t now_us,
-                    struct strata_error *error);
-/* id: of a job, or of a simulation (all of its chain). Calls each (id, arg) for what is cancelled by it. Waiting jobs are
- * at once; running ones when they have ended. -1: errno ENOENT nothing has this id; EALREADY it had all ended. */
+int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
+                    int64_t now_us, struct strata_error *error);
+/* id: of a job, or of a simulation (all of its chain). Calls each (id, arg) for what is cancelled by it. Waiting jobs
+ * are at once; running ones when they have ended. -1: errno ENOENT nothing has this id; EALREADY it had all ended. */
 int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
                      int64_t now_us, struct strata_error *error);
 
@@ -115,7 +115,8 @@ void schedule_type_figures (const struct schedule *self, size_t i, struct schedu
 /* A sentence about what keeps jobs from running; NULL when nothing does. */
 const char *schedule_trouble (struct schedule *self);
 /* Answers Jobs from the shard. The caller frees with schedule_jobs_fini. -1: an unknown state is asked for. */
-int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply, struct strata_error *error);
+int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply,
+                   struct strata_error *error);
 void schedule_jobs_fini (Strata__JobsReply *reply);
 
 /* ---- schedule_state.c ---- */

@@ -10,7 +10,7 @@
 struct live {
     Strata__Job *job;                   /* ours; every string malloc'ed or protobuf's empty one */
     struct job_type *type;
-    uint64_t launch_commit;             /* the shard's commits when it became LAUNCHING: one more, and that is on disk */
+    uint64_t launch_commit; /* the shard's commits when it became LAUNCHING: one more, and that is on disk */
     int64_t not_before_us;              /* a pause before the next try */
     int64_t pause_us;                   /* `always` types: the last pause after a brief clean run */
 };
@@ -67,16 +67,20 @@ void schedule_event (struct schedule *self, const char *kind, const char *subjec
 struct job_type *schedule_find_type (struct schedule *self, const char *name);
 struct live *schedule_find_live (struct schedule *self, const char *id);
 /* Makes a job in `state` (PROPOSED or WAITING). simulation NULL: its own id. */
-struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state, const char *simulation,
-                              const char *candidate, const char *input, const char *proposal, int64_t now_us);
-/* The one way to another state: checks the move, keeps the counts, writes the record, tells the sink. When the state is a
- * last one the job leaves the live list at the next schedule_sweep. */
+struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
+                              const char *simulation, const char *candidate, const char *input, const char *proposal,
+                              int64_t now_us);
+/* The one way to another state: checks the move, keeps the counts, writes the record, tells the sink. When the state is
+ * a last one the job leaves the live list at the next schedule_sweep. */
 int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, struct strata_error *error);
 /* Takes ended jobs off the live list; before a public function returns. */
 void schedule_sweep (struct schedule *self);
 /* As if it had never been: only of PROPOSED. */
 void schedule_forget (struct schedule *self, struct live *live);
 void schedule_give_back (struct schedule *self, struct live *live);
+
+/* Whether a pause that ends at `until_us` is over; also when the clock was set back by more than any pause is long. */
+bool schedule_pause_over (int64_t until_us, int64_t now_us);
 
 /* schedule_place.c */
 void schedule_place (struct schedule *self, int64_t now_us);

@@ -51,8 +51,8 @@ const char *schedule_trouble (struct schedule *self)
         /* Without it the campaign stands still, and nothing else would say so. */
         if (type->campaign->start == JOB_ALWAYS && type->counts[S (ASIDE)]) {
             snprintf (self->trouble, sizeof (self->trouble),
-                      "%.100s failed %u times in a row and was set aside: the campaign goes on without it", type->campaign->name,
-                      type->campaign->tries);
+                      "%.100s failed %u times in a row and was set aside: the campaign goes on without it",
+                      type->campaign->name, type->campaign->tries);
             return self->trouble;
         }
     }
@@ -90,8 +90,10 @@ static int check_query (const Strata__Jobs *query, struct strata_error *error)
     for (int i = 0; i < STATES && !known; i++)
         known = strcmp (schedule_state_name ((Strata__JobState)i), query->state) == 0;
     return known ? 0
-                 : strata_fail (error, "\"%.40s\" is no state of a job; there are proposed, waiting, launching, running, "
-                                       "succeeded, aside, cancelled", query->state);
+                 : strata_fail (error,
+                                "\"%.40s\" is no state of a job; there are proposed, waiting, launching, running, "
+                                "succeeded, aside, cancelled",
+                                query->state);
 }
 
 int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply, struct strata_error *error)

@@ -1,8 +1,8 @@
 /* schedule_place.c - which waiting job gets which cores and GPUs.
  *
- * Order: `always` types, then later steps of chains before earlier ones (what is prepared runs before more is prepared),
- * then the older job. The first that finds no room keeps the room for itself: smaller ones behind it don't slip past, or a
- * job of many cores would wait for ever. Jobs that need no core of their own are never in the way.
+ * Order: `always` types, then later steps of chains before earlier ones (what is prepared runs before more is
+ * prepared), then the older job. The first that finds no room keeps the room for itself: smaller ones behind it don't
+ * slip past, or a job of many cores would wait for ever. Jobs that need no core of their own are never in the way.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ void schedule_give_back (struct schedule *self, struct live *live)
     job->n_cores = job->n_gpus = 0;
 }
 
-/* Where to take `need` free cores from: a run of neighbours if there is one (they share caches), else the first ones. */
+/* Where to take `need` free cores from: a run of neighbours if there is one (they share caches), else the first. */
 static size_t choose_from (const struct schedule *self, size_t need)
 {
     size_t run = 0;
@@ -110,7 +110,8 @@ void schedule_place (struct schedule *self, int64_t now_us)
     size_t n = 0;
     for (size_t i = 0; waiting && i < self->live_count; i++) {
         struct live *live = self->live[i];
-        if (live->job->state == S (WAITING) && live->not_before_us <= now_us && !live->type->too_big)
+        if (live->job->state == S (WAITING) && schedule_pause_over (live->not_before_us, now_us)
+            && !live->type->too_big)
             waiting[n++] = live;
     }
     if (n > 1)
@@ -119,7 +120,8 @@ void schedule_place (struct schedule *self, int64_t now_us)
     for (size_t i = 0; i < n; i++) {
         const struct campaign_job *type = waiting[i]->type->campaign;
         bool wants = type->cores || type->gpus;
-        bool room = type->cores <= self->cores_count - self->cores_busy && type->gpus <= self->gpus_count - self->gpus_busy;
+        bool room =
+            type->cores <= self->cores_count - self->cores_busy && type->gpus <= self->gpus_count - self->gpus_busy;
         if (wants && (blocked || !room))
             blocked = true;
         else

@@ -3,8 +3,8 @@
  *   (none) -> ASKED      on disk before the question leaves; asked again under the same name until there is an answer
  *   ASKED  -> CONFIRMING the jobs of the answer stand in the same batch as PROPOSED; select is told until it answers
  *          -> (none)     an empty answer, or the name is stale
- *   CONFIRMING -> (none) confirmed: its jobs wait. Stale: select's lease had ended, its candidates wait there again; the
- *                        jobs are forgotten
+ *   CONFIRMING -> (none) confirmed: its jobs wait. Stale: select's lease had ended, its candidates wait there again;
+ * the jobs are forgotten
  *
  * A crash anywhere repeats the question of that state, and select gives the same answer to the same name. So each
  * candidate that select counts as selected has one chain, and no other has one.
@@ -47,7 +47,8 @@ static struct proposal *add (struct schedule *self, Strata__Question *message, s
         abort ();
     proposal->message = message;
     proposal->type = type;
-    self->proposals = schedule_grow (self->proposals, self->proposals_count, &self->proposals_room, sizeof (*self->proposals));
+    self->proposals =
+        schedule_grow (self->proposals, self->proposals_count, &self->proposals_room, sizeof (*self->proposals));
     self->proposals[self->proposals_count++] = proposal;
     return proposal;
 }
@@ -80,13 +81,15 @@ int schedule_load_proposals (struct schedule *self, struct strata_error *error)
 {
     struct shard_iter it;
     int rc = 0;
-    for (bool more = shard_iter_begin (self->shard, &it, "prop/", 5, NULL, 0); more && rc == 0; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (self->shard, &it, "prop/", 5, NULL, 0); more && rc == 0;
+         more = shard_iter_next (&it)) {
         Strata__Question *message = strata__question__unpack (NULL, it.value_size, it.value);
         struct job_type *type = message ? schedule_find_type (self, message->type) : NULL;
         if (type)
             add (self, message, type);
         else {
-            rc = strata_fail (error, "%s: the record %.*s is damaged or of another campaign; restore the store from a copy",
+            rc = strata_fail (error,
+                              "%s: the record %.*s is damaged or of another campaign; restore the store from a copy",
                               shard_dir (self->shard), (int)it.key_size, (const char *)it.key);
             if (message)
                 strata__question__free_unpacked (message, NULL);
@@ -96,7 +99,8 @@ int schedule_load_proposals (struct schedule *self, struct strata_error *error)
     return rc;
 }
 
-/* Prepared and not consumed: what follows `type` waits for its first attempt. Of several that follow the slowest counts. */
+/* Prepared and not consumed: what follows `type` waits for its first attempt. Of several that follow the slowest
+ * counts. */
 uint64_t schedule_ready (const struct schedule *self, const struct job_type *type)
 {
     uint64_t ready = 0;
@@ -143,7 +147,8 @@ void schedule_ask (struct schedule *self, int64_t now_us)
 {
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
-        if (type->campaign->start != JOB_SELECTION || type->too_big || now_us < type->ask_after_us || outstanding (self, type))
+        if (type->campaign->start != JOB_SELECTION || type->too_big || outstanding (self, type)
+            || !schedule_pause_over (type->ask_after_us, now_us))
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]
                          + type->counts[S (RUNNING)] + schedule_ready (self, type);
@@ -168,7 +173,7 @@ bool schedule_proposal_due (const struct schedule *self, size_t i, int64_t now_u
 {
     const struct proposal *proposal = i < self->proposals_count ? self->proposals[i] : NULL;
     /* While the campaign goes down nothing new is asked for, but what is ours is still confirmed. */
-    return proposal && !proposal->under_way && now_us >= proposal->not_before_us
+    return proposal && !proposal->under_way && schedule_pause_over (proposal->not_before_us, now_us)
            && !(self->draining && proposal->message->state == P (ASKED));
 }
 
@@ -220,7 +225,8 @@ void schedule_proposed (struct schedule *self, const char *name, const Strata__P
         const char *candidate = reply->selections[i]->candidate;
         shard_key (&key, "chain/%s", candidate);
         if (shard_has (self->shard, key.data, key.size)) {
-            schedule_event (self, "selection-repeated", candidate, "selected again in %s; it has its chain already", name);
+            schedule_event (self, "selection-repeated", candidate, "selected again in %s; it has its chain already",
+                            name);
             continue;
         }
         struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, now_us);
@@ -267,7 +273,8 @@ void schedule_stale (struct schedule *self, const char *name, int64_t now_us)
         for (size_t i = self->live_count; i-- > 0;)
             if (is_proposed_by (self->live[i], name))
                 schedule_forget (self, self->live[i]);
-        schedule_event (self, "proposal-stale", name, "its lease ended before it was confirmed; its %u candidates wait again",
+        schedule_event (self, "proposal-stale", name,
+                        "its lease ended before it was confirmed; its %u candidates wait again",
                         proposal->message->count);
     }
     else

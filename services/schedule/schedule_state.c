@@ -53,7 +53,8 @@ static const char *broken_rule (const Strata__Job *job, const struct campaign_jo
     case S (SUCCEEDED):
         return job->end != STRATA__JOB_END__END_EXIT || job->code ? "a success is exit 0" : NULL;
     case S (ASIDE):
-        return job->tries < job->tries_limit || !job->reason[0] ? "a job set aside has no try left, and a reason" : NULL;
+        return job->tries < job->tries_limit || !job->reason[0] ? "a job set aside has no try left, and a reason"
+                                                                : NULL;
     case S (CANCELLED):
         return !job->cancel ? "a cancelled job was asked to be" : NULL;
     default:
@@ -64,7 +65,7 @@ static const char *broken_rule (const Strata__Job *job, const struct campaign_jo
 int schedule_state_check (const Strata__Job *job, const struct campaign_job *type, struct strata_error *error)
 {
     const char *rule = broken_rule (job, type);
-    return rule ? strata_fail (error, "job %s is %s, but %s; this is a bug of strata-schedule, please report it", job->id,
-                               schedule_state_name (job->state), rule)
+    return rule ? strata_fail (error, "job %s is %s, but %s; this is a bug of strata-schedule, please report it",
+                               job->id, schedule_state_name (job->state), rule)
                 : 0;
 }

@@ -10,7 +10,8 @@
 static void *checked (void *p, size_t count, size_t size)
 {
     if (!p && count && size) {
-        log_error ("out of memory for %zu items of %zu bytes; the process ends and starts again from its shard", count, size);
+        log_error ("out of memory for %zu items of %zu bytes; the process ends and starts again from its shard", count,
+                   size);
         abort ();
     }
     return p;

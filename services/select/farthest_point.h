@@ -5,9 +5,9 @@
  * lower id in byte order. With fewer than k selected a rank is a number in 0..1 made from the seed and the id: a random
  * choice that a restart repeats.
  *
- * Ranks are renewed after every pick, so a batch holds no two near-duplicates. A candidate keeps the squares of its
- * distances to its k nearest selected points: a new selection costs one distance a candidate, a new candidate one search
- * in the selected points (nearest.h). All in double precision; no rank is ever NaN.
+ * Ranks are those after every pick, so a batch holds no two near-duplicates. A candidate keeps the squares of its
+ * distances to its k nearest selected points: a new selection costs it one distance at the most, a new candidate one
+ * search in the selected points (nearest.h). All in double precision; no rank is ever NaN.
  */
 #ifndef STRATA_SELECT_FARTHEST_POINT_H
 #define STRATA_SELECT_FARTHEST_POINT_H

@@ -13,8 +13,8 @@ static void on_event (const char *kind, const char *subject, const char *text, v
     service_event (arg, kind, subject, "%s", text);
 }
 
-static int on_candidate (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
-                         size_t size, void *arg)
+static int on_candidate (struct service *service, const char *peer, uint64_t sequence, int64_t time_us,
+                         const void *record, size_t size, void *arg)
 {
     struct select_core *core = service_state (service);
     Strata__Candidate *candidate = strata__candidate__unpack (NULL, size, record);

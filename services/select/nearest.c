@@ -32,7 +32,8 @@ struct nearest {
 static void check (int rc, const char *what)
 {
     if (rc != 0) {
-        log_error ("FAISS can't %s: %s; the process ends and starts again from its shard", what, faiss_get_last_error ());
+        log_error ("FAISS can't %s: %s; the process ends and starts again from its shard", what,
+                   faiss_get_last_error ());
         abort ();
     }
 }

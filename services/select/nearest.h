@@ -1,8 +1,8 @@
 /* nearest.h - the exact k nearest of a set of points.
  *
  * FAISS's flat index (C API) scans the set in single precision; what it proposes is measured again in double precision
- * and, where its rounding could have left out a nearer point, the set is scanned in double. So the distances are those of
- * a plain scan in double precision, bit for bit, and never depend on FAISS's version, vector width or threads.
+ * and, where its rounding could have left out a nearer point, the set is scanned in double. So the distances are those
+ * of a plain scan in double precision, bit for bit, and never depend on FAISS's version, vector width or threads.
  */
 #ifndef STRATA_SELECT_NEAREST_H
 #define STRATA_SELECT_NEAREST_H

@@ -1,7 +1,7 @@
 /* quota.h - how many candidates each queue gives to a batch of selections.
  *
- * The rule. Queue i has the quota q[i] (all sum to 1), c[i] candidates that wait and s[i] that were selected before. One
- * level L serves all queues: queue i gives
+ * The rule. Queue i has the quota q[i] (all sum to 1), c[i] candidates that wait and s[i] that were selected before.
+ * One level L serves all queues: queue i gives
  *
  *     x[i] = min (max (q[i] L - s[i], 0), c[i])        and L is such that  sum x = min (count, sum of c where q > 0)
  *
@@ -26,8 +26,8 @@ struct quota_queue {
     uint64_t picks;         /* out: <= candidates */
 };
 
-/* Sets picks of each queue and returns their sum: `count`, or all that wait in queues with a quota above 0 when those are
- * fewer. A quota that is negative or not a number counts as 0; count above QUOTA_COUNT_MAX counts as that. */
+/* Sets picks of each queue and returns their sum: `count`, or all that wait in queues with a quota above 0 when those
+ * are fewer. A quota that is negative or not a number counts as 0; count above QUOTA_COUNT_MAX counts as that. */
 uint64_t quota_share (struct quota_queue *queues, size_t queues_count, uint64_t count);
 
 #endif

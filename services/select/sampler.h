@@ -1,9 +1,9 @@
 /* sampler.h - what chooses among the candidates of one queue: a table of functions.
  *
- * A sampler holds the points that wait and the points that were selected, all in memory; the core tells it of every change
- * and builds it anew from the shard. Its picks depend on these two sets, the options and nothing else: not on the order in
- * which points came, not on threads. So a sampler built from the shard picks what the one before the restart would have
- * picked. Another sampler is another file with such a table.
+ * A sampler holds the points that wait and the points that were selected, all in memory; the core tells it of every
+ * change and builds it anew from the shard. Its picks depend on these two sets, the options and nothing else: not on
+ * the order in which points came, not on threads. So a sampler built from the shard picks what the one before the
+ * restart would have picked. Another sampler is another file with such a table.
  *
  * Every id is in one of the two sets at the most; the core sees to that. Ids and points are copied.
  */
@@ -28,7 +28,7 @@ struct sampler_ops {
     void *(*create) (const struct sampler_options *options, struct strata_error *error);
     void (*destroy) (void *self);
 
-    /* Building from a shard: any number of load, then one ready; nothing else before ready. An empty one needs neither. */
+    /* Building from a shard: any number of load, then one ready; nothing else before. An empty one needs neither. */
     void (*load) (void *self, const char *id, const float *point, bool selected);
     void (*ready) (void *self);
 
@@ -38,7 +38,7 @@ struct sampler_ops {
     const char *(*pick) (void *self, double *rank);
     /* Selected ones wait again, as if they had never been picked. Ids that are not selected are left alone. */
     void (*release) (void *self, const char *const *ids, size_t count);
-    /* Forgets the `count` least wanted candidates and calls each (id, rank) before that. Returns how many there were. */
+    /* Forgets the `count` least wanted candidates and calls each (id, rank) before that. Returns how many. */
     size_t (*drop) (void *self, size_t count, void (*each) (const char *id, double rank, void *arg), void *arg);
 
     size_t (*waiting) (const void *self);

@@ -114,14 +114,14 @@ static void text_set (char **field, const char *text)
     *field = *text ? select_strdup (text) : (char *)protobuf_c_empty_string;
 }
 
-/* Moves a stored candidate; the record of the move goes to the history. Memory and shard would tell different stories if a
- * move was not allowed: then the store is damaged and the process ends. */
+/* Moves a stored candidate; the record of the move goes to the history. Memory and shard would tell different stories
+ * if a move was not allowed: then the store is damaged and the process ends. */
 static void candidate_move (struct select_core *self, const char *id, Strata__CandidateState to, const char *proposal,
                             double rank, Strata__SelectEventKind kind, int64_t now_us)
 {
     Strata__SelectCandidate *candidate = candidate_get (self, id);
     if (!candidate || (unsigned)candidate->state > INVALID || !(moves[candidate->state] & 1u << to)) {
-        log_error ("candidate %s can't go from state %d to %d: the store of select can't be trusted; 'strata audit' checks it",
+        log_error ("candidate %s can't go from state %d to %d: the store can't be trusted; 'strata audit' checks it",
                    id, candidate ? (int)candidate->state : -1, (int)to);
         abort ();
     }
@@ -213,7 +213,8 @@ static bool point_valid (const struct select_core *self, const Strata__Candidate
 {
     unsigned dimensions = self->campaign->patch.encoder.dimensions;
     if (candidate->n_point != dimensions) {
-        snprintf (why, why_size, "the point has %zu coordinates, the campaign's encoder gives %u", candidate->n_point, dimensions);
+        snprintf (why, why_size, "the point has %zu coordinates, the campaign's encoder gives %u", candidate->n_point,
+                  dimensions);
         return false;
     }
     for (size_t i = 0; i < candidate->n_point; i++)
@@ -226,10 +227,12 @@ static bool point_valid (const struct select_core *self, const Strata__Candidate
 }
 
 /* Whether it can be ranked and picked; else why not. *queue: index of its queue. */
-static bool judge (const struct select_core *self, const Strata__Candidate *candidate, size_t *queue, char *why, size_t why_size)
+static bool judge (const struct select_core *self, const Strata__Candidate *candidate, size_t *queue, char *why,
+                   size_t why_size)
 {
     *queue = self->queues_count;
-    if (!text_valid (candidate->configuration, CONFIGURATION_MAX) || !text_valid (candidate->simulation, PRODUCER_NAME_MAX)) {
+    if (!text_valid (candidate->configuration, CONFIGURATION_MAX)
+        || !text_valid (candidate->simulation, PRODUCER_NAME_MAX)) {
         snprintf (why, why_size, "its configuration or simulation is no text of printable ASCII within %u and %u bytes",
                   CONFIGURATION_MAX, (unsigned)PRODUCER_NAME_MAX);
         return false;
@@ -262,7 +265,7 @@ void select_refuse (struct select_core *self, const char *why, int64_t now_us)
 Strata__SelectEventKind select_add (struct select_core *self, const Strata__Candidate *candidate, int64_t now_us)
 {
     if (!producer_name_valid (candidate->id)) {
-        select_refuse (self, "the candidate's id is not 1..200 bytes of printable ASCII without '/' at its ends", now_us);
+        select_refuse (self, "a candidate's id is not 1..200 bytes of printable ASCII without '/' at its ends", now_us);
         return EVENT (REFUSED);
     }
     Strata__SelectEvent record = STRATA__SELECT_EVENT__INIT;
@@ -377,7 +380,7 @@ static void expire (struct select_core *self, const char *name, int64_t now_us)
     proposal->state = STRATA__PROPOSAL_STATE__PROPOSAL_EXPIRED;
     proposal->changed_us = now_us;
     proposal_put (self, name, proposal);
-    event (self, "selection-expired", name, "proposal %s was not confirmed in %u s; its %zu candidates wait again", name,
+    event (self, "selection-expired", name, "it was not confirmed in %u s; its %zu candidates wait again",
            self->campaign->select.lease_s, proposal->n_selections);
     free (ids);
     proposal_free (proposal);
@@ -427,7 +430,8 @@ static void note_fewer (const struct select_core *self, uint64_t got, uint32_t c
     if (got > 0)
         snprintf (note, size, "%" PRIu64 " of %u: no more candidates wait in queues with a quota above 0", got, count);
     else if (all.waiting > 0)
-        snprintf (note, size, "only candidates of queues with quota 0 (%" PRIu64 ") and invalid ones (%" PRIu64 ") are left",
+        snprintf (note, size,
+                  "only candidates of queues with quota 0 (%" PRIu64 ") and invalid ones (%" PRIu64 ") are left",
                   all.waiting, all.invalid);
     else if (all.invalid > 0)
         snprintf (note, size, "only invalid candidates are left (%" PRIu64 ")", all.invalid);
@@ -454,7 +458,7 @@ static Strata__SelectProposal *proposal_new (struct select_core *self, const cha
     proposal->count = count;
     proposal->proposed_us = proposal->changed_us = now_us;
     proposal->lease_end_us = now_us + (int64_t)self->campaign->select.lease_s * 1000000;
-    proposal->selections = select_calloc (got + 1, sizeof (*proposal->selections));
+    proposal->selections = select_calloc (got + 1, sizeof (Strata__Selection *));
     for (size_t i = 0; i < self->queues_count; i++)
         pick (self, &self->queues[i], shares[i].picks, name, proposal, now_us);
     free (shares);
@@ -517,7 +521,8 @@ Strata__ProposeReply *select_propose (struct select_core *self, const char *name
             proposal_put (self, name, proposal);
             open_insert (self, name, proposal->lease_end_us);
             event (self, "selection-proposed", name, "%zu candidates of %u asked for, to be confirmed in %u s%s%s",
-                   proposal->n_selections, count, self->campaign->select.lease_s, *proposal->note ? "; " : "", proposal->note);
+                   proposal->n_selections, count, self->campaign->select.lease_s, *proposal->note ? "; " : "",
+                   proposal->note);
         }
     }
     Strata__ProposeReply *reply = reply_from (proposal, now_us);
@@ -562,7 +567,10 @@ int select_confirm (struct select_core *self, const char *name, int64_t now_us, 
 void select_queue_stat (const struct select_core *self, size_t i, struct select_stat *stat)
 {
     const struct queue *queue = &self->queues[i];
-    *stat = (struct select_stat){ .proposed = queue->proposed, .discarded = queue->discarded, .invalid = queue->invalid };
+    *stat = (struct select_stat){ 0 };
+    stat->proposed = queue->proposed;
+    stat->discarded = queue->discarded;
+    stat->invalid = queue->invalid;
     if (queue->sampler) {
         stat->waiting = self->ops->waiting (queue->sampler);
         stat->selected = self->ops->selected (queue->sampler) - queue->proposed;
@@ -619,14 +627,14 @@ static int load_candidate (struct select_core *self, const char *id, const Strat
 {
     size_t index = queue_named (self, candidate->queue);
     if (index == SIZE_MAX)
-        return strata_fail (error, "candidate %s is in queue %s, which the campaign file no longer has; put the queue back",
+        return strata_fail (error, "candidate %s is in queue %s, which the campaign file no longer has; put it back",
                             id, candidate->queue);
     struct queue *queue = &self->queues[index];
     bool ranked = candidate->state == WAITING || candidate->state == PROPOSED || candidate->state == SELECTED;
     unsigned dimensions = self->campaign->patch.encoder.dimensions;
     if (ranked && (!queue->sampler || candidate->n_point != dimensions))
-        return strata_fail (error, "candidate %s has a point of %zu coordinates, the campaign's encoder now gives %u", id,
-                            candidate->n_point, dimensions);
+        return strata_fail (error, "candidate %s has a point of %zu coordinates, the campaign's encoder now gives %u; "
+                                   "use the encoder it began with", id, candidate->n_point, dimensions);
     if (ranked)
         self->ops->load (queue->sampler, id, candidate->point, candidate->state != WAITING);
     queue->proposed += candidate->state == PROPOSED;
@@ -656,7 +664,8 @@ static int load_all (struct select_core *self, const char *prefix, const Protobu
         size_t n = it.key_size - prefix_size;
         ProtobufCMessage *message = protobuf_c_message_unpack (descriptor, NULL, it.value_size, it.value);
         if (n > PRODUCER_NAME_MAX || !message)
-            rc = strata_fail (error, "the store of select is damaged: key %.*s", (int)it.key_size, (const char *)it.key);
+            rc = strata_fail (error, "the store of select is damaged: key %.*s; 'strata audit' checks it",
+                              (int)it.key_size, (const char *)it.key);
         else {
             memcpy (name, it.key + prefix_size, n);
             name[n] = '\0';
@@ -679,7 +688,8 @@ static int check_open (struct select_core *self, struct strata_error *error)
         Strata__SelectProposal *proposal = proposal_get (self, self->open[i].name);
         for (size_t j = 0; j < proposal->n_selections; j++) {
             Strata__SelectCandidate *candidate = candidate_get (self, proposal->selections[j]->candidate);
-            members += candidate && candidate->state == PROPOSED && strcmp (candidate->proposal, self->open[i].name) == 0
+            members += candidate && candidate->state == PROPOSED
+                && strcmp (candidate->proposal, self->open[i].name) == 0
                 && strcmp (candidate->queue, proposal->selections[j]->queue) == 0;
             if (candidate)
                 candidate_free (candidate);
@@ -689,8 +699,8 @@ static int check_open (struct select_core *self, struct strata_error *error)
     select_stat (self, &all);
     if (members == all.proposed)
         return 0;
-    return strata_fail (error, "the store of select is damaged: %" PRIu64 " candidates are proposed, open proposals hold %" PRIu64
-                        "; 'strata audit' checks it", all.proposed, members);
+    return strata_fail (error, "the store of select is damaged: %" PRIu64 " candidates are proposed, open proposals "
+                               "hold %" PRIu64 "; 'strata audit' checks it", all.proposed, members);
 }
 
 struct select_core *select_open (struct shard *shard, const struct campaign *campaign, struct strata_error *error)
@@ -712,7 +722,8 @@ struct select_core *select_open (struct shard *shard, const struct campaign *cam
         }
     }
     if (load_all (self, "cand/", &strata__select_candidate__descriptor, true, error) < 0
-        || load_all (self, "prop/", &strata__select_proposal__descriptor, false, error) < 0 || check_open (self, error) < 0) {
+        || load_all (self, "prop/", &strata__select_proposal__descriptor, false, error) < 0
+        || check_open (self, error) < 0) {
         select_close (&self);
         return NULL;
     }

@@ -25,10 +25,10 @@
  *   "count/duplicates"     big-endian number: candidates that came again and were not kept
  *   "count/refused"        big-endian number: records that were no candidate with a usable id
  *   stream "history"       SelectEvent, one for each move of each candidate
- * What an audit can recount: every id stands under one key, so in one state. PROPOSED and SELECTED candidates name their
- * proposal, and are listed in it; it is OPEN for the first and CONFIRMED for the second. Every selection of a CONFIRMED
- * proposal is SELECTED. Of EXPIRED proposals no candidate bears the name. In the history, for each candidate: added or
- * invalid once, proposed = confirmed + expired + (1 if PROPOSED), confirmed = 1 if SELECTED, else 0.
+ * What an audit can recount: every id stands under one key, so in one state. PROPOSED and SELECTED candidates name
+ * their proposal, and are listed in it; it is OPEN for the first and CONFIRMED for the second. Every selection of a
+ * CONFIRMED proposal is SELECTED. Of EXPIRED proposals no candidate bears the name. In the history, for each candidate:
+ * added or invalid once, proposed = confirmed + expired + (1 if PROPOSED), confirmed = 1 if SELECTED, else 0.
  */
 #ifndef STRATA_SELECT_CORE_H
 #define STRATA_SELECT_CORE_H
@@ -44,7 +44,7 @@
 
 #define SELECT_HISTORY "history"
 #define SELECT_COUNT_MAX 10000u             /* candidates of one proposal */
-#define SELECT_QUEUE_BYTES (256u << 20)     /* candidates that wait, each queue; above it the lowest ranked tenth goes */
+#define SELECT_QUEUE_BYTES (256u << 20)     /* of candidates that wait in a queue; above it the lowest tenth goes */
 #define SELECT_REASON_MAX 500u              /* bytes of a reason that are kept */
 
 struct select_core;
@@ -60,23 +60,23 @@ void select_on_event (struct select_core *self, select_event_f *each, void *arg)
 /* Another bound on the candidates that wait in a queue than follows from SELECT_QUEUE_BYTES. */
 void select_set_waiting_max (struct select_core *self, uint64_t waiting_max);
 
-/* A candidate came. Returns what became of it: SELECT_ADDED, SELECT_INVALID, SELECT_DUPLICATE or SELECT_REFUSED. Each is
- * counted and stands in the history. Invalid is what can't be ranked: the producer says so (configuration "invalid" or a
- * reason, unless it has a point and goes to a queue of configuration "invalid" with a quota above 0), the point has
- * another dimension than the campaign's or a coordinate that is not finite, or no queue takes the configuration. */
+/* A candidate came. Returns what became of it: SELECT_ADDED, SELECT_INVALID, SELECT_DUPLICATE or SELECT_REFUSED. Each
+ * is counted and stands in the history. Invalid is what can't be ranked: the producer says so (configuration "invalid"
+ * or a reason, unless it has a point and goes to a queue of configuration "invalid" with a quota above 0), the point
+ * has another dimension than the campaign's or a coordinate that is not finite, or no queue takes the configuration. */
 Strata__SelectEventKind select_add (struct select_core *self, const Strata__Candidate *candidate, int64_t now_us);
 /* A record came that is no candidate; why goes to the history. */
 void select_refuse (struct select_core *self, const char *why, int64_t now_us);
 
-/* See Propose in select.proto. The caller frees the reply with strata__propose_reply__free_unpacked (reply, NULL). NULL:
- * refused with *code and error. */
+/* See Propose in select.proto. The caller frees the reply with strata__propose_reply__free_unpacked (reply, NULL).
+ * NULL: refused with *code and error. */
 Strata__ProposeReply *select_propose (struct select_core *self, const char *name, uint32_t count, int64_t now_us,
                                       Strata__RefusalCode *code, struct strata_error *error);
 /* 0, also when it was confirmed before. -1: refused with *code (STALE, NOT_FOUND, INVALID) and error. */
 int select_confirm (struct select_core *self, const char *name, int64_t now_us, Strata__RefusalCode *code,
                     struct strata_error *error);
-/* Ends the proposals whose lease is over; returns how many. Propose and confirm do that first, so their outcome depends on
- * `now_us` alone and not on how often this is called. */
+/* Ends the proposals whose lease is over; returns how many. Propose and confirm do that first, so their outcome depends
+ * on `now_us` alone and not on how often this is called. */
 size_t select_expire (struct select_core *self, int64_t now_us);
 
 struct select_stat {

@@ -1,6 +1,7 @@
-/* select_verify.c - recounts what stands in the shard of select and compares it with what the core holds in memory: each
- * candidate is in exactly one state, proposals and candidates name each other, and all figures agree. */
+/* select_verify.c - recounts what stands in the shard of select and compares it with what the core holds in memory:
+ * each candidate is in exactly one state, proposals and candidates name each other, and all figures agree. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,8 @@ static int verify_membership (struct shard *shard, const char *id, const Strata_
     for (size_t i = 0; i < proposal->n_selections; i++)
         listed += strcmp (proposal->selections[i]->candidate, id) == 0
             && strcmp (proposal->selections[i]->queue, candidate->queue) == 0;
-    Strata__ProposalState wanted = proposed ? STRATA__PROPOSAL_STATE__PROPOSAL_OPEN : STRATA__PROPOSAL_STATE__PROPOSAL_CONFIRMED;
+    Strata__ProposalState wanted =
+        proposed ? STRATA__PROPOSAL_STATE__PROPOSAL_OPEN : STRATA__PROPOSAL_STATE__PROPOSAL_CONFIRMED;
     int rc = 0;
     if (listed != 1 || proposal->state != wanted)
         rc = strata_fail (error, "candidate %s in state %d is listed %zu times in proposal %s of state %d", id,
@@ -47,7 +49,7 @@ static int verify_membership (struct shard *shard, const char *id, const Strata_
 static int verify_candidate (struct shard *shard, const struct campaign *campaign, const struct shard_iter *it,
                              struct select_stat *counts, struct strata_error *error)
 {
-    char id[PRODUCER_NAME_MAX + 1] = "";
+    char id[PRODUCER_NAME_MAX + 1];
     size_t n = it->key_size - strlen ("cand/");
     Strata__SelectCandidate *candidate = strata__select_candidate__unpack (NULL, it->value_size, it->value);
     if (n > PRODUCER_NAME_MAX || !candidate) {
@@ -55,7 +57,7 @@ static int verify_candidate (struct shard *shard, const struct campaign *campaig
             strata__select_candidate__free_unpacked (candidate, NULL);
         return strata_fail (error, "key %.*s is damaged", (int)it->key_size, (const char *)it->key);
     }
-    memcpy (id, it->key + strlen ("cand/"), n);
+    snprintf (id, sizeof (id), "%.*s", (int)n, (const char *)it->key + strlen ("cand/"));
     struct select_stat *count = &counts[queue_index (campaign, candidate->queue)];
     int rc = verify_membership (shard, id, candidate, error);
     switch (candidate->state) {
@@ -74,8 +76,8 @@ static int compare (const char *queue, const char *what, uint64_t shard, uint64_
 {
     if (shard == memory)
         return 0;
-    return strata_fail (error, "queue '%s': %" PRIu64 " candidates %s in the shard, %" PRIu64 " in memory", queue, shard, what,
-                        memory);
+    return strata_fail (error, "queue '%s': %" PRIu64 " candidates %s in the shard, %" PRIu64 " in memory", queue,
+                        shard, what, memory);
 }
 
 /* Proposals that are open in the shard, and members of proposals in the state that fits. */
@@ -101,14 +103,17 @@ static int verify_proposals (struct select_core *core, struct shard *shard, uint
     if (damaged)
         return strata_fail (error, "%" PRIu64 " stored proposals are damaged", damaged);
     if (open != select_open_proposals (core))
-        return strata_fail (error, "%" PRIu64 " proposals are open in the shard, %zu in memory", open, select_open_proposals (core));
+        return strata_fail (error, "%" PRIu64 " proposals are open in the shard, %zu in memory", open,
+                            select_open_proposals (core));
     if (open_members != proposed || confirmed_members != selected)
-        return strata_fail (error, "open proposals hold %" PRIu64 " candidates of %" PRIu64 " proposed, confirmed ones %" PRIu64
-                            " of %" PRIu64 " selected", open_members, proposed, confirmed_members, selected);
+        return strata_fail (error, "open proposals hold %" PRIu64 " candidates of %" PRIu64 " proposed, confirmed ones "
+                                   "%" PRIu64 " of %" PRIu64 " selected",
+                            open_members, proposed, confirmed_members, selected);
     return 0;
 }
 
-int select_verify (struct select_core *self, struct shard *shard, const struct campaign *campaign, struct strata_error *error)
+int select_verify (struct select_core *self, struct shard *shard, const struct campaign *campaign,
+                   struct strata_error *error)
 {
     size_t queues = campaign->select.queues_count;
     struct select_stat *counts = select_calloc (queues + 1, sizeof (*counts));

@@ -1,7 +1,7 @@
 /* oom.c - the kernel's count of out-of-memory kills.
  *
- * A process killed so looks like any other killed by signal 9. cgroup v2 counts the kills of each cgroup in memory.events;
- * the root cgroup and cgroup v1 don't, there /proc/vmstat counts those of the whole machine.
+ * A process killed so looks like any other killed by signal 9. cgroup v2 counts the kills of each cgroup in
+ * memory.events; the root cgroup and cgroup v1 don't, there /proc/vmstat counts those of the whole machine.
  */
 #include <stdio.h>
 #include <string.h>

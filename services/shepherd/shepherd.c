@@ -1,8 +1,8 @@
 /* shepherd.c - see shepherd.h
  *
- * Order matters: the lock is taken before anything is looked at; our pid is in it, and synced, before the command starts;
- * the outcome is on disk before the lock is let go. So whoever looks at the folder at any time knows which of never
- * started, running, ended and lost it is.
+ * Order matters: the lock is taken before anything is looked at; our pid is in it, and synced, before the command
+ * starts; the outcome is on disk before the lock is let go. So whoever looks at the folder at any time knows which of
+ * never started, running, ended and lost it is.
  */
 #include "shepherd.h"
 
@@ -76,7 +76,8 @@ static int mark_begun (int lock, const char *folder, struct strata_error *error)
     int dir = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = 0;
     if (dir < 0 || pwrite (lock, text, (size_t)n, 0) != n || fsync (lock) != 0 || fsync (dir) != 0)
-        rc = strata_fail (error, "%s/lock can't be written (%s); make room or mend its permissions", folder, strerror (errno));
+        rc = strata_fail (error, "%s/lock can't be written (%s); make room or mend its permissions", folder,
+                          strerror (errno));
     if (dir >= 0)
         close (dir);
     return rc;
@@ -121,7 +122,8 @@ static int child_bind (const struct shepherd_options *options)
 }
 
 /* In the forked child: becomes the command, or tells why not. */
-static void become (const struct shepherd_options *options, const char *dir, const char *folder, pid_t shepherd, int pipe_fd)
+static void become (const struct shepherd_options *options, const char *dir, const char *folder, pid_t shepherd,
+                    int pipe_fd)
 {
     setsid ();
     /* We die with the shepherd, also with one that is killed outright; it may have died before we asked for that. */
@@ -170,7 +172,8 @@ static int start (const struct shepherd_options *options, const char *dir, const
     return *child > 0 && n <= 0 ? 0 : -1;
 }
 
-static void tell_no_start (const struct shepherd_options *options, const struct start_failure *failure, struct outcome *outcome)
+static void tell_no_start (const struct shepherd_options *options, const struct start_failure *failure,
+                           struct outcome *outcome)
 {
     outcome->end = STRATA__JOB_END__END_NO_START;
     outcome->code = failure->code;
@@ -201,7 +204,8 @@ static const char *missing_output (const struct shepherd_options *options, const
 }
 
 /* It ended by itself: with an exit code or by a signal that was not ours. */
-static void tell_own_end (const struct shepherd_options *options, const char *dir, int status, bool oom, struct outcome *outcome)
+static void tell_own_end (const struct shepherd_options *options, const char *dir, int status, bool oom,
+                          struct outcome *outcome)
 {
     char *reason = outcome->reason;
     size_t size = sizeof (outcome->reason);
@@ -211,8 +215,9 @@ static void tell_own_end (const struct shepherd_options *options, const char *di
     outcome->code = code;
     if (killed && oom) {
         outcome->end = STRATA__JOB_END__END_MEMORY;
-        snprintf (reason, size, "killed by signal 9 while the kernel's out-of-memory killer was at work: the machine or its "
-                                "cgroup ran out of memory");
+        snprintf (reason, size,
+                  "killed by signal 9 while the kernel's out-of-memory killer was at work: the machine or its "
+                  "cgroup ran out of memory");
     }
     else if (!WIFEXITED (status)) {
         outcome->end = STRATA__JOB_END__END_SIGNAL;
@@ -228,8 +233,8 @@ static void tell_own_end (const struct shepherd_options *options, const char *di
     }
 }
 
-static void tell_end (const struct shepherd_options *options, const char *dir, const struct shepherd_watch *watch, bool oom,
-                      struct outcome *outcome)
+static void tell_end (const struct shepherd_options *options, const char *dir, const struct shepherd_watch *watch,
+                      bool oom, struct outcome *outcome)
 {
     char *reason = outcome->reason, how[64] = "";
     size_t size = sizeof (outcome->reason);

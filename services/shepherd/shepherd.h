@@ -34,7 +34,7 @@ struct shepherd_watch {
     int child;                  /* pid of the command, a session of its own */
     int status;                 /* of waitpid */
     double max_rss_mb;
-    Strata__JobEnd why;         /* what we ended it for: END_STOPPED, END_WALLTIME, END_MEMORY; END_NONE: ended by itself */
+    Strata__JobEnd why;         /* what we ended it for: END_STOPPED, END_WALLTIME, END_MEMORY; END_NONE: nothing */
     bool killed;                /* SIGTERM was not enough */
     double memory_mb;           /* in use when the limit was passed */
     size_t left_over;           /* processes that outlived the command */

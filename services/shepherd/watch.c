@@ -1,9 +1,9 @@
 /* watch.c - from the start of a command to the end of its last process.
  *
- * The shepherd is the subreaper of everything below it: a process that loses its parent becomes a child of ours, so none
- * can get away, whatever sessions and groups it makes. Memory is the resident memory of all of them, looked at four times a
- * second when there is a limit: RLIMIT_AS would break programs that only reserve address space, and a cgroup needs rights
- * that a user of a cluster doesn't have. A burst between two looks is caught by the kernel only.
+ * The shepherd is the subreaper of everything below it: a process that loses its parent becomes a child of ours, so
+ * none can get away, whatever sessions and groups it makes. Memory is the resident memory of all of them, looked at
+ * four times a second when there is a limit: RLIMIT_AS would break programs that only reserve address space, and a
+ * cgroup needs rights that a user of a cluster doesn't have. A burst between two looks is caught by the kernel only.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,9 +1,9 @@
 /* backend.h - where objects' bytes stand: one table of functions for each kind of place.
  *
- * The core keeps what is known of an object (ObjectInfo); a backend keeps its bytes. Both write into the shard's batch only,
- * so that bytes and knowledge change in the same instant: when the batch is on disk. A backend that needs files makes them
- * durable before its function returns, under a name nobody reads, and moves them to their place after the batch is on disk
- * (backend_settle); after a crash it goes on from what the batch says.
+ * The core keeps what is known of an object (ObjectInfo); a backend keeps its bytes. Both write into the shard's batch
+ * only, so that bytes and knowledge change in the same instant: when the batch is on disk. A backend that needs files
+ * makes them durable before its function returns, under a name nobody reads, and moves them to their place after the
+ * batch is on disk (backend_settle); after a crash it goes on from what the batch says.
  *
  * Names were checked by the core: see stage_core.h. Nothing here is given a key that is also a folder of another key.
  */
@@ -27,21 +27,24 @@ struct backend_item {
 
 struct backend_ops {
     const char *name;
-    /* root: folder of all objects (made if missing; unused by backends without files). owner: this shard's name, unique among those
-     * that share the root. Ends what a crash left unfinished. */
+    /* root: folder of all objects (made if missing; unused by backends without files). owner: this shard's name,
+     * unique among those that share the root. Ends what a crash left unfinished. */
     struct backend *(*open) (struct shard *shard, const char *root, const char *owner, struct strata_error *error);
     void (*close) (struct backend **self);
-    /* Stores all items, in place of what stood there, or none: then -1, errno ENOSPC or another, and the batch is as before. */
+    /* Stores all items, in place of what stood there, or none: then -1, errno ENOSPC or another, and the batch is as
+     * before. */
     int (*put) (struct backend *self, const char *ns, const struct backend_item *items, size_t count,
                 struct strata_error *error);
-    /* *data is malloc'ed (one byte at least); the caller frees it. errno EBADMSG: the bytes are gone or not of that size. */
-    int (*get) (struct backend *self, const char *ns, const char *key, uint64_t size, void **data, struct strata_error *error);
+    /* *data is malloc'ed (one byte at least); the caller frees it. errno EBADMSG: the bytes are gone or not of that
+     * size. */
+    int (*get) (struct backend *self, const char *ns, const char *key, uint64_t size, void **data,
+                struct strata_error *error);
     /* The destination is free. As put: all or nothing. */
     int (*move) (struct backend *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                  struct strata_error *error);
     void (*delete) (struct backend *self, const char *ns, const char *key);
-    /* Called a few times a second: what is to be done once the batch is on disk. -1: it could not be done, the sentence says
-     * why; nothing is lost and it is tried again. */
+    /* Called a few times a second: what is to be done once the batch is on disk. -1: it could not be done, the
+     * sentence says why; nothing is lost and it is tried again. */
     int (*settle) (struct backend *self, struct strata_error *error);
 };
 

@@ -1,16 +1,16 @@
 /* backend_file.c - objects' bytes as files <root>/<ns>/<key>.
  *
- * A file can't be renamed in the same instant as the batch is written. So bytes go first, synced, into a file of a number
- * of its own in the folder <root>/~<owner> ('~' stands in no name), and the batch gets an intent:
+ * A file can't be renamed in the same instant as the batch is written. So bytes go first, synced, into a file of a
+ * number of its own in the folder <root>/~<owner> ('~' stands in no name), and the batch gets an intent:
  *
  *   intent/<ns>/<key>    operation (PUT, DELETE), number
  *
- * While a PUT stands there, the object's bytes are in that numbered file; when it is gone, they are in their place. Once
- * the batch is on disk, settle does what the intents say (deletes before puts, so that a folder's name can become a file's
- * and the other way), syncs the folders, and takes the intents out in the next batch. There is at most one intent a key: a
- * later operation replaces it, and a numbered file replaced so is removed once that is on disk. Doing an intent twice
- * does no harm, therefore a crash anywhere is mended by doing at the start what the intents say, and removing numbered files
- * that none names.
+ * While a PUT stands there, the object's bytes are in that numbered file; when it is gone, they are in their place.
+ * Once the batch is on disk, settle does what the intents say (deletes before puts, so that a folder's name can become
+ * a file's and the other way), syncs the folders, and takes the intents out in the next batch. There is at most one
+ * intent a key: a later operation replaces it, and a numbered file replaced so is removed once that is on disk. Doing
+ * an intent twice does no harm, therefore a crash anywhere is mended by doing at the start what the intents say, and
+ * removing numbered files that none names.
  *
  * No path from outside is ever followed: each part is opened below the one before it, and symbolic links are refused.
  */
@@ -38,10 +38,10 @@ struct garbage {
 
 struct backend {
     struct shard *shard;
-    int root, fresh;          /* folders: of all objects; of numbered files */
-    char shown[4200];         /* the latter's name, for sentences */
-    uint64_t next;            /* number of the next operation */
-    uint64_t safe;            /* operations below it are on disk */
+    int root, fresh;                   /* folders: of all objects; of numbered files */
+    char shown[4200];                  /* the latter's name, for sentences */
+    uint64_t next;                     /* number of the next operation */
+    uint64_t safe;                     /* operations below it are on disk */
     uint64_t barrier, barrier_commits; /* operations below barrier are on disk once there are more commits than that */
     size_t intents;
     struct garbage *garbage;
@@ -130,7 +130,8 @@ static enum operation intent_get (struct backend *self, const char *ns, const ch
     return (enum operation)operation;
 }
 
-static void intent_put (struct backend *self, const char *ns, const char *key, enum operation operation, uint64_t number)
+static void intent_put (struct backend *self, const char *ns, const char *key, enum operation operation,
+                        uint64_t number)
 {
     struct shard_key k = intent_key (ns, key);
     uint64_t old, stored[2] = { htobe64 ((uint64_t)operation), htobe64 (number) };
@@ -198,7 +199,11 @@ static void folders_prune (struct backend *self, const char *ns, const char *key
 
 static int settle_fail (const struct intent *intent, struct strata_error *error)
 {
-    return strata_fail (error, "object %s/%s waits to be put in its place: %s%s", intent->ns, intent->key, strerror (errno),
+    return strata_fail (error,
+                        "object %s/%s waits to be put in its place: %s%s",
+                        intent->ns,
+                        intent->key,
+                        strerror (errno),
                         errno == ELOOP || errno == ENOTDIR ? " (something else stands in its path; remove it)" : "");
 }
 
@@ -294,7 +299,8 @@ static struct intent *intents_ready (struct backend *self, size_t *count)
     *count = 0;
     if (!list)
         return NULL;
-    for (bool more = shard_iter_begin (self->shard, &it, INTENT_PREFIX, prefix_size, NULL, 0); more && *count < self->intents;
+    for (bool more = shard_iter_begin (self->shard, &it, INTENT_PREFIX, prefix_size, NULL, 0);
+         more && *count < self->intents;
          more = shard_iter_next (&it)) {
         struct intent *intent = &list[*count];
         intent_parse (it.value, it.value_size, &intent->operation, &intent->number);
@@ -376,7 +382,7 @@ static int sweep_start (struct backend *self, const uint64_t *live, size_t count
     for (struct dirent *entry; (entry = readdir (dir));) {
         char *end;
         uint64_t number = strtoull (entry->d_name, &end, 10);
-        if (*end == '\0' && !bsearch (&number, live, count, sizeof (*live), compare_numbers))
+        if (*end == '\0' && !(count && bsearch (&number, live, count, sizeof (*live), compare_numbers)))
             unlinkat (self->fresh, entry->d_name, 0);
     }
     closedir (dir);
@@ -390,7 +396,8 @@ static int recover (struct backend *self, struct strata_error *error)
     size_t room = 0;
     bool memory = true;
     self->next = 1;
-    for (bool more = shard_iter_begin (self->shard, &it, INTENT_PREFIX, strlen (INTENT_PREFIX), NULL, 0); more && memory;
+    for (bool more = shard_iter_begin (self->shard, &it, INTENT_PREFIX, strlen (INTENT_PREFIX), NULL, 0);
+         more && memory;
          more = shard_iter_next (&it)) {
         if (self->intents == room) {
             room = room ? 2 * room : 64;
@@ -465,8 +472,8 @@ static int file_put (struct backend *self, const char *ns, const struct backend_
     char name[24];
     int rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++)
-        rc = files_write_synced (self->fresh, self->shown, number_name (self->next++, name), items[i].data, items[i].size,
-                                 error);
+        rc = files_write_synced (
+            self->fresh, self->shown, number_name (self->next++, name), items[i].data, items[i].size, error);
     if (rc == 0 && fsync (self->fresh) < 0)
         rc = strata_fail (error, "folder %s can't be synced: %s", self->shown, strerror (errno));
     if (rc < 0) {
@@ -543,7 +550,8 @@ static int file_get (struct backend *self, const char *ns, const char *key, uint
     if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode))
         rc = damaged (ns, key, "its file is no regular file", error);
     else if ((uint64_t)st.st_size != size) {
-        snprintf (what, sizeof (what), "its file has %lld bytes, not %llu", (long long)st.st_size, (unsigned long long)size);
+        snprintf (
+            what, sizeof (what), "its file has %lld bytes, not %llu", (long long)st.st_size, (unsigned long long)size);
         rc = damaged (ns, key, what, error);
     } else if (!(*data = malloc (size ? size : 1))) {
         errno = ENOMEM;
@@ -561,7 +569,8 @@ static int file_get (struct backend *self, const char *ns, const char *key, uint
 }
 
 /* A second name for the object's file among the numbered ones; where the file system has no second names, a copy. */
-static int link_or_copy (struct backend *self, const char *ns, const char *key, uint64_t number, struct strata_error *error)
+static int link_or_copy (struct backend *self, const char *ns, const char *key, uint64_t number,
+                         struct strata_error *error)
 {
     char name[24], path[32];
     struct stat st;

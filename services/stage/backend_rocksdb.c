@@ -66,7 +66,11 @@ static int rocks_get (struct backend *self, const char *ns, const char *key, uin
         errno = ENOMEM;
         return strata_fail (error, "out of memory");
     }
-    int rc = *data ? strata_fail (error, "object %s/%s is damaged: it has %zu bytes in the store, not %llu", ns, key, found,
+    int rc = *data ? strata_fail (error,
+                                  "object %s/%s is damaged: it has %zu bytes in the store, not %llu",
+                                  ns,
+                                  key,
+                                  found,
                                   (unsigned long long)size)
                    : strata_fail (error, "object %s/%s is damaged: its bytes are not in the store", ns, key);
     free (*data);

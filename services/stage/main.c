@@ -9,9 +9,9 @@
 
 struct state {
     struct stage *core;
-    bool full;               /* the quota was reached, and told */
-    bool stuck;              /* settling failed, and trouble is shown */
-    char damaged[420];       /* the damaged object told last */
+    bool full;         /* the quota was reached, and told */
+    bool stuck;        /* settling failed, and trouble is shown */
+    char damaged[420]; /* the damaged object told last */
 };
 
 static Strata__RefusalCode code_of_errno (void)
@@ -56,16 +56,20 @@ static void on_put (struct service *service, struct request *request, const Prot
     struct state *self = service_state (service);
     struct strata_error error;
     if (put->n_keys != request_blobs (request) || put->n_keys == 0 || put->n_keys > STAGE_KEYS_MAX) {
-        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID,
-                        "a put brings one blob for each of 1-%d keys; this one has %zu keys and %zu blobs", STAGE_KEYS_MAX,
-                        put->n_keys, request_blobs (request));
+        request_refuse (request,
+                        STRATA__REFUSAL_CODE__REFUSED_INVALID,
+                        "a put brings one blob for each of 1-%d keys; this one has %zu keys and %zu blobs",
+                        STAGE_KEYS_MAX,
+                        put->n_keys,
+                        request_blobs (request));
         return;
     }
     struct backend_item *items = calloc (put->n_keys, sizeof (*items));
     Strata__ObjectInfo *infos = calloc (put->n_keys, sizeof (*infos));
     Strata__ObjectInfo **pointers = calloc (put->n_keys, sizeof (*pointers));
     if (!items || !infos || !pointers)
-        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s is out of memory", service_replica (service));
+        request_refuse (
+            request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s is out of memory", service_replica (service));
     else {
         for (size_t i = 0; i < put->n_keys; i++) {
             struct blob blob = request_blob (request, i);
@@ -149,10 +153,12 @@ static void on_list (struct service *service, struct request *request, const Pro
     bool more;
     struct listing *l = calloc (1, sizeof (*l));
     if (!l) {
-        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s is out of memory", service_replica (service));
+        request_refuse (
+            request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s is out of memory", service_replica (service));
         return;
     }
-    if (stage_list (self->core, list->namespace_, list->prefix, list->after, list->max_keys, list_add, l, &more, &error) < 0)
+    if (stage_list (self->core, list->namespace_, list->prefix, list->after, list->max_keys, list_add, l, &more, &error)
+        < 0)
         refuse (service, request, list->namespace_, list->prefix, &error);
     else {
         Strata__ObjectListReply reply = STRATA__OBJECT_LIST_REPLY__INIT;
@@ -171,8 +177,9 @@ static void on_move (struct service *service, struct request *request, const Pro
     struct state *self = service_state (service);
     struct strata_error error;
     Strata__ObjectMoveReply reply = STRATA__OBJECT_MOVE_REPLY__INIT;
-    if (stage_move (self->core, move->namespace_, move->key, move->to_namespace, move->to_key, service_now_us (service),
-                    &error) < 0)
+    if (stage_move (
+            self->core, move->namespace_, move->key, move->to_namespace, move->to_key, service_now_us (service), &error)
+        < 0)
         refuse (service, request, move->namespace_, move->key, &error);
     else
         request_reply (request, &reply.base);
@@ -224,8 +231,12 @@ static int start (struct service *service, struct strata_error *error)
     service_set_state (service, self);
     /* Files are numbered in a folder of the shard's, not the replica's: whoever holds the shard goes on with them. */
     const char *shard = strrchr (shard_dir (service_shard (service)), '/');
-    self->core = stage_new (service_shard (service), config->backend, root, shard ? shard + 1 : service_replica (service),
-                            (uint64_t)config->quota_mb << 20, error);
+    self->core = stage_new (service_shard (service),
+                            config->backend,
+                            root,
+                            shard ? shard + 1 : service_replica (service),
+                            (uint64_t)config->quota_mb << 20,
+                            error);
     if (!self->core) {
         stop (service);
         return -1;

@@ -64,7 +64,9 @@ static int namespace_check (const char *ns, struct strata_error *error)
     if (stage_namespace_valid (ns))
         return 0;
     errno = EINVAL;
-    return strata_fail (error, "namespace '%s' is not 1-%d of A-Z a-z 0-9 . _ + = @ - (and not . or ..)", show (ns).text,
+    return strata_fail (error,
+                        "namespace '%s' is not 1-%d of A-Z a-z 0-9 . _ + = @ - (and not . or ..)",
+                        show (ns).text,
                         STAGE_NAME_MAX);
 }
 
@@ -75,9 +77,11 @@ static int name_check (const char *ns, const char *key, struct strata_error *err
     if (stage_key_valid (key))
         return 0;
     errno = EINVAL;
-    return strata_fail (error,
-                        "key '%s' is not 1-%d of A-Z a-z 0-9 . _ + = @ -, with '/' between parts (no part empty, . or ..)",
-                        show (key).text, STAGE_NAME_MAX);
+    return strata_fail (
+        error,
+        "key '%s' is not 1-%d of A-Z a-z 0-9 . _ + = @ -, with '/' between parts (no part empty, . or ..)",
+        show (key).text,
+        STAGE_NAME_MAX);
 }
 
 /* ---- what is known of an object ---- */
@@ -139,16 +143,20 @@ static int backend_check (struct stage *self, struct strata_error *error)
         return 0;
     }
     if (size != strlen (self->ops->name) || memcmp (stored, self->ops->name, size) != 0)
-        rc = strata_fail (error,
-                          "stage.backend is '%s', but the objects of store %s stand in backend '%.*s'; put that back, or start a "
-                          "campaign in a new workspace",
-                          self->ops->name, shard_dir (self->shard), (int)(size < 40 ? size : 40), (const char *)stored);
+        rc = strata_fail (
+            error,
+            "stage.backend is '%s', but the objects of store %s stand in backend '%.*s'; put that back, or start a "
+            "campaign in a new workspace",
+            self->ops->name,
+            shard_dir (self->shard),
+            (int)(size < 40 ? size : 40),
+            (const char *)stored);
     free (stored);
     return rc;
 }
 
-struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner, uint64_t quota_bytes,
-                         struct strata_error *error)
+struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner,
+                         uint64_t quota_bytes, struct strata_error *error)
 {
     struct stage *self = calloc (1, sizeof (*self));
     if (!self) {
@@ -190,7 +198,8 @@ static int compare_keys (const void *a, const void *b)
 }
 
 /* The names of a put, in byte order; the caller frees the list. NULL: a name is not allowed or stands twice. */
-static const char **put_names (const char *ns, const struct backend_item *items, size_t count, struct strata_error *error)
+static const char **put_names (const char *ns, const struct backend_item *items, size_t count,
+                               struct strata_error *error)
 {
     if (count == 0 || count > STAGE_KEYS_MAX) {
         errno = EINVAL;
@@ -245,7 +254,8 @@ static int conflict_check (struct stage *self, const char *ns, const char *key, 
     k.data[k.size++] = '/';
     struct shard_iter it;
     bool taken = false;
-    for (bool more = shard_iter_begin (self->shard, &it, k.data, k.size, NULL, 0); more && !taken; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (self->shard, &it, k.data, k.size, NULL, 0); more && !taken;
+         more = shard_iter_next (&it)) {
         struct shard_key gone = object_key (ns, except ? except : "");
         taken = !except || it.key_size != gone.size || memcmp (it.key, gone.data, gone.size) != 0;
     }
@@ -257,9 +267,21 @@ static int conflict_check (struct stage *self, const char *ns, const char *key, 
 }
 
 /* Fills infos; *bytes and *fresh: the totals after the put. */
-static int put_check (struct stage *self, const char *ns, const struct backend_item *items, size_t count, const char **names,
-                      int64_t now_us, Strata__ObjectInfo *infos, uint64_t *bytes, uint64_t *fresh, struct strata_error *error)
+static int put_check (struct stage *self, const char *ns, const struct backend_item *items, size_t count,
+                      const char **names, int64_t now_us, Strata__ObjectInfo *infos, uint64_t *bytes, uint64_t *fresh,
+                      struct strata_error *error)
 {
+    uint64_t wanted = 0;
+    for (size_t i = 0; i < count; i++)
+        if (__builtin_add_overflow (wanted, (uint64_t)items[i].size, &wanted))
+            wanted = UINT64_MAX;
+    if (wanted > self->quota_bytes) { /* will never fit: no reason to try again */
+        errno = EINVAL;
+        return strata_fail (error,
+                            "a put of %llu bytes is more than the objects' whole quota of %llu (stage.quota_mb)",
+                            (unsigned long long)wanted,
+                            (unsigned long long)self->quota_bytes);
+    }
     *bytes = self->bytes;
     *fresh = 0;
     for (size_t i = 0; i < count; i++) {
@@ -270,9 +292,7 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
             strata__object_info__init (&infos[i]);
             ++*fresh;
         }
-        *bytes -= infos[i].size;
-        if (__builtin_add_overflow (*bytes, (uint64_t)items[i].size, bytes))
-            *bytes = UINT64_MAX;
+        *bytes = *bytes - infos[i].size + items[i].size;
         infos[i].size = items[i].size;
         infos[i].crc32c = crc32c (0, items[i].data, items[i].size);
         infos[i].generation++;
@@ -280,8 +300,12 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
     }
     if (*bytes > self->quota_bytes && *bytes > self->bytes) {
         errno = EDQUOT;
-        return strata_fail (error, "the objects' quota is reached: %llu bytes are kept, this put makes it %llu of %llu; delete some",
-                            (unsigned long long)self->bytes, (unsigned long long)*bytes, (unsigned long long)self->quota_bytes);
+        return strata_fail (
+            error,
+            "the objects' quota is reached: %llu bytes are kept, this put makes it %llu of %llu; delete some",
+            (unsigned long long)self->bytes,
+            (unsigned long long)*bytes,
+            (unsigned long long)self->quota_bytes);
     }
     return 0;
 }
@@ -289,7 +313,7 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
 int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, int64_t now_us,
                Strata__ObjectInfo *infos, struct strata_error *error)
 {
-    uint64_t bytes, fresh;
+    uint64_t bytes = 0, fresh = 0;
     const char **names = put_names (ns, items, count, error);
     if (!names)
         return -1;
@@ -312,7 +336,8 @@ int stage_put (struct stage *self, const char *ns, const struct backend_item *it
 
 /* ---- the others ---- */
 
-int stage_stat (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info, struct strata_error *error)
+int stage_stat (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info,
+                struct strata_error *error)
 {
     if (name_check (ns, key, error) < 0)
         return -1;
@@ -323,15 +348,16 @@ int stage_get (struct stage *self, const char *ns, const char *key, Strata__Obje
                struct strata_error *error)
 {
     *data = NULL;
-    if (stage_stat (self, ns, key, info, error) < 0 || self->ops->get (self->backend, ns, key, info->size, data, error) < 0)
+    if (stage_stat (self, ns, key, info, error) < 0
+        || self->ops->get (self->backend, ns, key, info->size, data, error) < 0)
         return -1;
     uint32_t crc = crc32c (0, *data, info->size);
     if (crc != info->crc32c) {
         free (*data);
         *data = NULL;
         errno = EBADMSG;
-        return strata_fail (error, "object %s/%s is damaged: its checksum is %08x, it was put with %08x", ns, key, crc,
-                            info->crc32c);
+        return strata_fail (
+            error, "object %s/%s is damaged: its checksum is %08x, it was put with %08x", ns, key, crc, info->crc32c);
     }
     self->gets++;
     return 0;
@@ -343,11 +369,14 @@ int stage_list (struct stage *self, const char *ns, const char *prefix, const ch
 {
     if (namespace_check (ns, error) < 0)
         return -1;
-    if (strnlen (prefix, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || strnlen (after, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || max < 1 ||
-        max > STAGE_LIST_MAX) {
+    if (strnlen (prefix, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || strnlen (after, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX
+        || max < 1 || max > STAGE_LIST_MAX) {
         errno = EINVAL;
-        return strata_fail (error, "a list asks for 1-%d keys with a prefix of at most %d bytes; asked for %zu", STAGE_LIST_MAX,
-                            STAGE_NAME_MAX, max);
+        return strata_fail (error,
+                            "a list asks for 1-%d keys with a prefix of at most %d bytes; asked for %zu",
+                            STAGE_LIST_MAX,
+                            STAGE_NAME_MAX,
+                            max);
     }
     struct shard_key first = object_key (ns, prefix), start = object_key (ns, after);
     size_t ns_size = strlen (ns) + strlen ("obj//"), seen = 0;
@@ -355,7 +384,8 @@ int stage_list (struct stage *self, const char *ns, const char *prefix, const ch
     bool from_start = strcmp (after, prefix) >= 0 && after[0];
     struct shard_iter it;
     *more = false;
-    for (bool there = shard_iter_begin (self->shard, &it, first.data, first.size, from_start ? start.data : NULL, start.size);
+    for (bool there =
+             shard_iter_begin (self->shard, &it, first.data, first.size, from_start ? start.data : NULL, start.size);
          there;
          there = shard_iter_next (&it)) {
         if (seen++ == max) {
@@ -370,7 +400,8 @@ int stage_list (struct stage *self, const char *ns, const char *prefix, const ch
                 strata__object_info__free_unpacked (info, NULL);
             shard_iter_end (&it);
             errno = EBADMSG;
-            return strata_fail (error, "store %s: what is known of an object of %s can't be read", shard_dir (self->shard), ns);
+            return strata_fail (
+                error, "store %s: what is known of an object of %s can't be read", shard_dir (self->shard), ns);
         }
         memcpy (key, it.key + ns_size, n);
         key[n] = '\0';
@@ -381,19 +412,20 @@ int stage_list (struct stage *self, const char *ns, const char *prefix, const ch
     return 0;
 }
 
-int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key, int64_t now_us,
-                struct strata_error *error)
+int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
+                int64_t now_us, struct strata_error *error)
 {
     Strata__ObjectInfo info, other;
     if (name_check (to_ns, to_key, error) < 0 || stage_stat (self, ns, key, &info, error) < 0)
         return -1;
     if (info_get (self, to_ns, to_key, &other)) {
         errno = EEXIST;
-        return strata_fail (error, "object %s/%s can't be moved to %s/%s: there is one already", ns, key, to_ns, to_key);
+        return strata_fail (
+            error, "object %s/%s can't be moved to %s/%s: there is one already", ns, key, to_ns, to_key);
     }
     const char *except = strcmp (ns, to_ns) == 0 ? key : NULL;
-    if (conflict_check (self, to_ns, to_key, NULL, 0, except, error) < 0 ||
-        self->ops->move (self->backend, ns, key, to_ns, to_key, error) < 0)
+    if (conflict_check (self, to_ns, to_key, NULL, 0, except, error) < 0
+        || self->ops->move (self->backend, ns, key, to_ns, to_key, error) < 0)
         return -1;
     struct shard_key k = object_key (ns, key);
     shard_delete (self->shard, k.data, k.size);

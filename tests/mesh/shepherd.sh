@@ -2,7 +2,7 @@
 # Every way in which an attempt of a job can end, shown with real processes under strata-shepherd.
 # usage: tests/mesh/shepherd.sh [BUILD FOLDER]
 set -u
-build=$(cd "${1:-build}" && pwd) || exit 2
+build=$(cd "${1:-${STRATA_BUILD:-build}}" && pwd) || exit 2
 shepherd=$build/bin/strata-shepherd
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

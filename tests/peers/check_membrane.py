@@ -40,10 +40,6 @@ def whole(x, box):
     return out
 
 
-def long_axis(r):
-    return np.linalg.eigh(np.cov(r.T))[1][:, -1]
-
-
 def mean_z(z, box):
     about = np.angle(np.mean(np.exp(2j * np.pi * z / box))) / (2 * np.pi) * box
     return about + np.mean(nearest(z - about, box))
@@ -62,7 +58,6 @@ def main():
     inner = np.concatenate([m for name, m in groups.items() if name.startswith("inner_")])
     outer = np.concatenate([m for name, m in groups.items() if name.startswith("outer_")])
     domain = groups["gdomain"]
-    pole = reference = None
     total = seen = 0
     for ts in universe.trajectory:
         number = 1 + ts.data["step"] // 250 if len(sys.argv) < 5 else 1 + ts.data["step"] // int(sys.argv[4])
@@ -71,12 +66,11 @@ def main():
         r = whole(x[domain], box)
         centre = r.mean(axis=0)
         r = r - centre
-        axis = long_axis(r)
+        quarter = len(r) // 4
+        axis = -r[-quarter:].mean(axis=0)
+        axis /= np.linalg.norm(axis)
+        side = r[quarter:2 * quarter].mean(axis=0)
         if number == 1:
-            away = -np.sign(r[-1] @ axis)
-            pole = int(np.argmax(away * (r @ axis)))
-            off = np.linalg.norm(r - np.outer(r @ axis, axis), axis=1)
-            reference = int(np.argmax(off >= 0.5)) if (off >= 0.5).any() else int(np.argmax(off))
             continue
         seen += 1
         line = ours[number]
@@ -88,13 +82,12 @@ def main():
             counts, _ = np.histogram(d, bins=599, range=(0.1, 120))
             assert (counts == line["counts"][row]).all(), f"frame {number}, {lipid}: other counts"
             total += counts.sum()
-        axis *= np.sign(r[pole] @ axis)
         plane = mean_z(x[inner, 2], box[2])
         n = np.array([0, 0, np.sign(nearest(plane - mean_z(x[outer, 2], box[2]), box[2]))])
         tilt = np.arccos(axis @ n)
         e1 = n - (n @ axis) * axis
         e2 = np.cross(axis, e1)
-        rotation = np.arctan2(r[reference] @ e2, r[reference] @ e1)
+        rotation = np.arctan2(side @ e2, side @ e1)
         depth = nearest(centre[2] - plane, box[2]) * n[2]
         t, o, d = line["coordinates"]
         assert abs(t - tilt) < 1e-4 and angle_between(o, rotation) < 1e-4 and abs(d - depth) < 1e-5, \

@@ -2,7 +2,7 @@
 """Writes a small membrane with a protein, in the form that membrane-cg takes from createsim: beads on a lattice with the
 Lennard-Jones parameters of a Martini-like model; a stand-in for the tests of membrane-cg only, not a model of anything.
 
-    make_membrane.py FOLDER [--no-protein] [--bad-dt]
+    make_membrane.py FOLDER [--no-protein] [--clash]      (--clash: two waters so near that it blows up)
 """
 import json
 import os
@@ -17,7 +17,7 @@ EPSILON = {("W", "W"): 4.5, ("W", "H"): 4.5, ("H", "H"): 4.0, ("W", "C"): 2.0, (
 def main():
     folder = sys.argv[1]
     protein = "--no-protein" not in sys.argv
-    bad = "--bad-dt" in sys.argv
+    clash = "--clash" in sys.argv
     os.makedirs(folder, exist_ok=True)
     sites = {}                  # (x, y, z) -> taken
     beads = []                  # (residue number, residue, atom, position)
@@ -73,6 +73,9 @@ def main():
                     add("W", "W", (x, y, z), "solvent")
     molecules.append(("W", waters))
 
+    if clash:
+        beads[-1] = beads[-1][:3] + ([beads[-2][3][0] + 0.005] + beads[-2][3][1:],)
+
     with open(f"{folder}/system.gro", "w") as f:
         f.write(f"a membrane for tests\n{len(beads)}\n")
         for i, (number, res, atom, p) in enumerate(beads):
@@ -112,7 +115,7 @@ def main():
     with open(f"{folder}/cg.mdp", "w") as f:
         f.write(f"""; parameters of a test
 integrator               = md
-dt                       = {0.5 if bad else 0.02}
+dt                       = 0.02
 nsteps                   = 17
 nstxout-compressed       = 3
 nstlog                   = 500
@@ -133,6 +136,12 @@ tau-t                    = 1.0
 ref-t                    = 310
 gen-vel                  = yes
 gen-temp                 = 310
+pcoupl                   = C-rescale
+pcoupltype               = semiisotropic
+tau-p                    = 12
+compressibility          = 3e-4 3e-4
+ref-p                    = 1.0 1.0
+nstcalcenergy            = 50
 """)
     with open(f"{folder}/sim.json", "w") as f:
         json.dump({"patch": "test/0", "state": "RASa" if protein else "", "configuration": "ras" if protein else "lipid-only",

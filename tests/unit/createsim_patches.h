@@ -14,7 +14,9 @@
 /* A membrane of the plasma membrane's kind, each density varied by up to +-90 % over the patch. */
 static inline void test_patch_init (struct createsim_patch *patch, uint64_t seed)
 {
-    static const double mean[CREATESIM_LIPIDS] = { .28, .16, .28, .14, .10, .22, .06, .45, .42, .16, .09, .04, .30, .55 };
+    static const double mean[CREATESIM_LIPIDS] = {
+        .28, .16, .28, .14, .10, .22, .06, .45, .42, .16, .09, .04, .30, .55
+    };
     struct createsim_random random = { .state = seed };
 
     memset (patch, 0, sizeof *patch);
@@ -31,11 +33,13 @@ static inline void test_patch_init (struct createsim_patch *patch, uint64_t seed
     if (patch->density == NULL || patch->proteins == NULL || patch->complexes == NULL)
         abort ();
     for (size_t k = 0; k < CREATESIM_LIPIDS; k++) {
-        double level = mean[k] * (0.1 + 1.8 * createsim_random_real (&random)), slope = createsim_random_real (&random) - 0.5;
+        double level = mean[k] * (0.1 + 1.8 * createsim_random_real (&random)),
+               slope = createsim_random_real (&random) - 0.5;
 
         for (size_t i = 0; i < TEST_GRID * TEST_GRID; i++)
             patch->density[i * CREATESIM_LIPIDS + k] =
-                (float) (level * (1 + slope * ((double) (i % TEST_GRID) / TEST_GRID - 0.5)) * (0.6 + 0.8 * createsim_random_real (&random)));
+                (float) (level * (1 + slope * ((double) (i % TEST_GRID) / TEST_GRID - 0.5))
+                         * (0.6 + 0.8 * createsim_random_real (&random)));
     }
 }
 

@@ -1,5 +1,6 @@
-/* test_cg_rdf.c - the 2-D histogram of membrane-cg against brute force over periodic images, and its bin edges. That counts
- * equal those of MDAnalysis and numpy on a real trajectory is the business of tests/peers/rdf_agrees_with_mdanalysis.sh. */
+/* test_cg_rdf.c - the 2-D histogram of membrane-cg against brute force over periodic images, and its bin edges. That
+ * counts equal those of MDAnalysis and numpy on a real trajectory is the business of
+ * tests/peers/rdf_agrees_with_mdanalysis.sh. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,8 +28,13 @@ static void edges_are_those_of_numpy_linspace (void **state)
         size_t bin;
         double edge;
     } cases[] = {
-        { 0, 0.1 }, { 1, 0.3001669449081803 }, { 2, 0.5003338898163606 }, { 7, 1.5011686143572622 },
-        { 300, 60.1500834724541 }, { 598, 119.79983305509182 }, { 599, 120.0 },
+        { 0, 0.1 },
+        { 1, 0.3001669449081803 },
+        { 2, 0.5003338898163606 },
+        { 7, 1.5011686143572622 },
+        { 300, 60.1500834724541 },
+        { 598, 119.79983305509182 },
+        { 599, 120.0 },
     };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++)
         assert_true (cg_rdf_edge (cases[i].bin) == cases[i].edge);

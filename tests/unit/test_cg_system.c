@@ -1,5 +1,5 @@
-/* test_cg_system.c - what membrane-cg reads and writes beside the trajectory: createsim's folder, run parameters, the run's
- * own records, the lines of measurements, and GROMACS' words in case of failure. */
+/* test_cg_system.c - what membrane-cg reads and writes beside the trajectory: createsim's folder, run parameters, the
+ * run's own records, the lines of measurements, and GROMACS' words in case of failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,8 +68,8 @@ static void assert_says (const struct strata_error *error, const char *what)
 
 #define SIM "{\"state\": \"RASa\", \"beads\": 12}"
 #define GRO "title\n   12\n"
-#define NDX                                                                                                                  \
-    "[ system ]\n1 2 3 4 5 6 7 8 9 10 11 12\n[ gdomain ]\n1 2 3 ; comment\n[anchor]\n4\n\n[ inner_POPC ]\n5 6\n"              \
+#define NDX                                                                                                            \
+    "[ system ]\n1 2 3 4 5 6 7 8 9 10 11 12\n[ gdomain ]\n1 2 3 11 ; comment\n[anchor]\n4\n\n[ inner_POPC ]\n5 6\n"    \
     "[ inner_CHOL ]\n7\n[ inner_XXXX ]\n8\n[ outer_POPC ]\n 9\n10\n"
 
 static void a_prepared_folder_gives_its_groups (void **state)
@@ -84,7 +84,7 @@ static void a_prepared_folder_gives_its_groups (void **state)
     assert_int_equal (s->beads, 12);
     assert_int_equal (s->anchor.count, 1);
     assert_int_equal (s->anchor.atoms[0], 3);
-    assert_int_equal (s->gdomain.count, 3);
+    assert_int_equal (s->gdomain.count, 4);
     assert_int_equal (s->row[0].count, 2);
     assert_int_equal (s->row[0].atoms[1], 5);
     assert_int_equal (s->row[1].count, 0);
@@ -132,10 +132,11 @@ static void broken_folders_are_refused_by_file_and_reason (void **state)
         { SIM, GRO, "[ a ]\n99999999999999999999\n", "index.ndx:2", "not a bead number" },
         { SIM, GRO, "[ a ]\n1 2x\n", "index.ndx:2", "'2x' is not a bead number" },
         { SIM, GRO, "[ a ]\n-1\n", "index.ndx:2", "not a bead number" },
-        { SIM, GRO, "[ gdomain ]\n1 2 3\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'anchor'" },
-        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'gdomain'" },
-        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3\n[ outer_POPC ]\n6\n", "index.ndx", "inner" },
-        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3\n[ inner_POPC ]\n6\n", "index.ndx", "outer" },
+        { SIM, GRO, "[ gdomain ]\n1 2 3 11\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx", "'anchor'" },
+        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3\n[ inner_POPC ]\n5\n[ outer_POPC ]\n6\n", "index.ndx",
+          "'gdomain'" },
+        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3 11\n[ outer_POPC ]\n6\n", "index.ndx", "inner" },
+        { SIM, GRO, "[ anchor ]\n4\n[ gdomain ]\n1 2 3 11\n[ inner_POPC ]\n6\n", "index.ndx", "outer" },
     };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         struct strata_error error = { "" };
@@ -184,7 +185,7 @@ static void the_plan_counts_steps_and_frames (void **state)
         struct strata_error error = { "" };
         struct cg_plan plan;
         write_text ("cg.mdp", cases[i].mdp);
-        int rc = cg_plan_make (&plan, path_of ("cg.mdp"), cases[i].time_ns, cases[i].frame_ps, "s", &error);
+        int rc = cg_plan_make (&plan, path_of ("cg.mdp"), cases[i].time_ns, cases[i].frame_ps, 2500, "s", &error);
         assert_int_equal (rc, cases[i].says ? -1 : 0);
         if (cases[i].says) {
             assert_says (&error, cases[i].says);
@@ -199,8 +200,9 @@ static void the_run_parameters_keep_all_but_what_the_plan_sets (void **state)
 {
     struct strata_error error;
     const struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .seed = 42 };
-    write_text ("cg.mdp", "dt = 0.02 ; kept\nNSteps = 7\nnstxout-compressed=1\nnstxout_compressed = 2\r\n nst-xout = 3\n"
-                          "compressed-x-grps = membrane\n; nsteps = in a comment\nref-t = 310");
+    write_text ("cg.mdp",
+                "dt = 0.02 ; kept\nNSteps = 7\nnstxout-compressed=1\nnstxout_compressed = 2\r\n nst-xout = 3\n"
+                "compressed-x-grps = membrane\n; nsteps = in a comment\nref-t = 310");
     char from[256];
     snprintf (from, sizeof (from), "%s", path_of ("cg.mdp"));
     assert_int_equal (cg_mdp_write (&plan, from, path_of ("run.mdp"), &error), 0);
@@ -216,7 +218,7 @@ static void the_run_parameters_keep_all_but_what_the_plan_sets (void **state)
 static void a_run_goes_on_only_as_it_was_begun (void **state)
 {
     struct strata_error error;
-    struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .seed = 42, .dt_ps = 0.02 };
+    struct cg_plan plan = { .steps = 10000, .steps_per_frame = 250, .segment = 2500, .seed = 42, .dt_ps = 0.02 };
     int starts = -1;
     assert_int_equal (cg_record_load (folder, "s", &plan, &starts, &error), 0);
     assert_int_equal (cg_record_save (folder, "s", &plan, 3, &error), 0);
@@ -286,10 +288,17 @@ static void the_reason_is_found_in_what_gromacs_prints (void **state)
           "finite.\n\nFor more information and tips\nvisit\n-----\n",
           "Fatal error: Step 40: The total potential energy is nan, which is not finite." },
         { "Error in user input:\nInvalid command-line options\n  x\n\nFor more information\n",
-          "Invalid command-line options x" },
-        { "Setting up\n\nERROR 1 [file system.top, line 12]:\n  No such moleculetype POPX\n\n\nThere was 1 error\nFatal error:\n"
+          "Error in user input: Invalid command-line options x" },
+        { "Setting up\n\nERROR 1 [file system.top, line 12]:\n  No such moleculetype POPX\n\n\nThere was 1 "
+          "error\nFatal error:\n"
           "There was 1 error in input file(s)\n\nFor more",
           "ERROR 1 [file system.top, line 12]: No such moleculetype POPX" },
+        { "\n-----\nProgram:  gmx mdrun\nSource file: x\n\nInternal error (bug):\nStep 0: it is high.\n\nFor more "
+          "information",
+          "Internal error (bug): Step 0: it is high." },
+        { "x\nWARNING 1 [file run.mdp]:\n  dt is large\n\nFatal error:\nToo many warnings (1).\n",
+          "WARNING 1 [file run.mdp]: dt is "
+          "large" },
         { "Fatal error:\nfirst\n-----\nFatal error:\nlast\n-------\n", "Fatal error: last" },
         { "all is well\n", NULL },
         { "", NULL },

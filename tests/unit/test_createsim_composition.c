@@ -71,7 +71,8 @@ static void the_region_is_the_centre_of_the_patch (void **state)
     /* POPC and POPE at the rim only, CHOL and PAPC in the central 9 nm and a cell around it */
     test_patch_init (&patch, 3);
     for (size_t i = 0; i < TEST_GRID * TEST_GRID; i++) {
-        double x = ((double) (i % TEST_GRID) + 0.5) * 30 / TEST_GRID - 15, y = ((double) (i / TEST_GRID) + 0.5) * 30 / TEST_GRID - 15;
+        size_t column = i % TEST_GRID, row = i / TEST_GRID;
+        double x = ((double) column + 0.5) * 30 / TEST_GRID - 15, y = ((double) row + 0.5) * 30 / TEST_GRID - 15;
         int central = fabs (x) < 4.5 + 30.0 / TEST_GRID && fabs (y) < 4.5 + 30.0 / TEST_GRID;
 
         for (size_t k = 0; k < CREATESIM_LIPIDS; k++) {
@@ -103,9 +104,11 @@ static void places_follow_the_local_densities_and_counts_come_out_exactly (void 
     test_patch_init (&patch, 5); /* inner POPC only where x < 0, inner POPE only where x > 0 */
     for (size_t i = 0; i < TEST_GRID * TEST_GRID; i++)
         for (size_t k = 0; k < CREATESIM_INNER; k++)
-            patch.density[i * CREATESIM_LIPIDS + k] = (k == 0 && i % TEST_GRID < TEST_GRID / 2) || (k == 2 && i % TEST_GRID > TEST_GRID / 2);
+            patch.density[i * CREATESIM_LIPIDS + k] =
+                (k == 0 && i % TEST_GRID < TEST_GRID / 2) || (k == 2 && i % TEST_GRID > TEST_GRID / 2);
     assert_int_equal (createsim_composition_compute (&patch, forcefield, 30, 0.6, &composition, &error), 0);
-    assert_int_equal (createsim_places_draw (&patch, &composition, CREATESIM_LEAFLET_INNER, 2, reserved, &random, &places, &n, &error),
+    assert_int_equal (createsim_places_draw (&patch, &composition, CREATESIM_LEAFLET_INNER, 2, reserved, &random,
+                                             &places, &n, &error),
                       0);
     assert_int_equal (n, createsim_composition_count (&composition, CREATESIM_LEAFLET_INNER) + 2);
     for (size_t i = 0; i < n; i++) {
@@ -269,8 +272,9 @@ static void an_archive_is_read_member_by_member (void **state)
 
 static void an_archive_without_a_member_or_cut_short_is_refused_and_named (void **state)
 {
-    static const char *const members[] = { "id", "concentrations", "center", "ids", "states", "positions", "complex_ids",
-                                           "edge_nm", "configuration", "simulation", "snapshot", "time_fs" };
+    static const char *const members[] = { "id",        "concentrations", "center",  "ids",           "states",
+                                           "positions", "complex_ids",    "edge_nm", "configuration", "simulation",
+                                           "snapshot",  "time_fs" };
     struct createsim_patch patch, back;
     struct strata_error error;
     void *data;

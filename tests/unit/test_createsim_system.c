@@ -87,11 +87,14 @@ static void lipids_have_the_beads_and_charges_of_the_literature (void **state)
 
 static void pairs_have_the_strengths_of_the_paper (void **state)
 {
-    static const struct { const char *a, *b; double epsilon, sigma; } cases[] = {
-        { "P4", "P4", 5.0, 0.47 },  { "C1", "C1", 3.5, 0.47 },   { "P4", "C1", 2.0, 0.47 },  { "Qda", "Qda", 5.6, 0.47 },
-        { "Q0", "C1", 2.0, 0.62 },  { "C1", "Qa", 2.0, 0.62 },   { "Na", "Na", 4.0, 0.47 },  { "Nd", "Na", 4.5, 0.47 },
-        { "Q0", "Q0", 3.5, 0.47 },  { "SC1", "SC1", 2.625, 0.43 }, { "SC1", "C1", 3.5, 0.47 }, { "SP1", "SC1", 2.025, 0.43 },
-        { "BP4", "P4", 5.6, 0.57 }, { "P4", "BP4", 5.6, 0.57 },  { "BP4", "BP4", 5.0, 0.47 }, { "BP4", "C1", 2.0, 0.47 },
+    static const struct { const char *a, *b; double epsilon, sigma;
+    } cases[] = {
+        { "P4", "P4", 5.0, 0.47 },     { "C1", "C1", 3.5, 0.47 },  { "P4", "C1", 2.0, 0.47 },
+        { "Qda", "Qda", 5.6, 0.47 },   { "Q0", "C1", 2.0, 0.62 },  { "C1", "Qa", 2.0, 0.62 },
+        { "Na", "Na", 4.0, 0.47 },     { "Nd", "Na", 4.5, 0.47 },  { "Q0", "Q0", 3.5, 0.47 },
+        { "SC1", "SC1", 2.625, 0.43 }, { "SC1", "C1", 3.5, 0.47 }, { "SP1", "SC1", 2.025, 0.43 },
+        { "BP4", "P4", 5.6, 0.57 },    { "P4", "BP4", 5.6, 0.57 }, { "BP4", "BP4", 5.0, 0.47 },
+        { "BP4", "C1", 2.0, 0.47 },
     };
     double epsilon, sigma;
 
@@ -143,7 +146,8 @@ static void copy_with (const char *sed, const char *name)
 {
     char command[6000];
 
-    snprintf (command, sizeof command, "cp '%s'/* %s/ && sed -i '%s' %s/%s", forcefield->dir, folder, sed, folder, name);
+    snprintf (command, sizeof command, "cp '%s'/* %s/ && sed -i '%s' %s/%s", forcefield->dir, folder, sed, folder,
+              name);
     assert_int_equal (system (command), 0);
 }
 
@@ -209,7 +213,8 @@ static void every_system_is_neutral_and_of_the_size_that_was_asked_for (void **s
             build (kind, seed, &patch, &system);
             for (size_t i = 0; i < system.natoms; i++) {
                 charge += system.atoms[i].charge;
-                assert_true (isfinite (system.atoms[i].x[0]) && isfinite (system.atoms[i].x[1]) && isfinite (system.atoms[i].x[2]));
+                assert_true (isfinite (system.atoms[i].x[0]) && isfinite (system.atoms[i].x[1])
+                             && isfinite (system.atoms[i].x[2]));
             }
             assert_true (fabs (charge) < 1e-6);
             assert_true (system.natoms >= 2000 && system.natoms <= 9000);
@@ -237,7 +242,7 @@ static void the_same_seed_gives_the_same_coordinates_and_another_seed_others (vo
     for (size_t i = 0; i < a.natoms; i++)
         assert_memory_equal (a.atoms[i].x, b.atoms[i].x, sizeof a.atoms[i].x);
     for (size_t i = 0; i < least; i++)
-        same += memcmp (a.atoms[i].x, c.atoms[i].x, sizeof a.atoms[i].x) == 0;
+        same += a.atoms[i].x[0] == c.atoms[i].x[0] && a.atoms[i].x[1] == c.atoms[i].x[1];
     assert_true (same * 10 < least);
     createsim_system_fini (&a);
     createsim_system_fini (&b);
@@ -276,7 +281,8 @@ static void a_ras_hangs_in_the_inner_leaflet_by_its_farnesyl_and_its_domain_is_r
             assert_string_equal (system.atoms[i].name, "F1");
             /* 2.8 nm is the bilayer's middle; tails reach 1.35 nm over it, glycerols stand at 1.7 */
             assert_true (system.atoms[i].x[2] > 2.8 + 1.2 && system.atoms[i].x[2] < 2.8 + 2.0);
-            assert_true (hypot (system.atoms[i].x[0] - 4.7, system.atoms[i].x[1] - 4.2) < 0.8); /* where the patch has it */
+            assert_true (hypot (system.atoms[i].x[0] - 4.7, system.atoms[i].x[1] - 4.2)
+                         < 0.8); /* where the patch has it */
         }
         assert_int_equal (gdomain, 163);
         assert_int_equal (anchors, 1);
@@ -351,7 +357,8 @@ static void the_index_has_a_reference_bead_for_each_lipid_and_no_empty_group (vo
         if (strcmp (word, "[") == 0) {
             assert_true (groups == 0 || members > 0);
             assert_int_equal (fscanf (file, "%63s ]", group), 1);
-            has_protein |= strcmp (group, "protein") == 0 || strcmp (group, "gdomain") == 0 || strcmp (group, "anchor") == 0;
+            has_protein |=
+                strcmp (group, "protein") == 0 || strcmp (group, "gdomain") == 0 || strcmp (group, "anchor") == 0;
             groups++;
             members = 0;
             continue;
@@ -363,8 +370,8 @@ static void the_index_has_a_reference_bead_for_each_lipid_and_no_empty_group (vo
             const struct system_atom *bead = &system.atoms[atom - 1];
 
             assert_string_equal (bead->residue_name, group + 6);
-            assert_true (strcmp (bead->name, "C1A") == 0 || strcmp (bead->name, "D1A") == 0 || strcmp (bead->name, "T1A") == 0
-                         || strcmp (bead->name, "R1") == 0);
+            assert_true (strcmp (bead->name, "C1A") == 0 || strcmp (bead->name, "D1A") == 0
+                         || strcmp (bead->name, "T1A") == 0 || strcmp (bead->name, "R1") == 0);
             assert_int_equal (bead->x[2] > 2.8, group[0] == 'i');
             references++;
         }
@@ -381,7 +388,8 @@ static void the_index_has_a_reference_bead_for_each_lipid_and_no_empty_group (vo
 
 static void a_folder_is_finished_only_with_whole_coordinates (void **state)
 {
-    static const char *const gro = "t\n2\n    1W        W    1   1.000   1.000   1.000\n    2W        W    2   2.000   1.000   1.000\n";
+    static const char *const gro =
+        "t\n2\n    1W        W    1   1.000   1.000   1.000\n    2W        W    2   2.000   1.000   1.000\n";
     struct createsim_patch patch;
     struct createsim_system system;
     struct strata_error error;
@@ -397,12 +405,15 @@ static void a_folder_is_finished_only_with_whole_coordinates (void **state)
     snprintf (text, sizeof text, "%s   9.00000   9.00000   9.00000\n", gro);
     put ("system.gro", text);
     assert_int_equal (createsim_finished (folder, id, sizeof id), 0);
-    assert_int_equal (createsim_simjson_write (folder, &patch, &system, &options, box, &error), 0);
+    assert_int_equal (createsim_simjson_write (folder, &patch, &system, &options, 1, box, &error), 0);
     assert_int_equal (createsim_finished (folder, id, sizeof id), 1);
     assert_string_equal (id, patch.id);
     put ("system.gro", gro); /* cut before the box */
     assert_int_equal (createsim_finished (folder, id, sizeof id), 0);
-    memcpy (strstr (text, "2.000"), "  nan", 5);
+    char *number = strstr (text, "2.000");
+    assert_non_null (number);
+    for (int i = 0; i < 5; i++)
+        number[i] = "  nan"[i];
     put ("system.gro", text);
     assert_int_equal (createsim_finished (folder, id, sizeof id), 0);
     createsim_system_fini (&system);
@@ -413,8 +424,10 @@ static void a_failing_child_is_reported_with_its_last_error_lines (void **state)
 {
     char log[200];
     struct strata_error error = { "" };
-    char *const fails[] = { "/bin/sh", "-c", "echo hello; echo; echo '-------'; echo 'Fatal error:'; echo 'Too many'; echo '  LINCS "
-                                             "warnings (1)'; echo; echo 'For more information see'; echo '-------'; exit 3", NULL };
+    char *const fails[] = { "/bin/sh", "-c",
+                            "echo hello; echo; echo '-------'; echo 'Fatal error:'; echo 'Too many'; echo '  LINCS "
+                            "warnings (1)'; echo; echo 'For more information see'; echo '-------'; exit 3",
+                            NULL };
     char *const dies[] = { "/bin/sh", "-c", "echo one; echo two; echo three; kill -9 $$", NULL };
     char *const works[] = { "/bin/sh", "-c", "pwd; test -t 0 && exit 1; exit 0", NULL };
 
@@ -430,7 +443,9 @@ static void a_failing_child_is_reported_with_its_last_error_lines (void **state)
 
 static void without_gromacs_the_program_says_what_to_install (void **state)
 {
-    const struct createsim_job job = { .out = folder, .gmx = "gmx-that-is-not-there", .threads = 1, .options = options };
+    const struct createsim_job job = {
+        .out = folder, .gmx = "gmx-that-is-not-there", .threads = 1, .options = options
+    };
     struct strata_error error = { "" };
     struct createsim_patch patch;
 
@@ -445,16 +460,19 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (lipids_have_the_beads_and_charges_of_the_literature),
         cmocka_unit_test (pairs_have_the_strengths_of_the_paper),
-        cmocka_unit_test_setup_teardown (the_written_topology_has_every_pair_of_bead_types_once, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown (the_written_topology_has_every_pair_of_bead_types_once, make_folder,
+                                         remove_folder),
         cmocka_unit_test_setup_teardown (a_broken_table_is_refused_with_its_file, make_folder, remove_folder),
         cmocka_unit_test (every_system_is_neutral_and_of_the_size_that_was_asked_for),
         cmocka_unit_test (the_same_seed_gives_the_same_coordinates_and_another_seed_others),
         cmocka_unit_test (a_ras_hangs_in_the_inner_leaflet_by_its_farnesyl_and_its_domain_is_rigid),
         cmocka_unit_test (no_two_beads_of_different_molecules_start_in_the_same_place),
         cmocka_unit_test (what_cannot_be_built_is_refused_with_its_reason),
-        cmocka_unit_test_setup_teardown (the_index_has_a_reference_bead_for_each_lipid_and_no_empty_group, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown (the_index_has_a_reference_bead_for_each_lipid_and_no_empty_group, make_folder,
+                                         remove_folder),
         cmocka_unit_test_setup_teardown (a_folder_is_finished_only_with_whole_coordinates, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown (a_failing_child_is_reported_with_its_last_error_lines, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown (a_failing_child_is_reported_with_its_last_error_lines, make_folder,
+                                         remove_folder),
         cmocka_unit_test_setup_teardown (without_gromacs_the_program_says_what_to_install, make_folder, remove_folder),
     };
 

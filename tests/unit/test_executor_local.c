@@ -160,7 +160,8 @@ static void an_outcome_comes_back_with_code_and_last_words (void **state)
 
 static void a_job_gets_its_environment_and_its_cores (void **state)
 {
-    struct bench *bench = bench_new ("[ \"$STRATA_JOB.$STRATA_ATTEMPT\" = x-000001.1 ] && [ \"$PWD\" -ef \"$STRATA_WORKSPACE/jobs/x-000001\" ]"
+    struct bench *bench = bench_new ("[ \"$STRATA_JOB.$STRATA_ATTEMPT\" = x-000001.1 ] && [ \"$PWD\" -ef "
+                                     "\"$STRATA_WORKSPACE/jobs/x-000001\" ]"
                                      " && awk '/Cpus_allowed_list/ { print $2 }' /proc/self/status > bound");
     struct executor_capacity capacity;
     struct strata_error error;
@@ -219,7 +220,8 @@ static void an_attempt_outlives_the_executor_that_started_it (void **state)
 
 static void a_stopped_job_is_really_gone (void **state)
 {
-    struct bench *bench = bench_new ("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > stray; sleep 1000' & wait; sleep 1000");
+    struct bench *bench = bench_new ("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > stray; sleep 1000' & wait; "
+                                     "sleep 1000");
     launch (bench);
     long stray = wait_number (bench, "stray");
     ops->stop (bench->executor, &bench->order.ref);
@@ -244,9 +246,14 @@ static void when_the_shepherd_is_killed_the_job_is_lost_and_its_strays_are_kille
 
 static void a_broken_outcome_counts_as_lost_and_says_why (void **state)
 {
-    static const char *const cases[] = { "", "{", "[]", "{\"end\": 3}",
-                                         "{\"end\": \"happily\", \"code\": 0, \"reason\": \"\", \"stderr_tail\": \"\", "
-                                         "\"max_rss_mb\": 0.0, \"started_us\": 1, \"ended_us\": 2}" };
+    static const char *const cases[] = {
+        "",
+        "{",
+        "[]",
+        "{\"end\": 3}",
+        ("{\"end\": \"happily\", \"code\": 0, \"reason\": \"\", \"stderr_tail\": \"\", "
+         "\"max_rss_mb\": 0.0, \"started_us\": 1, \"ended_us\": 2}"),
+    };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         struct bench *bench = bench_new ("true");
         char path[PATH_MAX];

@@ -77,7 +77,8 @@ static size_t plain_pick (struct plain *self, double *rank)
         if (!self->points[i].there || self->points[i].selected)
             continue;
         double r = plain_rank (self, i);
-        if (best == MAX || r > best_rank || (r == best_rank && strcmp (self->points[i].id, self->points[best].id) < 0)) {
+        bool equal = best < MAX && r == best_rank;
+        if (best == MAX || r > best_rank || (equal && strcmp (self->points[i].id, self->points[best].id) < 0)) {
             best = i;
             best_rank = r;
         }
@@ -272,6 +273,7 @@ static void released_picks_leave_no_trace (void **state)
 }
 
 struct dropped {
+    struct plain *plain;
     int count;
     double highest;
 };
@@ -282,9 +284,14 @@ static void note_dropped (const char *id, double rank, void *arg)
     self->count++;
     if (rank > self->highest)
         self->highest = rank;
+    for (size_t i = 0; i < self->plain->count; i++)
+        if (strcmp (self->plain->points[i].id, id) == 0) {
+            assert_true (fabs (plain_rank (self->plain, i) - rank) <= 1e-12 * rank);
+            self->plain->points[i].there = 0;
+        }
 }
 
-static void the_least_wanted_are_dropped_first (void **state)
+static void the_least_wanted_are_dropped_first_and_the_rest_is_picked_as_before (void **state)
 {
     const struct sampler_ops *ops = &farthest_point_sampler;
     static struct plain plain;
@@ -292,20 +299,25 @@ static void the_least_wanted_are_dropped_first (void **state)
     plain = (struct plain){ .dimensions = 4, .k = 1, .seed = 3 };
     void *sampler = create (&plain);
     for (int i = 0; i < 200; i++) {
-        plain_add (&plain, 1);
+        plain.points[plain_add (&plain, 1)].selected = i < 20;
         ops->load (sampler, plain.points[i].id, plain.points[i].x, i < 20);
     }
     ops->ready (sampler);
-    struct dropped dropped = { 0, 0 };
-    assert_int_equal (ops->drop (sampler, 50, note_dropped, &dropped), 50);
-    assert_int_equal (dropped.count, 50);
-    assert_int_equal (ops->waiting (sampler), 130);
-    assert_int_equal (ops->selected (sampler), 20);
-    struct dropped rest = { 0, 0 };
-    assert_int_equal (ops->drop (sampler, 1, note_dropped, &rest), 1);
-    assert_true (rest.highest >= dropped.highest);
-    assert_int_equal (ops->drop (sampler, 1000, note_dropped, &rest), 129);
-    double rank;
+    double rank, wanted;
+    for (int round = 0; round < 3; round++) {
+        for (int p = 0; p < 10; p++)
+            assert_string_equal (ops->pick (sampler, &rank), plain.points[plain_pick (&plain, &wanted)].id);
+        struct dropped dropped = { &plain, 0, 0 };
+        assert_int_equal (ops->drop (sampler, 30, note_dropped, &dropped), 30);
+        assert_int_equal (dropped.count, 30);
+        for (size_t i = 0; i < plain.count; i++)
+            assert_true (plain.points[i].selected || !plain.points[i].there
+                         || plain_rank (&plain, i) >= dropped.highest * (1 - 1e-12));
+    }
+    assert_int_equal (ops->waiting (sampler), 60);
+    assert_int_equal (ops->selected (sampler), 50);
+    struct dropped rest = { &plain, 0, 0 };
+    assert_int_equal (ops->drop (sampler, 1000, note_dropped, &rest), 60);
     assert_null (ops->pick (sampler, &rank));
     ops->destroy (sampler);
 }
@@ -316,8 +328,10 @@ static void a_search_gives_the_exact_nearest_also_among_equals_and_far_from_zero
         unsigned dimensions;
         float spread, offset;
         int grid;       /* coordinates are whole numbers: many equal distances */
-    } cases[] = { { 9, 1, 0, 0 }, { 9, 1, 1000, 0 }, { 3, 1e-3f, 100, 0 }, { 2, 3, 0, 1 }, { 64, 1, 10, 0 }, { 1, 1e15f, 0, 0 },
-                  { 2, 1e-22f, 0, 0 }, { 4, 0, 5, 0 } };
+    } cases[] = {
+        { 9, 1, 0, 0 },   { 9, 1, 1000, 0 },   { 3, 1e-3f, 100, 0 }, { 2, 3, 0, 1 },
+        { 64, 1, 10, 0 }, { 1, 1e15f, 0, 0 },  { 2, 1e-22f, 0, 0 },  { 4, 0, 5, 0 },
+    };
     for (size_t c = 0; c < sizeof (cases) / sizeof (*cases); c++) {
         unsigned d = cases[c].dimensions;
         struct nearest *nearest = nearest_new (d, NULL);
@@ -385,7 +399,7 @@ int main (void)
         cmocka_unit_test (equal_ranks_go_by_id_whatever_the_order_of_arrival),
         cmocka_unit_test (one_built_from_what_was_stored_picks_the_same),
         cmocka_unit_test (released_picks_leave_no_trace),
-        cmocka_unit_test (the_least_wanted_are_dropped_first),
+        cmocka_unit_test (the_least_wanted_are_dropped_first_and_the_rest_is_picked_as_before),
         cmocka_unit_test (a_search_gives_the_exact_nearest_also_among_equals_and_far_from_zero),
         cmocka_unit_test (random_ranks_are_spread_evenly_and_differ_by_seed),
         cmocka_unit_test (impossible_options_are_refused),

@@ -22,8 +22,17 @@
 static char *state_names[] = { "RASa", "RASb", "mRASa" };
 static char *row_names[] = { "POPC", "CHOL" };
 static const struct campaign_feedback config = {
-    .from = "rdfs", .uptake = "uptakes", .states = state_names, .states_count = STATES, .rows = row_names,
-    .rows_count = ROWS, .bins = BINS, .range_min_angstrom = 0.1, .range_max_angstrom = 120, .frames = 4, .seconds = 30,
+    .from = "rdfs",
+    .uptake = "uptakes",
+    .states = state_names,
+    .states_count = STATES,
+    .rows = row_names,
+    .rows_count = ROWS,
+    .bins = BINS,
+    .range_min_angstrom = 0.1,
+    .range_max_angstrom = 120,
+    .frames = 4,
+    .seconds = 30,
 };
 
 /* A shard on disk, so that a crash can be played: closing drops what was not committed. */
@@ -393,7 +402,8 @@ static void marks_recount_every_report (void **state)
     for (unsigned round = 1; round <= 3; round++) {
         struct shard_iter it;
         uint64_t count = 0;
-        for (bool more = shard_iter_begin (w->shard, &it, "feedback/done/", 14, NULL, 0); more; more = shard_iter_next (&it))
+        for (bool more = shard_iter_begin (w->shard, &it, "feedback/done/", 14, NULL, 0); more;
+             more = shard_iter_next (&it))
             count += shard_u64 (it.value + 8) <= round;
         shard_iter_end (&it);
         assert_int_equal (count, frames_of[round]);
@@ -408,7 +418,7 @@ static void uptakes_count_each_known_round_once (void **state)
         uint64_t round;
         enum feedback_outcome outcome;
     } cases[] = {
-        { 2, FEEDBACK_ADDED }, { 0, FEEDBACK_ASIDE }, { 3, FEEDBACK_ASIDE }, { 2, FEEDBACK_REPEAT },
+        { 2, FEEDBACK_ADDED }, { 0, FEEDBACK_ASIDE },  { 3, FEEDBACK_ASIDE },          { 2, FEEDBACK_REPEAT },
         { 1, FEEDBACK_ADDED }, { 1, FEEDBACK_REPEAT }, { UINT64_MAX, FEEDBACK_ASIDE },
     };
     for (uint64_t round = 1; round <= 2; round++) {
@@ -436,7 +446,8 @@ static void a_campaign_that_does_not_fit_is_refused_at_the_start (void **state)
 {
     struct world *w = *state;
     struct strata_error error;
-    struct campaign_feedback weights = config, bins = config, names = config, empty = config, vast = config, slash = config;
+    struct campaign_feedback weights = config, bins = config, names = config, empty = config, vast = config,
+                             slash = config;
     char *other[] = { "RASa", "RASc", "mRASa" }, *bad[] = { "RASa", "../x", "mRASa" };
     weights.weights = true;
     bins.bins = BINS + 1;
@@ -448,8 +459,12 @@ static void a_campaign_that_does_not_fit_is_refused_at_the_start (void **state)
         const struct campaign_feedback *config;
         const char *says;
     } cases[] = {
-        { &weights, "weights" }, { &bins, "other states, rows, bins" }, { &names, "other states, rows, bins" },
-        { &empty, "1 GiB" },     { &vast, "1 GiB" },                     { &slash, "../x" },
+        { &weights, "weights" },
+        { &bins, "other states, rows, bins" },
+        { &names, "other states, rows, bins" },
+        { &empty, "1 GiB" },
+        { &vast, "1 GiB" },
+        { &slash, "../x" },
     };
     commit (w);
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
@@ -465,10 +480,12 @@ int main (void)
         cmocka_unit_test_setup_teardown (sums_equal_a_count_by_hand_before_and_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown (a_frame_counts_once_in_whatever_order_its_copies_come, setup, teardown),
         cmocka_unit_test_setup_teardown (a_frame_that_was_not_committed_may_come_again, setup, teardown),
-        cmocka_unit_test_setup_teardown (what_does_not_fit_is_set_aside_with_its_reason_and_changes_no_sum, setup, teardown),
+        cmocka_unit_test_setup_teardown (
+            what_does_not_fit_is_set_aside_with_its_reason_and_changes_no_sum, setup, teardown),
         cmocka_unit_test_setup_teardown (a_report_is_due_after_enough_frames_or_enough_time, setup, teardown),
         cmocka_unit_test_setup_teardown (a_crash_at_any_step_of_a_report_leads_to_the_same_report, setup, teardown),
-        cmocka_unit_test_setup_teardown (a_report_that_cannot_be_written_keeps_its_sums_while_frames_go_on, setup, teardown),
+        cmocka_unit_test_setup_teardown (
+            a_report_that_cannot_be_written_keeps_its_sums_while_frames_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown (marks_recount_every_report, setup, teardown),
         cmocka_unit_test_setup_teardown (uptakes_count_each_known_round_once, setup, teardown),
         cmocka_unit_test_setup_teardown (a_campaign_that_does_not_fit_is_refused_at_the_start, setup, teardown),

@@ -19,15 +19,26 @@
 static char *state_names[] = { "RASa", "4AzRASa" };
 static char *row_names[] = { "POPC", "CHOL" };
 static const struct campaign_feedback shape = {
-    .states = state_names, .states_count = 2, .rows = row_names, .rows_count = 2, .bins = 3,
-    .range_min_angstrom = 0.1, .range_max_angstrom = 30.1,
+    .states = state_names,
+    .states_count = 2,
+    .rows = row_names,
+    .rows_count = 2,
+    .bins = 3,
+    .range_min_angstrom = 0.1,
+    .range_max_angstrom = 30.1,
 };
 static int64_t sums[12] = { 1, 2, 3, 0, 0, 60, 0, 0, 0, 123456789012, INT64_MAX / 2, 7 };
 static const uint64_t frames[2] = { 3, 1 };
 static const uint64_t counts[2] = { 66, 4611686141883966726u };
 static struct feedback_report report = {
-    .shape = &shape, .round = 7, .frames = 4, .simulations = 2, .created_us = 1700000000123456,
-    .state_frames = frames, .state_counts = counts, .sums = sums,
+    .shape = &shape,
+    .round = 7,
+    .frames = 4,
+    .simulations = 2,
+    .created_us = 1700000000123456,
+    .state_frames = frames,
+    .state_counts = counts,
+    .sums = sums,
 };
 
 /* Centres of three 1 nm bins from 0.01 nm on: 0.51, 1.51, 2.51 nm. */
@@ -148,9 +159,32 @@ static void a_folder_holds_every_state_and_the_figures (void **state)
     const char *created;
     double min, max;
     json_int_t round, f, simulations, bins, f0, c0, f1, c1;
-    assert_int_equal (json_unpack (root, "{s:I s:I s:I s:I s:s s:[F F] s:{s:{s:I s:I} s:{s:I s:I}}}", "round", &round, "frames",
-                                   &f, "simulations", &simulations, "bins", &bins, "created", &created, "range_nm", &min, &max,
-                                   "states", "RASa", "frames", &f0, "counts", &c0, "4AzRASa", "frames", &f1, "counts", &c1),
+    assert_int_equal (json_unpack (root,
+                                   "{s:I s:I s:I s:I s:s s:[F F] s:{s:{s:I s:I} s:{s:I s:I}}}",
+                                   "round",
+                                   &round,
+                                   "frames",
+                                   &f,
+                                   "simulations",
+                                   &simulations,
+                                   "bins",
+                                   &bins,
+                                   "created",
+                                   &created,
+                                   "range_nm",
+                                   &min,
+                                   &max,
+                                   "states",
+                                   "RASa",
+                                   "frames",
+                                   &f0,
+                                   "counts",
+                                   &c0,
+                                   "4AzRASa",
+                                   "frames",
+                                   &f1,
+                                   "counts",
+                                   &c1),
                       0);
     assert_int_equal (round, 7);
     assert_int_equal (f, 4);

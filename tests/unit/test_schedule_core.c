@@ -1,8 +1,8 @@
 /* test_schedule_core.c - the scheduler's core on a real shard, with time, select and an executor in hand.
  *
- * The world around the core outlives it: a small select that follows select.proto (the same answer to the same name until
- * it is confirmed or its lease ends), and an executor in virtual time that remembers every start. Crashes close the shard
- * without a commit and build everything anew from disk.
+ * The world around the core outlives it: a small select that follows select.proto (the same answer to the same name
+ * until it is confirmed or its lease ends), and an executor in virtual time that remembers every start. Crashes close
+ * the shard without a commit and build everything anew from disk.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -29,11 +29,26 @@
 static char *argv_of_all[] = { (char *)"program", (char *)"{job}", (char *)"{attempt}" };
 
 static const struct campaign_job job_types[] = {
-    { .name = (char *)"macro", .start = JOB_ALWAYS, .command = argv_of_all, .command_count = 3, .cores = 0, .tries = 3 },
-    { .name = (char *)"createsim", .start = JOB_SELECTION, .command = argv_of_all, .command_count = 3, .cores = 1, .tries = 2,
+    { .name = (char *)"macro",
+      .start = JOB_ALWAYS,
+      .command = argv_of_all,
+      .command_count = 3,
+      .cores = 0,
+      .tries = 3 },
+    { .name = (char *)"createsim",
+      .start = JOB_SELECTION,
+      .command = argv_of_all,
+      .command_count = 3,
+      .cores = 1,
+      .tries = 2,
       .buffer = 2 },
-    { .name = (char *)"cg", .start = JOB_AFTER, .after = (char *)"createsim", .command = argv_of_all, .command_count = 3,
-      .cores = 1, .tries = 3 },
+    { .name = (char *)"cg",
+      .start = JOB_AFTER,
+      .after = (char *)"createsim",
+      .command = argv_of_all,
+      .command_count = 3,
+      .cores = 1,
+      .tries = 3 },
 };
 
 /* ---- the world ---- */
@@ -68,6 +83,7 @@ struct world {
     } starts[STARTS_MAX];
     size_t starts_count;
     int64_t runtime_us;
+    bool uneven;                /* every other start runs half as long again */
     void (*decide) (struct world *, const char *id, uint32_t attempt, struct outcome *);
     /* crash before the n-th commit or message from now on; -1 never */
     long crash_in;
@@ -139,7 +155,8 @@ static enum executor_state virtual_poll (void *self, const struct executor_ref *
     long i = find_start (world, ref);
     if (i < 0)
         return EXECUTOR_NEVER;
-    if (!world->starts[i].stop && world->now_us < world->starts[i].started_us + world->runtime_us)
+    int64_t runtime_us = world->runtime_us + (world->uneven && i % 2 ? world->runtime_us / 2 : 0);
+    if (!world->starts[i].stop && world->now_us < world->starts[i].started_us + runtime_us)
         return EXECUTOR_RUNNING;
     memset (outcome, 0, sizeof (*outcome));
     outcome->end = world->starts[i].stop ? END (STOPPED) : END (EXIT);
@@ -172,7 +189,8 @@ static void up (struct world *world)
     struct schedule_sink sink = { on_job, on_event, world };
     world->drive = (struct drive){ .ops = &virtual_executor, .executor = world,
                                    .context = { "/workspace", "/campaign", "/bin", 1 } };
-    world->drive.core = schedule_new (&world->campaign, world->shard, "/workspace", &capacity, &sink, world->now_us, &error);
+    world->drive.core =
+        schedule_new (&world->campaign, world->shard, "/workspace", &capacity, &sink, world->now_us, &error);
     if (!world->drive.core)
         fail_msg ("%s", error.text);
 }
@@ -246,10 +264,12 @@ static void candidate_id (unsigned number, char *id)
     snprintf (id, 32, "candidate/%u", number);
 }
 
-/* The answer of select to `name`; count 0 when it has none left. */
-static void select_answer (struct world *world, const char *name, unsigned count, unsigned *first, unsigned *got)
+/* The answer of select to `name`; count 0 when it has none left. False: the name is stale. */
+static bool select_answer (struct world *world, const char *name, unsigned count, unsigned *first, unsigned *got)
 {
     size_t i = find_name (world, name);
+    if (i < world->names_count && world->names[i].count && world->names[i].state != NAME_OPEN)
+        return false;
     if (i == world->names_count) {
         unsigned left = world->candidates_max ? world->candidates_max - world->candidates : count;
         assert_true (world->names_count < NAMES_MAX);
@@ -262,6 +282,7 @@ static void select_answer (struct world *world, const char *name, unsigned count
     }
     *first = world->names[i].first;
     *got = world->names[i].count;
+    return true;
 }
 
 static void tell_proposed (struct world *world, const char *name, unsigned first, unsigned count)
@@ -290,12 +311,15 @@ static void carry (struct world *world, size_t i)
     snprintf (name, sizeof (name), "%s", question->name);
     schedule_proposal_sent (world->drive.core, i);
     if (question->state == STRATA__QUESTION_STATE__QUESTION_ASKED) {
-        select_answer (world, name, question->count, &first, &got);
+        bool stale = !select_answer (world, name, question->count, &first, &got);
         if (crash_now (world)) {
             crash (world);
             return;
         }
-        tell_proposed (world, name, first, got);
+        if (stale)
+            schedule_stale (world->drive.core, name, world->now_us);
+        else
+            tell_proposed (world, name, first, got);
     }
     else {
         size_t n = find_name (world, name);
@@ -415,7 +439,8 @@ static void check_world (struct world *world)
             assert_false (strcmp (world->starts[i].id, world->starts[j].id) == 0
                           && world->starts[i].attempt == world->starts[j].attempt);
     assert_int_equal (shard_get_u64 (world->shard, "succ/cg", 0), count_jobs (world, "cg", "succeeded", ""));
-    assert_int_equal (shard_get_u64 (world->shard, "succ/createsim", 0), count_jobs (world, "createsim", "succeeded", ""));
+    assert_int_equal (shard_get_u64 (world->shard, "succ/createsim", 0),
+                      count_jobs (world, "createsim", "succeeded", ""));
 }
 
 /* ---- tests ---- */
@@ -492,8 +517,8 @@ static void no_more_than_buffer_are_prepared_ahead (void **state)
         turn (world);
         schedule_figures (world->drive.core, &all);
         size_t ahead = count_jobs (world, "createsim", "proposed", "") + count_jobs (world, "createsim", "waiting", "")
-                       + count_jobs (world, "createsim", "launching", "") + count_jobs (world, "createsim", "running", "")
-                       + all.buffer_ready;
+                       + count_jobs (world, "createsim", "launching", "")
+                       + count_jobs (world, "createsim", "running", "") + all.buffer_ready;
         most = ahead > most ? ahead : most;
         prepared = all.buffer_ready > prepared ? all.buffer_ready : prepared;
         assert_true (all.cores_busy <= 1);
@@ -554,7 +579,7 @@ static void a_question_whose_name_is_stale_is_asked_under_a_new_one (void **stat
     assert_string_equal (schedule_proposal_at (world->drive.core, 0)->name, "p-00000002");
     /* No answer: the same name again, after a pause. */
     schedule_proposal_sent (world->drive.core, 0);
-    assert_false (schedule_proposal_due (world->drive.core, 0, world->now_us + 100 * SECOND));
+    assert_false (schedule_proposal_due (world->drive.core, 0, world->now_us + 3600 * SECOND));
     schedule_unanswered (world->drive.core, "p-00000002", "no answer", world->now_us);
     assert_false (schedule_proposal_due (world->drive.core, 0, world->now_us));
     assert_true (schedule_proposal_due (world->drive.core, 0, world->now_us + SECOND));
@@ -761,6 +786,11 @@ static void jobs_get_cores_of_their_own_and_later_scales_come_first (void **stat
             assert_int_equal (used[job->cores[j]]++, 0);
     }
     assert_int_equal (used[1] + used[3] + used[5] + used[7], 4);
+    /* A restart knows which are taken. */
+    struct schedule_figures all;
+    crash (world);
+    schedule_figures (world->drive.core, &all);
+    assert_int_equal (all.cores_busy, 4);
     turns (world, 15);
     /* The first four are prepared, the other four wait: the four cores go to what was prepared. */
     assert_int_equal (count_jobs (world, "cg", "running", "") + count_jobs (world, "cg", "succeeded", ""), 4);
@@ -771,9 +801,13 @@ static void jobs_get_cores_of_their_own_and_later_scales_come_first (void **stat
 static void a_wide_job_is_not_starved_by_narrow_ones (void **state)
 {
     struct world *world = world_new (1, 2, 2);
-    world->types[0].buffer = 6;
+    world->types[0].buffer = 16;
     world->types[1].cores = 2;
+    world->uneven = true;
     up (world);
+    until_state (world, "cg-000001", S (RUNNING));
+    /* Each core was left alone when it came free: no third one of the narrow jobs was started. */
+    assert_int_equal (world->starts_count, 3);
     turns (world, 400);
     assert_true (count_jobs (world, "cg", "succeeded", "") >= 8);
     world_free (world);

@@ -132,7 +132,8 @@ static void add_many (struct fixture *f, const char *configuration, unsigned cou
         for (int d = 0; d < DIMENSIONS; d++)
             x[d] = (float)(random_next () % 100000) / 1000;
         snprintf (id, sizeof (id), "%s/%u", configuration, i);
-        assert_int_equal (add_point (f, id, configuration, x, DIMENSIONS, START), STRATA__SELECT_EVENT_KIND__SELECT_ADDED);
+        assert_int_equal (add_point (f, id, configuration, x, DIMENSIONS, START),
+                          STRATA__SELECT_EVENT_KIND__SELECT_ADDED);
     }
 }
 
@@ -168,7 +169,8 @@ static size_t propose_count (struct fixture *f, const char *name, uint32_t count
     return n;
 }
 
-static void assert_refused (struct fixture *f, const char *name, uint32_t count, int64_t now, Strata__RefusalCode wanted)
+static void assert_refused (struct fixture *f, const char *name, uint32_t count, int64_t now,
+                            Strata__RefusalCode wanted)
 {
     struct strata_error error = { "" };
     Strata__RefusalCode code = -1;
@@ -401,7 +403,11 @@ static void every_candidate_that_cannot_be_ranked_is_counted_with_its_reason (vo
 
 static void a_configuration_without_a_queue_of_its_own_goes_to_other (void **state)
 {
-    struct campaign_queue with_other[] = { { "rest", "other", .5 }, { "monomer", "ras", .5 }, { "rest-2", "other", 0 } };
+    struct campaign_queue with_other[] = {
+        { "rest", "other", .5 },
+        { "monomer", "ras", .5 },
+        { "rest-2", "other", 0 },
+    };
     struct campaign saved = campaign;
     campaign.select.queues = with_other;
     campaign.select.queues_count = 3;
@@ -588,8 +594,8 @@ static void assert_history (struct fixture *f)
     stream_read (f->shard, SELECT_HISTORY, 0, 1000000, 1u << 30, recount_event, &r);
     struct select_stat s;
     select_stat (f->core, &s);
-    uint64_t added = r.kinds[0], invalid = r.kinds[1], duplicate = r.kinds[2], refused = r.kinds[3], proposed = r.kinds[4],
-             confirmed = r.kinds[5], expired = r.kinds[6], discarded = r.kinds[7];
+    uint64_t added = r.kinds[0], invalid = r.kinds[1], duplicate = r.kinds[2], refused = r.kinds[3];
+    uint64_t proposed = r.kinds[4], confirmed = r.kinds[5], expired = r.kinds[6], discarded = r.kinds[7];
     assert_int_equal (s.invalid, invalid);
     assert_int_equal (s.selected, confirmed);
     assert_int_equal (s.proposed, proposed - confirmed - expired);
@@ -624,7 +630,8 @@ static void any_sequence_of_inputs_keeps_each_candidate_in_exactly_one_state (vo
                 add_point (&f, id, configurations[random_next () % 5], p, DIMENSIONS, now);
             }
             else if (dice < 75) {
-                Strata__ProposeReply *r = select_propose (f.core, name, 1 + (uint32_t)(random_next () % 12), now, &code, &error);
+                uint32_t count = 1 + (uint32_t)(random_next () % 12);
+                Strata__ProposeReply *r = select_propose (f.core, name, count, now, &code, &error);
                 if (r)
                     reply_free (r);
             }

@@ -48,7 +48,9 @@ static void each_variable_has_its_value (void **state)
     struct strata_error error;
     for (size_t i = 0; i < COUNT; i++)
         command[i] = (char *)cases[i][0];
-    struct campaign_job type = { .name = (char *)"cg", .command = command, .command_count = COUNT, .cores = 4, .gpus = 2 };
+    struct campaign_job type = {
+        .name = (char *)"cg", .command = command, .command_count = COUNT, .cores = 4, .gpus = 2
+    };
     fill (&job);
     char **argv = template_argv (&type, &job, &context, &error);
     assert_non_null (argv);

@@ -1,6 +1,6 @@
-/* test_xtc.c - the XTC reader against files that gmx wrote (tests/data/water-*.xtc: a few SPC molecules, written by mdrun),
- * whole, cut at every byte, growing, and with wrong bits. That every number of larger files is right is the business of
- * tests/peers/xtc_agrees_with_gmx_dump.sh. */
+/* test_xtc.c - the XTC reader against files that gmx wrote (tests/data/water-*.xtc: a few SPC molecules, written by
+ * mdrun), whole, cut at every byte, growing, and with wrong bits. That every number of larger files is right is the
+ * business of tests/peers/xtc_agrees_with_gmx_dump.sh. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,11 +92,47 @@ static const struct {
     { PLAIN, 3, 11, 10, 50, "2.5000000e-02", "3.00000e+00", "-1", 2, { "2.17144e-01", "6.55412e-01", "1.87461e-02" } },
     { SMALL, 12, 11, 1, 5, "2.4999999e-03", "3.00000e+00", "1000", 0, { "2.32000e-01", "6.27000e-01", "1.13000e-01" } },
     { SMALL, 12, 11, 1, 5, "2.4999999e-03", "3.00000e+00", "1000", 7, { "2.93000e+00", "3.87000e-01", "7.03000e-01" } },
-    { SMALL, 12, 11, 10, 50, "2.5000000e-02", "3.00000e+00", "1000", 11, { "6.11000e-01", "1.36700e+00", "1.20200e+00" } },
+    { SMALL,
+      12,
+      11,
+      10,
+      50,
+      "2.5000000e-02",
+      "3.00000e+00",
+      "1000",
+      11,
+      { "6.11000e-01", "1.36700e+00", "1.20200e+00" } },
     { LARGE, 639, 3, 0, 0, "0.0000000e+00", "1.90000e+00", "1000", 0, { "2.30000e-01", "6.28000e-01", "1.13000e-01" } },
-    { LARGE, 639, 3, 2, 10, "4.9999999e-03", "1.90000e+00", "1000", 2, { "2.29000e-01", "5.90000e-01", "1.80000e-02" } },
-    { LARGE, 639, 3, 2, 10, "4.9999999e-03", "1.90000e+00", "1000", 293, { "1.54800e+00", "1.10500e+00", "1.02800e+00" } },
-    { LARGE, 639, 3, 2, 10, "4.9999999e-03", "1.90000e+00", "1000", 638, { "8.40000e-01", "1.72400e+00", "3.98000e-01" } },
+    { LARGE,
+      639,
+      3,
+      2,
+      10,
+      "4.9999999e-03",
+      "1.90000e+00",
+      "1000",
+      2,
+      { "2.29000e-01", "5.90000e-01", "1.80000e-02" } },
+    { LARGE,
+      639,
+      3,
+      2,
+      10,
+      "4.9999999e-03",
+      "1.90000e+00",
+      "1000",
+      293,
+      { "1.54800e+00", "1.10500e+00", "1.02800e+00" } },
+    { LARGE,
+      639,
+      3,
+      2,
+      10,
+      "4.9999999e-03",
+      "1.90000e+00",
+      "1000",
+      638,
+      { "8.40000e-01", "1.72400e+00", "3.98000e-01" } },
 };
 
 static void assert_prints (const char *fmt, float value, const char *expected)

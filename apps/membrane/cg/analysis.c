@@ -19,7 +19,6 @@ int cg_analysis_init (struct cg_analysis *self, const struct cg_system *system, 
         cg_analysis_fini (self);
         return -1;
     }
-    self->first = self->published;
     return 0;
 }
 
@@ -31,22 +30,33 @@ void cg_analysis_fini (struct cg_analysis *self)
     *self = (struct cg_analysis){ 0 };
 }
 
-void cg_analysis_rewind (struct cg_analysis *self)
+void cg_analysis_reopen (struct cg_analysis *self)
 {
     xtc_close (&self->xtc);
+}
+
+void cg_analysis_reset (struct cg_analysis *self)
+{
+    xtc_close (&self->xtc);
+    self->resume = 0;
+    self->step = 0;
+    self->frames = 0;
 }
 
 static int measure (struct cg_analysis *self, const struct xtc_frame *frame, const float box[3], uint64_t number,
                     struct strata_error *error)
 {
     const struct cg_system *system = self->system;
-    struct cg_measure m = { .frame = number, .step = frame->step, .time_ps = (double)frame->time_ps,
-                            .state = system->state, .counts = self->counts };
+    struct cg_measure m = { .frame = number,
+                            .step = frame->step,
+                            .time_ps = (double)frame->time_ps,
+                            .state = system->state,
+                            .counts = self->counts };
     memset (self->counts, 0, CG_RDF_ROWS * CG_RDF_BINS * sizeof (*self->counts));
     for (int r = 0; r < CG_RDF_ROWS; r++)
         cg_rdf_add (self->counts + r * CG_RDF_BINS, frame->x, box, &system->anchor, &system->row[r]);
-    if (cg_orientation_measure (&m.orientation, &self->body, frame->x, box, &system->gdomain, &system->inner, &system->outer,
-                                error) < 0)
+    if (cg_orientation_measure (&m.orientation, frame->x, box, &system->gdomain, &system->inner, &system->outer, error)
+        < 0)
         return strata_fail_prefix (error, "%s: frame %llu", self->path, (unsigned long long)number);
     return self->publish->frame (self->publish->impl, &m, error);
 }
@@ -55,8 +65,8 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
 {
     int64_t step = frame->step, each = self->plan->steps_per_frame;
     if (step < 0 || step > self->plan->steps || step % each != 0) {
-        strata_fail (error, "%s: a frame of step %lld does not belong to this run of %lld steps, a frame each %lld", self->path,
-                     (long long)step, (long long)self->plan->steps, (long long)each);
+        strata_fail (error, "%s: a frame of step %lld does not belong to this run of %lld steps, a frame each %lld",
+                     self->path, (long long)step, (long long)self->plan->steps, (long long)each);
         return CG_ANALYSIS_TRAJECTORY;
     }
     uint64_t number = 1 + (uint64_t)(step / each);
@@ -65,23 +75,14 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
     for (int i = 0; i < 3 && protein; i++)
         for (int k = 0; k < 3; k++)
             if (i == k ? !(frame->box[i][k] > 0) : frame->box[i][k] != 0)
-                return strata_fail (error, "%s: frame %llu has a box that is not rectangular; a membrane's must be", self->path,
-                                    (unsigned long long)number);
-    if (protein && number == 1 && !self->picked) {
-        if (cg_body_pick (&self->body, frame->x, box, &self->system->gdomain, error) < 0)
-            return strata_fail_prefix (error, "%s: frame 1", self->path);
-        self->picked = true;
-    }
+                return strata_fail (error, "%s: frame %llu has a box that is not rectangular; a membrane's must be",
+                                    self->path, (unsigned long long)number);
     if (number > 1 && number - 1 > self->frames + 1) {
         strata_fail (error, "%s: frame %llu follows on frame %llu; some between are missing", self->path,
                      (unsigned long long)number, (unsigned long long)self->frames + 1);
         return CG_ANALYSIS_TRAJECTORY;
     }
     if (protein && number > 1 && number > self->published) {
-        if (!self->picked) {
-            strata_fail (error, "%s: frame 1 is missing", self->path);
-            return CG_ANALYSIS_TRAJECTORY;
-        }
         if (measure (self, frame, box, number, error) < 0)
             return CG_ANALYSIS_FAILED;
         self->published = number;
@@ -95,17 +96,26 @@ static int take (struct cg_analysis *self, const struct xtc_frame *frame, struct
 
 int cg_analysis_poll (struct cg_analysis *self, int most, struct strata_error *error)
 {
+    bool opened = !self->xtc;
     if (!self->xtc && !(self->xtc = xtc_open (self->path, self->system->beads, error)))
         return errno == ENOENT ? 0 : CG_ANALYSIS_FAILED;
+    if (opened && self->resume > 0 && xtc_seek (self->xtc, self->resume, error) < 0)
+        self->resume = 0; /* it was cut before that byte: all of it once more */
     for (int n = 0; n < most; n++) {
         struct xtc_frame frame;
         int rc = xtc_next (self->xtc, &frame, error);
         if (rc == 0)
             return n;
-        if (rc < 0)
+        if (rc < 0) {
+            if (errno == EBADMSG)
+                self->resume = 0;
             return errno == EBADMSG || errno == ESTALE ? CG_ANALYSIS_TRAJECTORY : CG_ANALYSIS_FAILED;
-        if ((rc = take (self, &frame, error)) < 0)
+        }
+        if ((rc = take (self, &frame, error)) < 0) {
+            self->resume = 0;
             return rc;
+        }
+        self->resume = frame.offset;
     }
     return most;
 }

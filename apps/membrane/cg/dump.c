@@ -13,8 +13,8 @@ static void print_frame (FILE *out, const char *path, int number, const struct x
              (double)frame->time_ps, (double)frame->precision);
     fprintf (out, "   box (3x3):\n");
     for (int i = 0; i < 3; i++)
-        fprintf (out, "      box[%5d]={%12.5e, %12.5e, %12.5e}\n", i, (double)frame->box[i][0], (double)frame->box[i][1],
-                 (double)frame->box[i][2]);
+        fprintf (out, "      box[%5d]={%12.5e, %12.5e, %12.5e}\n", i, (double)frame->box[i][0],
+                 (double)frame->box[i][1], (double)frame->box[i][2]);
     fprintf (out, "   x (%dx3):\n", (int)frame->natoms);
     for (int i = 0; i < frame->natoms; i++)
         fprintf (out, "      x[%5d]={%12.5e, %12.5e, %12.5e}\n", i, (double)frame->x[3 * (size_t)i],

@@ -12,8 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOG_TAIL 65536      /* bytes at a log's end that are searched */
-#define CHECKPOINT_MINUTES "0.1"
+#define LOG_TAIL 65536              /* bytes at a log's end that are searched */
+#define CHECKPOINT_MINUTES "100000" /* none by the clock: see run.c */
 
 int cg_engine_init (struct cg_engine *self, const char *in, const char *out, int threads, struct strata_error *error)
 {
@@ -87,18 +87,30 @@ int cg_engine_grompp (struct cg_engine *self, struct strata_error *error)
     snprintf (gro, sizeof (gro), "%s/system.gro", self->in);
     snprintf (top, sizeof (top), "%s/system.top", self->in);
     snprintf (ndx, sizeof (ndx), "%s/index.ndx", self->in);
-    char *const argv[] = { self->gmx, "-quiet", "-nocopyright", "grompp", "-f", "run.mdp", "-c", gro, "-r", gro, "-p", top,
-                           "-n", ndx, "-o", "prepared.tpr", "-po", "run-all.mdp", NULL };
+    char *const argv[] = {
+        self->gmx, "-quiet", "-nocopyright", "grompp", "-f", "run.mdp",      "-c",  gro,           "-r", gro,
+        "-p",      top,      "-n",           ndx,      "-o", "prepared.tpr", "-po", "run-all.mdp", NULL
+    };
     return start (self, argv, "grompp.out", error);
 }
 
-int cg_engine_mdrun (struct cg_engine *self, const char *checkpoint, struct strata_error *error)
+int cg_engine_segment (struct cg_engine *self, int64_t steps, struct strata_error *error)
+{
+    char number[32];
+    snprintf (number, sizeof (number), "%lld", (long long)steps);
+    char *const argv[] = { self->gmx, "-quiet", "-nocopyright", "convert-tpr", "-s", "topol.tpr",
+                           "-nsteps", number,   "-o",           "segment.tpr", NULL };
+    return start (self, argv, "convert.out", error);
+}
+
+int cg_engine_mdrun (struct cg_engine *self, const char *tpr, const char *checkpoint, struct strata_error *error)
 {
     char threads[16];
     snprintf (threads, sizeof (threads), "%d", self->threads);
-    /* -pin off: the scheduler binds this job's cores. -reprod: steps done again after a restart give the same frames. */
-    char *argv[32] = { self->gmx, "-quiet", "-nocopyright", "mdrun", "-s", "topol.tpr", "-ntmpi", "1", "-ntomp", threads,
-                       "-pin", "off", "-reprod", "-cpt", CHECKPOINT_MINUTES };
+    /* -pin off: the scheduler binds this job's cores. -reprod: steps done again after a restart give the same frames.
+     */
+    char *argv[32] = { self->gmx, "-quiet", "-nocopyright", "mdrun", "-s",      (char *)tpr, "-ntmpi",          "1",
+                       "-ntomp",  threads,  "-pin",         "off",   "-reprod", "-cpt",      CHECKPOINT_MINUTES };
     size_t n = 15;
     if (checkpoint) {
         argv[n++] = "-cpi";
@@ -176,20 +188,20 @@ static void squeeze (const char *from, const char *to, char *text, size_t size)
 
 bool cg_engine_find_error (const char *log, char *text, size_t size)
 {
-    /* The heads of GROMACS' error blocks; a block ends before "For more information" or a line of dashes. */
-    static const char *const heads[] = {
-        "Fatal error:", "Error in user input:", "Inconsistency in user input:", "File input/output error:",
-        "Feature not implemented:", "Software inconsistency error:", "Invalid command-line options", "Assertion failed:",
-        "Range checking error:", "Memory allocation failed:",
-    };
-    const char *from = NULL;
-    for (size_t i = 0; i < sizeof (heads) / sizeof (heads[0]); i++) {
+    /* GROMACS' error block: dashes, "Program:", "Source file:", a blank line, the kind and the text, "For more
+     * information". */
+    static const char *const heads[] = { "Fatal error:", "Error in user input:", "Inconsistency in user input:" };
+    const char *program = last_of (log, "\nProgram: ");
+    const char *from = program ? strstr (program, "\n\n") : NULL;
+    for (size_t i = 0; i < sizeof (heads) / sizeof (heads[0]) && !program; i++) {
         const char *p = last_of (log, heads[i]);
         if (p && (!from || p > from))
             from = p;
     }
     /* grompp numbers its own: "ERROR 1 [file system.top, line 3]:" and sums them up in a fatal error. */
     const char *numbered = strstr (log, "\nERROR 1 ");
+    if (!numbered && from && strstr (from, "Too many warnings"))
+        numbered = strstr (log, "\nWARNING 1 ");
     if (numbered)
         from = numbered;
     if (!from)
@@ -230,11 +242,12 @@ void cg_engine_reason (const struct cg_engine *self, const char *file, char *tex
     const char *blown = "";
     if (strcmp (file, "mdrun.out") == 0 && log
         && (strstr (found, "LINCS") || strstr (found, "not finite") || strstr (found, "nan") || strstr (found, "NaN")
-            || strstr (found, "settled") || strstr (found, "blowing up")))
+            || strstr (found, "settled") || strstr (found, "blowing up") || strstr (found, "extremely high")
+            || strstr (found, "nstability")))
         blown = "the simulation blew up: ";
     if (WIFSIGNALED (self->status))
-        snprintf (text, size, "ended by signal %d (%s)%s%s", WTERMSIG (self->status), strsignal (WTERMSIG (self->status)),
-                  found[0] ? "; its last words: " : "", found);
+        snprintf (text, size, "ended by signal %d (%s)%s%s", WTERMSIG (self->status),
+                  strsignal (WTERMSIG (self->status)), found[0] ? "; its last words: " : "", found);
     else
         snprintf (text, size, "%s%s", blown, found[0] ? found : "no reason given");
     free (log);

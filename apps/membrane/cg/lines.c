@@ -33,7 +33,8 @@ static int lines_recover (struct lines *self, struct strata_error *error)
         const char *simulation = json_string_value (json_object_get (root, "simulation"));
         line++;
         if (!json_is_integer (frame) || json_integer_value (frame) < 1 || !simulation)
-            rc = strata_fail (error, "%s:%u: this is not a line that membrane-cg wrote; move the file away", self->path, line);
+            rc = strata_fail (error, "%s:%u: this is not a line that membrane-cg wrote; move the file away", self->path,
+                              line);
         else if (strcmp (simulation, self->simulation) != 0)
             rc = strata_fail (error, "%s:%u: it is of simulation '%.60s', not '%s'; each needs a folder of its own",
                               self->path, line, simulation, self->simulation);
@@ -60,7 +61,8 @@ static int lines_frame (void *impl, const struct cg_measure *m, struct strata_er
     struct lines *self = impl;
     if (m->frame <= self->last)
         return 0;
-    fprintf (self->file, "{\"simulation\": \"%s\", \"frame\": %llu, \"step\": %lld, \"time_ps\": %.9g, \"state\": \"%s\", ",
+    fprintf (self->file,
+             "{\"simulation\": \"%s\", \"frame\": %llu, \"step\": %lld, \"time_ps\": %.9g, \"state\": \"%s\", ",
              self->simulation, (unsigned long long)m->frame, (long long)m->step, m->time_ps, m->state);
     fprintf (self->file, "\"coordinates\": [%.17g, %.17g, %.17g], \"counts\": [", m->orientation.tilt,
              m->orientation.rotation, m->orientation.depth_nm);

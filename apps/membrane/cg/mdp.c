@@ -11,13 +11,25 @@
 
 #define STEPS_MAX INT32_MAX /* XTC frames carry their step in 32 bits */
 
-/* What the plan decides. All beads go into the trajectory: the groups of index.ndx count from the system's first bead. */
+/* What the plan decides. All beads go into the trajectory: the groups of index.ndx count from the system's first bead.
+ */
 static const char *const ours[] = {
-    "nsteps", "tinit", "init_step", "nstxout", "nstvout", "nstfout", "nstxout_compressed", "nstxtcout",
-    "compressed_x_grps", "xtc_grps", "ld_seed", "gen_seed",
+    "nsteps",
+    "tinit",
+    "init_step",
+    "nstxout",
+    "nstvout",
+    "nstfout",
+    "nstxout_compressed",
+    "nstxtcout",
+    "compressed_x_grps",
+    "xtc_grps",
+    "ld_seed",
+    "gen_seed",
 };
 
-/* Splits `key = value ; comment`; the key in GROMACS' one spelling (lower case, '_' for '-'). False: no parameter here. */
+/* Splits `key = value ; comment`; the key in GROMACS' one spelling (lower case, '_' for '-'). False: no parameter here.
+ */
 static bool parameter (const char *line, char *key, size_t key_size, char *value, size_t value_size)
 {
     size_t n = 0;
@@ -85,8 +97,8 @@ static uint32_t seed_of (const char *name)
     return h ? h : 1;
 }
 
-int cg_plan_make (struct cg_plan *self, const char *mdp, double time_ns, double frame_ps, const char *simulation,
-                  struct strata_error *error)
+int cg_plan_make (struct cg_plan *self, const char *mdp, double time_ns, double frame_ps, int64_t segment_steps,
+                  const char *simulation, struct strata_error *error)
 {
     double dt;
     if (read_dt (mdp, &dt, error) < 0)
@@ -94,13 +106,16 @@ int cg_plan_make (struct cg_plan *self, const char *mdp, double time_ns, double 
     *self = (struct cg_plan){ .time_ns = time_ns, .frame_ps = frame_ps, .dt_ps = dt, .seed = seed_of (simulation) };
     int64_t frames;
     if (!whole (frame_ps / dt, &self->steps_per_frame))
-        return strata_fail (error, "--frame-ps %g is not a whole number of time steps of %g ps (dt in %s)", frame_ps, dt, mdp);
+        return strata_fail (error, "--frame-ps %g is not a whole number of time steps of %g ps (dt in %s)", frame_ps,
+                            dt, mdp);
     if (!whole (time_ns * 1000 / frame_ps, &frames))
         return strata_fail (error, "--time-ns %g is not a whole number of frames of %g ps", time_ns, frame_ps);
     if (frames > STEPS_MAX / self->steps_per_frame)
-        return strata_fail (error, "--time-ns %g takes more than %d steps of %g ps, the most a trajectory can count", time_ns,
-                            STEPS_MAX, dt);
+        return strata_fail (error, "--time-ns %g takes more than %d steps of %g ps, the most a trajectory can count",
+                            time_ns, STEPS_MAX, dt);
     self->steps = frames * self->steps_per_frame;
+    int64_t each = self->steps_per_frame;
+    self->segment = segment_steps < self->steps ? (segment_steps + each - 1) / each * each : self->steps;
     return 0;
 }
 
@@ -131,7 +146,8 @@ int cg_mdp_write (const struct cg_plan *self, const char *from, const char *to, 
         fprintf (out, "%s\n", line);
     }
     fprintf (out, "\n; set by membrane-cg\nnsteps = %lld\ntinit = 0\ninit-step = 0\n", (long long)self->steps);
-    fprintf (out, "nstxout = 0\nnstvout = 0\nnstfout = 0\nnstxout-compressed = %lld\n", (long long)self->steps_per_frame);
+    fprintf (out, "nstxout = 0\nnstvout = 0\nnstfout = 0\nnstxout-compressed = %lld\n",
+             (long long)self->steps_per_frame);
     fprintf (out, "ld-seed = %u\ngen-seed = %u\n", self->seed, self->seed);
     bool failed = ferror (in) || ferror (out);
     free (line);

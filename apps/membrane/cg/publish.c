@@ -9,7 +9,7 @@
 struct mesh {
     struct strata_client *client;
     char *simulation, *rdf_stream, *frame_stream;
-    uint64_t last_rdf, last_frame;  /* frames that the streams have already */
+    uint64_t last_rdf, last_frame; /* frames that the streams have already */
 };
 
 static int mesh_last (void *impl, uint64_t *frame, struct strata_error *error)
@@ -28,11 +28,13 @@ static int mesh_frame (void *impl, const struct cg_measure *m, struct strata_err
     const double coordinates[3] = { m->orientation.tilt, m->orientation.rotation, m->orientation.depth_nm };
     if (m->frame > self->last_rdf
         && strata_append_histogram (self->client, self->rdf_stream, self->simulation, m->frame, m->state, CG_RDF_ROWS,
-                                    CG_RDF_BINS, m->counts, NULL, error) < 0)
+                                    CG_RDF_BINS, m->counts, NULL, error)
+               < 0)
         return -1;
     if (m->frame > self->last_frame
-        && strata_append_frame (self->client, self->frame_stream, self->simulation, m->frame, m->time_ps, 3, coordinates,
-                                NULL, 0, NULL, error) < 0)
+        && strata_append_frame (self->client, self->frame_stream, self->simulation, m->frame, m->time_ps, 3,
+                                coordinates, NULL, 0, NULL, error)
+               < 0)
         return -1;
     return 0;
 }

@@ -1,6 +1,7 @@
 /* publish.h - where the measurements of a frame go: to the mesh (publish.c), or as lines of JSON to a file (lines.c).
  *
- * Both take a frame again without keeping it twice, so a run that was interrupted simply goes over its frames once more.
+ * Both take a frame again without keeping it twice, so a run that was interrupted simply goes over its frames once
+ * more.
  */
 #ifndef CG_PUBLISH_H
 #define CG_PUBLISH_H
@@ -12,11 +13,11 @@
 #include "strata_error.h"
 
 struct cg_measure {
-    uint64_t frame;                 /* 1 + step / steps per frame */
+    uint64_t frame; /* 1 + step / steps per frame */
     int64_t step;
     double time_ps;
     const char *state;
-    const int64_t *counts;          /* [CG_RDF_ROWS][CG_RDF_BINS] */
+    const int64_t *counts; /* [CG_RDF_ROWS][CG_RDF_BINS] */
     struct cg_orientation orientation;
 };
 
@@ -32,8 +33,8 @@ struct cg_publish {
 /* Through the stage of this node (STRATA_WORKSPACE). */
 int cg_publish_mesh (struct cg_publish *self, const char *simulation, const char *rdf_stream, const char *frame_stream,
                      struct strata_error *error);
-/* Appends to the file `path`, one JSON object a line: simulation, frame, step, time_ps, state, coordinates [tilt, rotation,
- * depth], counts [8][599]. A last line that an interruption left without its end is cut off first. */
+/* Appends to the file `path`, one JSON object a line: simulation, frame, step, time_ps, state, coordinates [tilt,
+ * rotation, depth], counts [8][599]. A last line that an interruption left without its end is cut off first. */
 int cg_publish_lines (struct cg_publish *self, const char *simulation, const char *path, struct strata_error *error);
 void cg_publish_close (struct cg_publish *self);
 

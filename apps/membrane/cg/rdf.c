@@ -53,7 +53,8 @@ void cg_rdf_add (int64_t *counts, const float *x, const float box_nm[2], const s
 {
     for (size_t i = 0; i < from->count; i++)
         for (size_t j = 0; j < to->count; j++) {
-            int bin = cg_rdf_bin (cg_rdf_distance (x + 3 * (size_t)from->atoms[i], x + 3 * (size_t)to->atoms[j], box_nm));
+            int bin =
+                cg_rdf_bin (cg_rdf_distance (x + 3 * (size_t)from->atoms[i], x + 3 * (size_t)to->atoms[j], box_nm));
             if (bin >= 0)
                 counts[bin]++;
         }

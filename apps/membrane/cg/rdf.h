@@ -1,11 +1,11 @@
 /* rdf.h - the 2-D protein-lipid pair histogram that corrects the continuum model (SC'21, CG -> continuum feedback).
  *
- * Distances lie in the plane of the membrane (x, y; z is left out), periodic, minimum image. Range 0.1 .. 120 Angstrom in
- * 599 equal bins; a bin holds its left edge, not its right one, but the last bin holds both: numpy.histogram's rule.
+ * Distances lie in the plane of the membrane (x, y; z is left out), periodic, minimum image. Range 0.1 .. 120 Angstrom
+ * in 599 equal bins; a bin holds its left edge, not its right one, but the last bin holds both: numpy.histogram's rule.
  *
  * Arithmetic is that of MDAnalysis 2 (distance_array with an orthogonal box), so that counts agree with it bin for bin:
- * float32 nm x 10 = float32 Angstrom; differences in float32; the image shift, box * (s - round (s)) with s = difference x
- * float32 (1 / box), the square root and the bin edges (those of numpy.linspace) in float64.
+ * float32 nm x 10 = float32 Angstrom; differences in float32; the image shift, box * (s - round (s)) with s =
+ * difference x float32 (1 / box), the square root and the bin edges (those of numpy.linspace) in float64.
  */
 #ifndef CG_RDF_H
 #define CG_RDF_H

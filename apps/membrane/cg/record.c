@@ -48,7 +48,8 @@ static int load (const char *dir, const char *name, json_t **root, struct strata
     if (json_is_object (*root))
         return 1;
     json_decref (*root);
-    return strata_fail (error, "%s: it is not what membrane-cg writes (%s); remove the folder to begin anew", path, je.text);
+    return strata_fail (error, "%s: it is not what membrane-cg writes (%s); remove the folder to begin anew", path,
+                        je.text);
 }
 
 static bool is_text (const json_t *root, const char *key, const char *expected)
@@ -73,10 +74,14 @@ int cg_record_load (const char *dir, const char *simulation, const struct cg_pla
         rc = strata_fail (error, "%s: here stands simulation '%.80s', not '%s'; each needs a folder of its own", dir,
                           json_string_value (json_object_get (root, "simulation")) ?: "?", simulation);
     else if (integer (root, "steps") != plan->steps || integer (root, "steps_per_frame") != plan->steps_per_frame
+             || integer (root, "segment") != plan->segment
              || json_number_value (json_object_get (root, "dt_ps")) != plan->dt_ps)
-        rc = strata_fail (error, "%s: this run was begun with %lld steps of %g ps, a frame each %lld; go on with the same "
-                                 "--time-ns and --frame-ps, or take another folder", dir, (long long)integer (root, "steps"),
-                          json_number_value (json_object_get (root, "dt_ps")), (long long)integer (root, "steps_per_frame"));
+        rc = strata_fail (
+            error,
+            "%s: this run was begun with %lld steps of %g ps, a frame each %lld, in segments of %lld; go on "
+            "with the same --time-ns, --frame-ps and --segment-steps, or take another folder",
+            dir, (long long)integer (root, "steps"), json_number_value (json_object_get (root, "dt_ps")),
+            (long long)integer (root, "steps_per_frame"), (long long)integer (root, "segment"));
     else
         *starts = (int)integer (root, "starts");
     json_decref (root);
@@ -86,9 +91,9 @@ int cg_record_load (const char *dir, const char *simulation, const struct cg_pla
 int cg_record_save (const char *dir, const char *simulation, const struct cg_plan *plan, int starts,
                     struct strata_error *error)
 {
-    json_t *root = json_pack ("{s:s, s:I, s:I, s:I, s:i}", "simulation", simulation, "steps", (json_int_t)plan->steps,
-                              "steps_per_frame", (json_int_t)plan->steps_per_frame, "seed", (json_int_t)plan->seed, "starts",
-                              starts);
+    json_t *root = json_pack ("{s:s, s:I, s:I, s:I, s:I, s:i}", "simulation", simulation, "steps",
+                              (json_int_t)plan->steps, "steps_per_frame", (json_int_t)plan->steps_per_frame, "segment",
+                              (json_int_t)plan->segment, "seed", (json_int_t)plan->seed, "starts", starts);
     if (root)
         json_object_set_new (root, "dt_ps", json_real (plan->dt_ps));
     return save (dir, "run.json", root, 17, error);
@@ -109,9 +114,9 @@ int cg_done_load (const char *dir, const char *simulation, struct strata_error *
 
 int cg_done_save (const char *dir, const char *simulation, const struct cg_done *done, struct strata_error *error)
 {
-    json_t *root = json_pack ("{s:s, s:f, s:I, s:I, s:i, s:i}", "simulation", simulation, "time_ns", done->time_ns, "frames",
-                              (json_int_t)done->frames, "steps", (json_int_t)done->steps, "beads", (int)done->beads,
-                              "restarts", done->restarts);
+    json_t *root = json_pack ("{s:s, s:f, s:I, s:I, s:i, s:i}", "simulation", simulation, "time_ns", done->time_ns,
+                              "frames", (json_int_t)done->frames, "steps", (json_int_t)done->steps, "beads",
+                              (int)done->beads, "restarts", done->restarts);
     if (root)
         json_object_set_new (root, "ns_per_day", done->ns_per_day > 0 ? json_real (done->ns_per_day) : json_null ());
     return save (dir, "done.json", root, 6, error);

@@ -3,11 +3,16 @@
  *   done.json? -> say so
  *   lock the folder, check the input, plan
  *   prepare: run.mdp, grompp -> topol.tpr, run.json         (once)
- *   repeat: mdrun from state.cpt, else state_prev.cpt, else anew; follow its trajectory
+ *   repeat: mdrun one segment further, from state.cpt, else state_prev.cpt, else anew; follow its trajectory
  *   until every frame is measured and kept -> done.json
  *
- * mdrun is run so that the same steps give the same numbers (-reprod, seeds from the simulation's id): whatever stood in
- * the trajectory behind the last checkpoint comes again as it was, and frames that were published need no second look.
+ * A run must give the same numbers however often it is killed, else published frames would not be those of the
+ * trajectory. mdrun -reprod and seeds from the simulation's id give that but for one thing: with a barostat, the step
+ * at which a checkpoint is written changes the numbers after it, and mdrun chooses that step by the clock. So mdrun
+ * writes none by the clock; it is run in segments of a fixed number of steps and leaves its checkpoint at the end of
+ * each. What stood in the trajectory behind the last checkpoint then comes again, byte for byte. (After SIGTERM mdrun
+ * leaves a checkpoint at the step it had reached: the numbers from there on are others than those of a run left alone,
+ * but nothing before it comes again.)
  */
 #include "run.h"
 
@@ -28,23 +33,24 @@
 #include "engine.h"
 #include "record.h"
 
-#define LOCK_WAIT_S 10          /* for the mdrun of a killed predecessor to be gone */
-#define STOP_WAIT_S 10          /* for mdrun to write its checkpoint */
+#define LOCK_WAIT_S 10 /* for the mdrun of a killed predecessor to be gone */
+#define STOP_WAIT_S 10 /* for mdrun to write its checkpoint */
 #define PROGRESS_S 3
-#define TRAJECTORY_WAIT_S 30    /* a trajectory unreadable for so long under a running mdrun is given up */
+#define TRAJECTORY_WAIT_S 30 /* a trajectory unreadable for so long under a running mdrun is given up */
 #define IDLE_NS 50000000
-#define NO_PROGRESS_MAX 3       /* starts of mdrun in a row that brought no new frame */
+#define NO_PROGRESS_MAX 3 /* starts of mdrun in a row that brought no new frame */
 
 struct run {
     const struct cg_options *options;
-    char in[4096], out[4096];   /* absolute */
-    int lock;                   /* inherited by gmx: held until the last of both is gone */
+    char in[4096], out[4096]; /* absolute */
+    int lock;                 /* inherited by gmx: held until the last of both is gone */
     struct cg_system *system;
     struct cg_plan plan;
     struct cg_engine engine;
     struct cg_publish publish;
     struct cg_analysis analysis;
-    int starts;                 /* of mdrun, in all */
+    int starts;          /* of mdrun, but for those at the end of a segment */
+    int64_t segment_end; /* of the mdrun that runs or was the last */
     /* steps per second, from the moments at which new steps were seen */
     double rate_time, progress_time;
     int64_t rate_step, seen_step;
@@ -115,7 +121,8 @@ static bool is_there (const struct run *self, const char *name)
 
 static void remove_outputs (const struct run *self)
 {
-    static const char *const names[] = { "traj_comp.xtc", "state.cpt", "state_prev.cpt", "md.log", "ener.edr", "confout.gro" };
+    static const char *const names[] = { "traj_comp.xtc", "state.cpt", "state_prev.cpt",
+                                         "md.log",        "ener.edr",  "confout.gro" };
     char path[4200];
     for (size_t i = 0; i < sizeof (names) / sizeof (names[0]); i++) {
         path_in (self, path, sizeof (path), names[i]);
@@ -171,11 +178,22 @@ static void note_progress (struct run *self)
 
 /* ---- grompp ---- */
 
+static void wait_for_tool (struct run *self)
+{
+    while (cg_engine_running (&self->engine)) {
+        if (stop_signal)
+            cg_engine_signal (&self->engine, SIGKILL);
+        nanosleep (&(struct timespec){ .tv_nsec = IDLE_NS / 10 }, NULL);
+    }
+}
+
 static int prepare (struct run *self, struct strata_error *error)
 {
     char mdp[4200], from[4200], prepared[4200], topol[4200], reason[420];
     snprintf (from, sizeof (from), "%s/cg.mdp", self->in);
-    if (cg_plan_make (&self->plan, from, self->options->time_ns, self->options->frame_ps, self->options->simulation, error) < 0)
+    if (cg_plan_make (&self->plan, from, self->options->time_ns, self->options->frame_ps, self->options->segment_steps,
+                      self->options->simulation, error)
+        < 0)
         return CG_EXIT_FAILED;
     int rc = cg_record_load (self->out, self->options->simulation, &self->plan, &self->starts, error);
     if (rc < 0)
@@ -188,11 +206,7 @@ static int prepare (struct run *self, struct strata_error *error)
     path_in (self, topol, sizeof (topol), "topol.tpr");
     if (cg_mdp_write (&self->plan, from, mdp, error) < 0 || cg_engine_grompp (&self->engine, error) < 0)
         return CG_EXIT_FAILED;
-    while (cg_engine_running (&self->engine)) {
-        if (stop_signal)
-            cg_engine_signal (&self->engine, SIGKILL);
-        idle ();
-    }
+    wait_for_tool (self);
     if (stop_signal)
         return stopped (error);
     if (self->engine.status != 0) {
@@ -228,7 +242,7 @@ static int drain (struct run *self, struct strata_error *error)
         if (n == CG_ANALYSIS_TRAJECTORY) {
             if (anew++)
                 return CG_EXIT_GROMACS;
-            cg_analysis_rewind (&self->analysis);
+            cg_analysis_reopen (&self->analysis);
         }
     }
 }
@@ -249,8 +263,8 @@ static int follow (struct run *self, struct strata_error *error)
         int n = rc ? 0 : cg_analysis_poll (&self->analysis, 32, error);
         note_progress (self);
         if (n == CG_ANALYSIS_TRAJECTORY) {
-            /* A mdrun that has just started cuts the trajectory to its checkpoint: read it from the beginning. */
-            cg_analysis_rewind (&self->analysis);
+            /* A mdrun that has just started cuts the trajectory to its checkpoint. */
+            cg_analysis_reopen (&self->analysis);
             if (unreadable_since <= 0)
                 unreadable_since = now;
             if (now - unreadable_since > TRAJECTORY_WAIT_S)
@@ -286,28 +300,64 @@ static const char *checkpoint_of (const struct run *self, int *level)
     return NULL;
 }
 
-static int start_mdrun (struct run *self, int *level, struct strata_error *error)
+/* The tpr file of the segment that comes next. */
+static const char *next_segment (struct run *self, int level, struct strata_error *error)
+{
+    int64_t at = self->analysis.step, each = self->plan.segment;
+    self->segment_end = (at / each + 1) * each;
+    /* The checkpoint at the last end is gone: once more to there from the one before it, so that the ends stay the
+     * same. */
+    if (level == FROM_PREVIOUS && at >= each)
+        self->segment_end = at / each * each;
+    if (self->segment_end >= self->plan.steps) {
+        self->segment_end = self->plan.steps;
+        return "topol.tpr";
+    }
+    if (cg_engine_segment (&self->engine, self->segment_end, error) < 0)
+        return NULL;
+    wait_for_tool (self);
+    if (self->engine.status != 0) {
+        char reason[420];
+        cg_engine_reason (&self->engine, "convert.out", reason, sizeof (reason));
+        strata_fail (error, "gmx convert-tpr failed on %s/topol.tpr: %s", self->out, reason);
+        return NULL;
+    }
+    return "segment.tpr";
+}
+
+/* 0, or the exit code. unplanned: not just the next segment. */
+static int start_mdrun (struct run *self, int *level, bool unplanned, struct strata_error *error)
 {
     const char *checkpoint = checkpoint_of (self, level);
-    if (!checkpoint)
+    if (!checkpoint) {
         remove_outputs (self);
-    if (self->starts > 0) {
-        printf ("restart %d: %s%s\n", self->starts, checkpoint ? "going on from " : "no usable checkpoint, beginning anew",
-                checkpoint ? checkpoint : "");
+        cg_analysis_reset (&self->analysis);
+    }
+    if (unplanned && self->starts > 0) {
+        printf ("restart %d: %s%s\n", self->starts,
+                checkpoint ? "going on from " : "no usable checkpoint, beginning anew", checkpoint ? checkpoint : "");
         fflush (stdout);
     }
-    cg_analysis_rewind (&self->analysis);
-    self->rate_time = 0;
-    self->starts++;
-    if (cg_record_save (self->out, self->options->simulation, &self->plan, self->starts, error) < 0)
-        return -1;
-    return cg_engine_mdrun (&self->engine, checkpoint, error);
+    cg_analysis_reopen (&self->analysis);
+    if (unplanned) {
+        self->rate_time = 0;
+        self->starts++;
+        if (cg_record_save (self->out, self->options->simulation, &self->plan, self->starts, error) < 0)
+            return CG_EXIT_FAILED;
+    }
+    const char *tpr = next_segment (self, *level, error);
+    if (stop_signal)
+        return stopped (error);
+    if (!tpr)
+        return CG_EXIT_GROMACS;
+    return cg_engine_mdrun (&self->engine, tpr, checkpoint, error) < 0 ? CG_EXIT_FAILED : 0;
 }
 
 /* What a mdrun that did not begin says about its checkpoint: then another one may do. */
 static bool blames_checkpoint (const char *reason)
 {
-    return strstr (reason, "heckpoint") || strstr (reason, "ppend") || strstr (reason, "hecksum") || strstr (reason, ".cpt");
+    return strstr (reason, "heckpoint") || strstr (reason, "ppend") || strstr (reason, "hecksum")
+           || strstr (reason, ".cpt");
 }
 
 /* After an end of mdrun that is not the end of the run: 0 to start again, or the exit code. */
@@ -329,7 +379,8 @@ static int judge (struct run *self, int *level, int *idle_starts, int64_t step_b
             strata_fail (error, "gmx mdrun ended %d times before its last step without a new frame; see %s/md.log",
                          *idle_starts, self->out);
         else
-            strata_fail (error, "gmx mdrun failed at %.3f ns: %s", (double)self->analysis.step * self->plan.dt_ps / 1000, reason);
+            strata_fail (error, "gmx mdrun failed at %.3f ns: %s",
+                         (double)self->analysis.step * self->plan.dt_ps / 1000, reason);
         return CG_EXIT_GROMACS;
     }
     *level = FROM_CHECKPOINT;
@@ -344,6 +395,7 @@ static bool complete (const struct run *self)
 static int simulate (struct run *self, struct strata_error *error)
 {
     int level = FROM_CHECKPOINT, idle_starts = 0;
+    bool unplanned = true;
     /* An earlier run may have ended between its last frame and done.json. What can't be read now, mdrun mends. */
     if (self->starts > 0) {
         int rc = drain (self, error);
@@ -354,9 +406,10 @@ static int simulate (struct run *self, struct strata_error *error)
         if (stop_signal)
             return stopped (error);
         int64_t before = self->analysis.step;
-        if (start_mdrun (self, &level, error) < 0)
-            return CG_EXIT_FAILED;
-        int rc = follow (self, error);
+        int rc = start_mdrun (self, &level, unplanned, error);
+        if (rc)
+            return rc;
+        rc = follow (self, error);
         if (rc == 0)
             rc = drain (self, error);
         if (stop_signal && !complete (self))
@@ -367,21 +420,24 @@ static int simulate (struct run *self, struct strata_error *error)
             break;
         if (rc && self->engine.status == 0) /* mdrun is well, but what it wrote is not */
             return rc;
-        if ((rc = judge (self, &level, &idle_starts, before, error)) != 0)
+        unplanned = self->engine.status != 0 || self->analysis.step < self->segment_end;
+        if (unplanned && (rc = judge (self, &level, &idle_starts, before, error)) != 0)
             return rc;
+        if (!unplanned)
+            level = FROM_CHECKPOINT;
     }
     return 0;
 }
 
 static int finish (struct run *self, struct strata_error *error)
 {
-    double ns_per_day = cg_engine_ns_per_day (&self->engine);
+    double ns_per_day = self->rate * self->plan.dt_ps / 1000 * 86400;
     struct cg_done done = {
         .time_ns = self->plan.time_ns,
         .frames = self->analysis.frames,
         .steps = self->plan.steps,
         .beads = self->system->beads,
-        .ns_per_day = ns_per_day > 0 ? ns_per_day : self->rate * self->plan.dt_ps / 1000 * 86400,
+        .ns_per_day = ns_per_day > 0 ? ns_per_day : cg_engine_ns_per_day (&self->engine),
         .restarts = self->starts > 0 ? self->starts - 1 : 0,
     };
     print_progress (self);

@@ -14,7 +14,8 @@ const char *const cg_lipids[CG_RDF_ROWS] = { "POPC", "PAPC", "POPE", "DIPE", "DP
 
 /* ---- index.ndx ---- */
 
-static int index_begin_group (struct cg_index *self, const char *path, unsigned line, char *text, struct strata_error *error)
+static int index_begin_group (struct cg_index *self, const char *path, unsigned line, char *text,
+                              struct strata_error *error)
 {
     char *from = text + 1, *end = strchr (from, ']');
     if (!end)
@@ -65,8 +66,8 @@ static int index_numbers (struct cg_index *self, const char *path, unsigned line
         if (self->count == 0)
             return strata_fail (error, "%s:%u: a bead number stands before the first [ group ]", path, line);
         if (n < 1 || n > beads)
-            return strata_fail (error, "%s:%u: bead %ld of group '%.60s' is not within 1 .. %d, the system's beads", path,
-                                line, n, self->groups[self->count - 1].name, (int)beads);
+            return strata_fail (error, "%s:%u: bead %ld of group '%.60s' is not within 1 .. %d, the system's beads",
+                                path, line, n, self->groups[self->count - 1].name, (int)beads);
         if (group_append (&self->groups[self->count - 1].group, (int32_t)(n - 1)) < 0)
             return strata_fail (error, "%s: no memory for its groups", path);
     }
@@ -171,8 +172,8 @@ static int check_gro (const struct cg_system *self, const char *path, struct str
     if (!end || end == text || end[strspn (end, " \t\r\n")])
         rc = strata_fail (error, "%s:2: the number of beads is not there; is the file cut short?", path);
     else if (beads != self->beads)
-        rc = strata_fail (error, "%s:2: it holds %ld beads where sim.json says %d; they do not belong together", path, beads,
-                          (int)self->beads);
+        rc = strata_fail (error, "%s:2: it holds %ld beads where sim.json says %d; they do not belong together", path,
+                          beads, (int)self->beads);
     free (text);
     fclose (f);
     return rc;
@@ -194,7 +195,8 @@ static int take_group (struct cg_group *self, const struct cg_index *index, cons
     return group ? group_add_all (self, group) : 0;
 }
 
-static int take_groups (struct cg_system *self, const struct cg_index *index, const char *path, struct strata_error *error)
+static int take_groups (struct cg_system *self, const struct cg_index *index, const char *path,
+                        struct strata_error *error)
 {
     int rc = take_group (&self->anchor, index, "anchor");
     rc |= take_group (&self->gdomain, index, "gdomain");
@@ -214,11 +216,13 @@ static int take_groups (struct cg_system *self, const struct cg_index *index, co
     if (!self->state[0])
         return 0;
     if (self->anchor.count == 0)
-        return strata_fail (error, "%s: the group 'anchor' is missing or empty, but sim.json tells of a protein (%s)", path,
-                            self->state);
-    if (self->gdomain.count < 3)
-        return strata_fail (error, "%s: the group 'gdomain' is missing or has less than 3 beads, but sim.json tells of a "
-                                   "protein (%s)", path, self->state);
+        return strata_fail (error, "%s: the group 'anchor' is missing or empty, but sim.json tells of a protein (%s)",
+                            path, self->state);
+    if (self->gdomain.count < 4)
+        return strata_fail (error,
+                            "%s: the group 'gdomain' is missing or has less than 4 beads, but sim.json tells of a "
+                            "protein (%s)",
+                            path, self->state);
     if (self->inner.count == 0 || self->outer.count == 0)
         return strata_fail (error, "%s: there is no bead in the groups %s_*, the %s leaflet's reference beads", path,
                             self->inner.count ? "outer" : "inner", self->inner.count ? "outer" : "inner");

@@ -12,12 +12,12 @@ extern const char *const cg_lipids[CG_RDF_ROWS];
 
 struct cg_system {
     char *dir;
-    char state[32];                     /* e.g. RASa; empty: a membrane without a protein, nothing to measure */
+    char state[32]; /* e.g. RASa; empty: a membrane without a protein, nothing to measure */
     int32_t beads;
-    struct cg_group anchor;             /* group `anchor` */
-    struct cg_group gdomain;            /* group `gdomain` */
-    struct cg_group row[CG_RDF_ROWS];   /* groups inner_POPC ...; an absent one is empty */
-    struct cg_group inner, outer;       /* all of inner_*, of outer_* */
+    struct cg_group anchor;           /* group `anchor` */
+    struct cg_group gdomain;          /* group `gdomain` */
+    struct cg_group row[CG_RDF_ROWS]; /* groups inner_POPC ...; an absent one is empty */
+    struct cg_group inner, outer;     /* all of inner_*, of outer_* */
 };
 
 /* Reads and checks. NULL on failure; the error names the file and what is wrong in it. */
@@ -30,7 +30,7 @@ struct cg_index {
     struct cg_index_group {
         char *name;
         struct cg_group group;
-    } *groups;
+    } * groups;
     size_t count;
 };
 

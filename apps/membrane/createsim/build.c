@@ -1,5 +1,6 @@
-/* build.c - see build.h. Stages: build, minimise, warm up at constant volume with a small step, then at constant pressure up
- * to the step of production. When a stage of GROMACS fails, all is done once more, from other places and more carefully. */
+/* build.c - see build.h. Stages: build, minimise, warm up at constant volume with a small step, then at constant
+ * pressure up to the step of production. When a stage of GROMACS fails, all is done once more, from other places and
+ * more carefully. */
 #include "build.h"
 
 #include <errno.h>
@@ -85,7 +86,8 @@ struct run {
     unsigned attempt;           /* 1 or 2 */
 };
 
-/* gmx grompp and gmx mdrun of one stage: work/<from>.gro -> work/<stage>.gro. All names are relative to the output folder. */
+/* gmx grompp and gmx mdrun of one stage: work/<from>.gro -> work/<stage>.gro. All names are relative to the output
+ * folder. */
 static int run_stage (const struct run *run, const struct mdp_stage *stage, unsigned number, const char *from,
                       struct strata_error *error)
 {
@@ -103,10 +105,10 @@ static int run_stage (const struct run *run, const struct mdp_stage *stage, unsi
     if (createsim_mdp_write (stage, run->has_protein, run->seed, mdp, error) < 0)
         return -1;
 
-    char *const grompp[] = { (char *) run->gmx, "grompp", "-f", parameters, "-c", input, "-p", "system.top", "-n", "index.ndx",
-                             "-o", tpr, "-po", expanded, "-maxwarn", "1", NULL };
-    char *const mdrun[] = { (char *) run->gmx, "mdrun", "-deffnm", result, "-ntmpi", "1", "-ntomp", threads, "-pin", "off",
-                            NULL };
+    char *const grompp[] = { (char *) run->gmx, "grompp", "-f", parameters, "-c", input, "-p", "system.top",
+                             "-n", "index.ndx", "-o", tpr, "-po", expanded, NULL };
+    char *const mdrun[] = { (char *) run->gmx, "mdrun", "-deffnm", result, "-ntmpi", "1", "-ntomp", threads,
+                            "-pin", "off", NULL };
     snprintf (log, sizeof log, "%s/log/%u.%u-%s.grompp.log", run->job->out, run->attempt, number, stage->name);
     if (createsim_gmx_run (grompp, run->job->out, log, error) < 0)
         return -1;
@@ -116,8 +118,8 @@ static int run_stage (const struct run *run, const struct mdp_stage *stage, unsi
     snprintf (gro, sizeof gro, "%s/work/%s.gro", run->job->out, stage->name);
     if (createsim_gro_check (gro, &natoms, box, error) < 0)
         return -1;
-    printf ("createsim: %s: %u steps, box %.2f x %.2f x %.2f nm, %.1f s\n", stage->name, stage->steps, box[0], box[1], box[2],
-            now () - start);
+    printf ("createsim: %s: %u steps, box %.2f x %.2f x %.2f nm, %.1f s\n", stage->name, stage->steps, box[0], box[1],
+            box[2], now () - start);
     fflush (stdout);
     return 0;
 }
@@ -151,7 +153,9 @@ static void remove_work (const char *out)
 static int finish (const struct run *run, const struct createsim_patch *patch, const struct createsim_system *system,
                    const char *last, struct strata_error *error)
 {
-    static const char *const kept[] = { "system.gro", "system.top", "index.ndx", "cg.mdp", "martini.itp", "solvent.itp" };
+    static const char *const kept[] = {
+        "system.gro", "system.top", "index.ndx", "cg.mdp", "martini.itp", "solvent.itp"
+    };
     char from[4400], to[4400];
     size_t natoms;
     double box[3];
@@ -173,7 +177,7 @@ static int finish (const struct run *run, const struct createsim_patch *patch, c
             return -1;
     }
     remove_work (run->job->out);
-    return createsim_simjson_write (run->job->out, patch, system, &run->job->options, box, error);
+    return createsim_simjson_write (run->job->out, patch, system, &run->job->options, run->attempt, box, error);
 }
 
 /* 0, or -1: build.c's caller tells the kinds of failure apart by *kind. */
@@ -199,7 +203,8 @@ static int attempt (struct run *run, const struct createsim_patch *patch, const 
         goto done;
     printf ("createsim: build: %zu beads, %zu inner and %zu outer lipids, %zu proteins, %.1f s\n", system.natoms,
             createsim_composition_count (&system.composition, CREATESIM_LEAFLET_INNER),
-            createsim_composition_count (&system.composition, CREATESIM_LEAFLET_OUTER), system.nproteins, now () - start);
+            createsim_composition_count (&system.composition, CREATESIM_LEAFLET_OUTER), system.nproteins,
+            now () - start);
     fflush (stdout);
     *kind = CREATESIM_UNBUILDABLE;
     for (size_t i = 0; i < nstages; i++) {

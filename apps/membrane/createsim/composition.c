@@ -38,7 +38,8 @@ static void mean_densities (const struct createsim_patch *patch, double edge_nm,
         mean[k] = weight > 0 ? mean[k] / weight : 0;
 }
 
-/* Largest remainders: floors first, then one more each to those nearest to the next, until the sum is round(sum expected). */
+/* Largest remainders: floors first, then one more each to those nearest to the next, until the sum is round(sum
+ * expected). */
 static void round_counts (struct createsim_composition *composition, size_t first, size_t last)
 {
     double sum = 0;
@@ -71,13 +72,15 @@ static void round_counts (struct createsim_composition *composition, size_t firs
     }
 }
 
-int createsim_composition_compute (const struct createsim_patch *patch, const struct forcefield *forcefield, double edge_nm,
-                                   double reserved_nm2, struct createsim_composition *composition, struct strata_error *error)
+int createsim_composition_compute (const struct createsim_patch *patch, const struct forcefield *forcefield,
+                                   double edge_nm, double reserved_nm2, struct createsim_composition *composition,
+                                   struct strata_error *error)
 {
     double mean[CREATESIM_LIPIDS];
 
     if (!(edge_nm >= 3) || edge_nm > patch->edge_nm * (1 + 1e-9))
-        return strata_fail (error, "an edge of %g nm can't be cut from a patch of %g nm; ask for 3 nm to the patch's edge",
+        return strata_fail (error,
+                            "an edge of %g nm can't be cut from a patch of %g nm; ask for 3 nm to the patch's edge",
                             edge_nm, patch->edge_nm);
     memset (composition, 0, sizeof *composition);
     composition->edge_nm = edge_nm;
@@ -91,7 +94,8 @@ int createsim_composition_compute (const struct createsim_patch *patch, const st
             covered += mean[k] * forcefield_lipid (forcefield, createsim_lipid_names[k])->area;
         if (!(covered > 0) || area <= 0)
             return strata_fail (error, "the %s leaflet has %s in the central %g nm; there is no membrane to build",
-                                leaflet ? "outer" : "inner", area <= 0 ? "no room beside the proteins" : "no lipids", edge_nm);
+                                leaflet ? "outer" : "inner", area <= 0 ? "no room beside the proteins" : "no lipids",
+                                edge_nm);
         for (size_t k = first; k < last; k++)
             composition->expected[k] = mean[k] * area / covered;
         round_counts (composition, first, last);
@@ -109,14 +113,19 @@ size_t createsim_composition_count (const struct createsim_composition *composit
     return sum;
 }
 
-/* nx * ny places, at least n, with as few too many as a nearly square lattice allows; the rest is left out at random. */
+/* nx * ny places, at least n, with as few too many as a nearly square lattice allows; the rest is left out at random.
+ */
 static size_t lattice (size_t n, double edge, struct createsim_random *random, struct createsim_place *places)
 {
     size_t nx = (size_t) ceil (sqrt ((double) n)), ny = (n + nx - 1) / nx, total = nx * ny;
 
     for (size_t i = 0; i < total; i++) {
-        places[i].x = (((double) (i % nx) + 0.5 + JITTER * (createsim_random_real (random) - 0.5)) / (double) nx - 0.5) * edge;
-        places[i].y = (((double) (i / nx) + 0.5 + JITTER * (createsim_random_real (random) - 0.5)) / (double) ny - 0.5) * edge;
+        size_t column = i % nx, row = i / nx;
+        double dx = JITTER * (createsim_random_real (random) - 0.5),
+               dy = JITTER * (createsim_random_real (random) - 0.5);
+
+        places[i].x = (((double) column + 0.5 + dx) / (double) nx - 0.5) * edge;
+        places[i].y = (((double) row + 0.5 + dy) / (double) ny - 0.5) * edge;
         places[i].lipid = CREATESIM_LIPIDS; /* free */
     }
     for (size_t i = total; i > 1; i--) {
@@ -129,14 +138,16 @@ static size_t lattice (size_t n, double edge, struct createsim_random *random, s
     return total;
 }
 
-static void reserve (struct createsim_place *places, size_t nplaces, double edge, size_t nreserved, double (*reserved)[2])
+static void reserve (struct createsim_place *places, size_t nplaces, double edge, size_t nreserved,
+                     double (*reserved)[2])
 {
     for (size_t k = 0; k < nreserved; k++) {
         size_t best = 0;
         double nearest = INFINITY;
 
         for (size_t i = 0; i < nplaces; i++) {
-            double dx = remainder (places[i].x - reserved[k][0], edge), dy = remainder (places[i].y - reserved[k][1], edge);
+            double dx = remainder (places[i].x - reserved[k][0], edge),
+                   dy = remainder (places[i].y - reserved[k][1], edge);
 
             if (places[i].lipid == CREATESIM_LIPIDS && dx * dx + dy * dy < nearest) {
                 nearest = dx * dx + dy * dy;
@@ -158,8 +169,8 @@ static const float *densities_at (const struct createsim_patch *patch, double x,
 
 /* Which lipid: with the chance  left_k * density_k (place) / expected_k , so that counts come out exactly and each kind
  * stands where the continuum has it. */
-static size_t draw (const float *density, const struct createsim_composition *composition, const size_t *left, size_t first,
-                    size_t last, struct createsim_random *random)
+static size_t draw (const float *density, const struct createsim_composition *composition, const size_t *left,
+                    size_t first, size_t last, struct createsim_random *random)
 {
     double weight[CREATESIM_LIPIDS], sum = 0;
 
@@ -195,7 +206,7 @@ int createsim_places_draw (const struct createsim_patch *patch, const struct cre
     size_t left[CREATESIM_LIPIDS], room = n + (size_t) ceil (sqrt ((double) n)) + 1;
 
     memcpy (left, composition->count, sizeof left);
-    *places = malloc ((room + 1) * sizeof **places);
+    *places = calloc (room + 1, sizeof **places);
     if (*places == NULL)
         return strata_fail (error, "out of memory for %zu lipids", n);
     size_t total = lattice (n, composition->edge_nm, random, *places);

@@ -1,8 +1,8 @@
 /* composition.h - how many of each lipid, and where they stand.
  *
- * The densities of the region, averaged and scaled so that the lipids' areas fill each leaflet, give real expectations; the
- * largest remainders are rounded up, so each count is within one of its expectation. Places are then drawn: a lattice a
- * leaflet, and for each place a lipid, by the local densities and what is left of each.
+ * The densities of the region, averaged and scaled so that the lipids' areas fill each leaflet, give real expectations;
+ * the largest remainders are rounded up, so each count is within one of its expectation. Places are then drawn: a
+ * lattice a leaflet, and for each place a lipid, by the local densities and what is left of each.
  */
 #ifndef CREATESIM_COMPOSITION_H
 #define CREATESIM_COMPOSITION_H
@@ -19,10 +19,11 @@ struct createsim_composition {
     size_t count[CREATESIM_LIPIDS];
 };
 
-/* The central edge_nm x edge_nm of the patch; reserved_nm2 of the inner leaflet belongs to protein anchors. Fails when a leaflet
- * has no lipids there, when the region is larger than the patch, or no area is left. */
-int createsim_composition_compute (const struct createsim_patch *patch, const struct forcefield *forcefield, double edge_nm,
-                                   double reserved_nm2, struct createsim_composition *composition, struct strata_error *error);
+/* The central edge_nm x edge_nm of the patch; reserved_nm2 of the inner leaflet belongs to protein anchors. Fails when
+ * a leaflet has no lipids there, when the region is larger than the patch, or no area is left. */
+int createsim_composition_compute (const struct createsim_patch *patch, const struct forcefield *forcefield,
+                                   double edge_nm, double reserved_nm2, struct createsim_composition *composition,
+                                   struct strata_error *error);
 size_t createsim_composition_count (const struct createsim_composition *composition, enum createsim_leaflet leaflet);
 
 struct createsim_place {

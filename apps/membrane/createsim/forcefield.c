@@ -73,7 +73,8 @@ static int read_pair (struct forcefield *self, struct createsim_line *line, stru
 
     if (self->nexceptions == FF_EXCEPTIONS_MAX)
         return createsim_line_fail (line, error, "more than %d exceptions", FF_EXCEPTIONS_MAX);
-    if (createsim_line_word (line, 1, pair->a, FF_NAME, error) < 0 || createsim_line_word (line, 2, pair->b, FF_NAME, error) < 0
+    if (createsim_line_word (line, 1, pair->a, FF_NAME, error) < 0
+        || createsim_line_word (line, 2, pair->b, FF_NAME, error) < 0
         || createsim_line_number (line, 3, &pair->epsilon, error) < 0
         || createsim_line_number (line, 4, &pair->sigma, error) < 0)
         return -1;
@@ -112,8 +113,8 @@ static int check_matrix (const struct forcefield *self, const char *path, struct
     for (size_t i = 0; i < self->ntypes; i++)
         for (size_t j = 0; j < self->ntypes; j++)
             if (self->matrix[i][j] != self->matrix[j][i])
-                return strata_fail (error, "%s: %s-%s and %s-%s differ", path, self->types[i], self->types[j], self->types[j],
-                                    self->types[i]);
+                return strata_fail (error, "%s: %s-%s and %s-%s differ", path, self->types[i], self->types[j],
+                                    self->types[j], self->types[i]);
     return 0;
 }
 
@@ -142,7 +143,8 @@ int forcefield_pair (const struct forcefield *self, const char *a, const char *b
     for (size_t i = 0; i < self->nexceptions; i++) {
         const struct forcefield_exception *pair = &self->exceptions[i];
 
-        if ((strcmp (pair->a, a) == 0 && strcmp (pair->b, b) == 0) || (strcmp (pair->a, b) == 0 && strcmp (pair->b, a) == 0)) {
+        if ((strcmp (pair->a, a) == 0 && strcmp (pair->b, b) == 0)
+            || (strcmp (pair->a, b) == 0 && strcmp (pair->b, a) == 0)) {
             *epsilon = pair->epsilon;
             *sigma = pair->sigma;
             return 0;
@@ -223,7 +225,8 @@ static int read_itp (struct createsim_line *line, void *arg, struct strata_error
         return 0;
     if (lipid->nbeads == FF_BEADS_MAX)
         return createsim_line_fail (line, error, "more than %d beads", FF_BEADS_MAX);
-    if (createsim_line_word (line, 1, bead->type, FF_NAME, error) < 0 || createsim_line_word (line, 4, bead->name, FF_NAME, error) < 0
+    if (createsim_line_word (line, 1, bead->type, FF_NAME, error) < 0
+        || createsim_line_word (line, 4, bead->name, FF_NAME, error) < 0
         || createsim_line_number (line, 6, &bead->charge, error) < 0)
         return -1;
     if (base_type (reader->forcefield, bead->type, &ring) < 0)
@@ -245,7 +248,8 @@ static int read_geometry_lipid (struct forcefield *self, struct createsim_line *
         || createsim_line_word (line, 3, reference, FF_NAME, error) < 0)
         return -1;
     if (lipid->area < 0.1 || lipid->area > 2)
-        return createsim_line_fail (line, error, "lipid %s has an area of %g nm^2; 0.1 to 2 make sense", lipid->name, lipid->area);
+        return createsim_line_fail (line, error, "lipid %s has an area of %g nm^2; 0.1 to 2 make sense", lipid->name,
+                                    lipid->area);
     snprintf (path, sizeof path, "%s/%s.itp", self->dir, lipid->name);
     if (createsim_text_read (path, read_itp, &reader, error) < 0)
         return -1;
@@ -265,7 +269,8 @@ static int read_geometry (struct createsim_line *line, void *arg, struct strata_
     if (strcmp (line->words[0], "lipid") == 0)
         return read_geometry_lipid (self, line, error);
     if (strcmp (line->words[0], "bead") != 0 || line->count < 2 || self->nlipids == 0)
-        return createsim_line_fail (line, error, "\"%s\" is not a lipid line nor a bead line after one", line->words[0]);
+        return createsim_line_fail (line, error, "\"%s\" is not a lipid line nor a bead line after one",
+                                    line->words[0]);
     struct forcefield_lipid *lipid = &self->lipids[self->nlipids - 1];
     for (size_t i = 0; i < lipid->nbeads; i++)
         if (strcmp (lipid->beads[i].name, line->words[1]) == 0) {
@@ -286,8 +291,8 @@ static int check_lipids (const struct forcefield *self, struct strata_error *err
     for (size_t i = 0; i < self->nlipids; i++)
         for (size_t b = 0; b < self->lipids[i].nbeads; b++)
             if (!self->lipids[i].beads[b].placed)
-                return strata_fail (error, "%s/geometry.dat: bead %s of %s has no place", self->dir, self->lipids[i].beads[b].name,
-                                    self->lipids[i].name);
+                return strata_fail (error, "%s/geometry.dat: bead %s of %s has no place", self->dir,
+                                    self->lipids[i].beads[b].name, self->lipids[i].name);
     return 0;
 }
 
@@ -353,6 +358,6 @@ int forcefield_find (const char *given, char *path, size_t size, struct strata_e
             return 0;
         }
     }
-    return strata_fail (error, "no force field (nonbonded.dat) in %.300s%s; name its folder with --forcefield DIR", tried[0],
-                        n > 1 ? " nor in the other usual places" : "");
+    return strata_fail (error, "no force field (nonbonded.dat) in %.300s%s; name its folder with --forcefield DIR",
+                        tried[0], n > 1 ? " nor in the other usual places" : "");
 }

@@ -103,8 +103,8 @@ struct forcefield {
     double elastic_force;       /* kJ/mol/nm2 */
 };
 
-/* Reads every table under dir and checks that they fit each other: the matrix is whole and symmetric, every bead has a known
- * type and a place, every lipid of createsim_lipid_names is there. NULL on failure. */
+/* Reads every table under dir and checks that they fit each other: the matrix is whole and symmetric, every bead has a
+ * known type and a place, every lipid of createsim_lipid_names is there. NULL on failure. */
 struct forcefield *forcefield_read (const char *dir, struct strata_error *error);
 void forcefield_free (struct forcefield **self);
 
@@ -122,8 +122,8 @@ const char *forcefield_type (const struct forcefield *self, size_t i, char buf[F
 /* Writes [ defaults ], [ atomtypes ] and [ nonbond_params ] of all pairs as a GROMACS topology file. */
 int forcefield_write_nonbonded (const struct forcefield *self, const char *path, struct strata_error *error);
 
-/* Where the tables are: `given` (may be NULL), else beside the program's source tree, else in the campaign's folder, else
- * installed. The first folder with a nonbonded.dat. Fails naming all that were tried. */
+/* Where the tables are: `given` (may be NULL), else beside the program's source tree, else in the campaign's folder,
+ * else installed. The first folder with a nonbonded.dat. Fails naming all that were tried. */
 int forcefield_find (const char *given, char *path, size_t size, struct strata_error *error);
 
 #endif

@@ -43,7 +43,8 @@ static int read_side_line (struct forcefield *self, struct forcefield_residue *s
                || createsim_line_number (line, 4, &angle->degrees, error) < 0
                || createsim_line_number (line, 5, &angle->force, error) < 0 ? -1 : 0;
     }
-    return createsim_line_fail (line, error, "\"%s\" is not a line that this table knows, or one too many", line->words[0]);
+    return createsim_line_fail (line, error, "\"%s\" is not a line that this table knows, or one too many",
+                                line->words[0]);
 }
 
 static int read_residue_line (struct createsim_line *line, void *arg, struct strata_error *error)
@@ -67,7 +68,8 @@ static int read_residue_line (struct createsim_line *line, void *arg, struct str
 }
 
 /* A new sequence, or more letters for the last one of the same name. */
-static int read_sequence (struct forcefield_sequence *list, size_t *count, struct createsim_line *line, struct strata_error *error)
+static int read_sequence (struct forcefield_sequence *list, size_t *count, struct createsim_line *line,
+                          struct strata_error *error)
 {
     struct forcefield_sequence *last = *count > 0 ? &list[*count - 1] : NULL;
     double first;
@@ -99,7 +101,8 @@ static int read_anchor (struct forcefield *self, struct createsim_line *line, st
 
     if (self->nanchors == FF_DOMAINS_MAX)
         return createsim_line_fail (line, error, "more than %d anchors", FF_DOMAINS_MAX);
-    if (createsim_line_word (line, 1, anchor->tail, FF_NAME, error) < 0 || createsim_line_number (line, 2, &residue, error) < 0
+    if (createsim_line_word (line, 1, anchor->tail, FF_NAME, error) < 0
+        || createsim_line_number (line, 2, &residue, error) < 0
         || createsim_line_word (line, 3, anchor->lipid, FF_NAME, error) < 0)
         return -1;
     anchor->residue = (int) residue;
@@ -131,7 +134,8 @@ static int read_protein_line (struct createsim_line *line, void *arg, struct str
     return read_side_line (self, &self->lipid_anchors[self->nlipid_anchors - 1], line, error);
 }
 
-static const struct forcefield_sequence *find_sequence (const struct forcefield_sequence *list, size_t count, const char *name)
+static const struct forcefield_sequence *find_sequence (const struct forcefield_sequence *list, size_t count,
+                                                        const char *name)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp (list[i].name, name) == 0)
@@ -183,7 +187,8 @@ static int check_proteins (const struct forcefield *self, struct strata_error *e
                                     self->tails[t].letters[i], self->tails[t].name);
     for (size_t i = 0; i < self->nanchors; i++)
         if (forcefield_lipid_anchor (self, self->anchors[i].lipid) == NULL)
-            return strata_fail (error, "%s/proteins.dat: lipid %s of an anchor is missing", self->dir, self->anchors[i].lipid);
+            return strata_fail (error, "%s/proteins.dat: lipid %s of an anchor is missing", self->dir,
+                                self->anchors[i].lipid);
     return 0;
 }
 

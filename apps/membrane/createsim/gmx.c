@@ -47,8 +47,9 @@ int createsim_gmx_find (const char *program, char *path, size_t size, struct str
         free (copy);
     }
     errno = ENOENT;
-    return strata_fail (error, "GROMACS (%s) is not installed; install it (Debian: apt install gromacs) or name it with --gmx PROGRAM",
-                        program);
+    return strata_fail (
+        error, "GROMACS (%s) is not installed; install it (Debian: apt install gromacs) or name it with --gmx PROGRAM",
+        program);
 }
 
 /* In the child: only async-signal-safe calls between fork and exec. */
@@ -97,7 +98,8 @@ static void last_error (const char *log, char *sentence, size_t size)
     if (file == NULL)
         return;
     while (getline (&line, &room, file) >= 0) {
-        if (strstr (line, "error:") != NULL || strstr (line, "Error in user input:") != NULL || strncmp (line, "ERROR", 5) == 0) {
+        if (strstr (line, "error:") != NULL || strstr (line, "Error in user input:") != NULL
+            || strncmp (line, "ERROR", 5) == 0) {
             sentence[0] = '\0';
             after = 1;
         }

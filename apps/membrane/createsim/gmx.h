@@ -9,8 +9,8 @@
 /* Full path of program (a path, or a name to look for in PATH). -1 with errno ENOENT when there is none. */
 int createsim_gmx_find (const char *program, char *path, size_t size, struct strata_error *error);
 
-/* Runs argv (argv[0] = full path, NULL at the end) in folder dir, its output appended to `log`. Returns 0, or -1 with errno EINTR
- * when a signal asked this program to stop, else with the last error lines of the log in *error. */
+/* Runs argv (argv[0] = full path, NULL at the end) in folder dir, its output appended to `log`. Returns 0, or -1 with
+ * errno EINTR when a signal asked this program to stop, else with the last error lines of the log in *error. */
 int createsim_gmx_run (char *const argv[], const char *dir, const char *log, struct strata_error *error);
 
 /* For sigaction: remembers the signal and kills the running child. */

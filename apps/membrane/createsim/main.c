@@ -82,7 +82,8 @@ static int parse (int argc, char **argv, struct arguments *arguments)
         fprintf (stderr, "membrane-createsim: what is \"%s\"? Every argument has a name; see --help\n", argv[optind]);
         rc = -1;
     } else if (rc == 0 && (job->out == NULL || (arguments->patch == NULL) == (arguments->candidate == NULL))) {
-        fprintf (stderr, "membrane-createsim: needs --out DIR and one of --patch FILE.npz and --candidate ID; see --help\n");
+        fprintf (stderr,
+                 "membrane-createsim: needs --out DIR and one of --patch FILE.npz and --candidate ID; see --help\n");
         rc = -1;
     }
     return rc;
@@ -126,7 +127,8 @@ int main (int argc, char **argv)
         else if (strcmp (there, patch.id) == 0)
             printf ("createsim: %s already holds the finished simulation of patch %s\n", arguments.job.out, there);
         else {
-            strata_fail (&error, "%s holds the simulation of another patch, %s; choose another folder", arguments.job.out, there);
+            strata_fail (&error, "%s holds the simulation of another patch, %s; choose another folder",
+                         arguments.job.out, there);
             rc = CREATESIM_USAGE;
         }
         createsim_patch_fini (&patch);

@@ -30,16 +30,19 @@ static void write_dynamics (const struct mdp_stage *stage, int has_protein, uint
     const char *each = has_protein ? "1.0 1.0 1.0" : "1.0 1.0";
 
     fprintf (file, "integrator = md\ndt = %g\ncomm-mode = linear\ncomm-grps = system\n", stage->dt_ps);
-    fprintf (file, "tcoupl = v-rescale\nld-seed = %u\ntc-grps = %smembrane solvent\ntau_t = %s\nref_t =", (unsigned) (seed % 1000000),
-             has_protein ? "protein " : "", each);
+    fprintf (file, "tcoupl = v-rescale\nld-seed = %u\ntc-grps = %smembrane solvent\ntau_t = %s\nref_t =",
+             (unsigned) (seed % 1000000), has_protein ? "protein " : "", each);
     for (int i = 0; i < 2 + !!has_protein; i++)
         fprintf (file, " %d", TEMPERATURE);
     fputc ('\n', file);
     if (stage->kind == MDP_NVT)
         fprintf (file, "gen_vel = yes\ngen_temp = %d\ngen_seed = %u\n", TEMPERATURE, (unsigned) (seed % 1000000) + 1);
     else
-        fprintf (file, "gen_vel = no\npcoupl = C-rescale\npcoupltype = semiisotropic\ntau_p = %g\ncompressibility = 3e-4 3e-4\n"
-                       "ref_p = 1.0 1.0\nrefcoord_scaling = com\n", stage->tau_p_ps);
+        fprintf (
+            file,
+            "gen_vel = no\npcoupl = C-rescale\npcoupltype = semiisotropic\ntau_p = %g\ncompressibility = 3e-4 3e-4\n"
+            "ref_p = 1.0 1.0\nrefcoord_scaling = com\n",
+            stage->tau_p_ps);
 }
 
 int createsim_mdp_write (const struct mdp_stage *stage, int has_protein, uint64_t seed, const char *path,
@@ -56,7 +59,8 @@ int createsim_mdp_write (const struct mdp_stage *stage, int has_protein, uint64_
         write_dynamics (stage, has_protein, seed, file);
     fprintf (file, "%s", common);
     if (stage->kind == MDP_PRODUCTION)
-        fprintf (file, "; a frame each 5 ps\nnstxout-compressed = 250\ncompressed-x-precision = 1000\nnstenergy = 250\nnstlog = 2500\n"
+        fprintf (file, "; a frame each 5 ps\nnstxout-compressed = 250\ncompressed-x-precision = 1000\nnstenergy = "
+                       "250\nnstlog = 2500\n"
                        "nstcalcenergy = 50\n");
     else
         fprintf (file, "nstxout = 0\nnstvout = 0\nnstenergy = 500\nnstlog = 500\nnstcalcenergy = 50\n");

@@ -16,7 +16,8 @@ struct mdp_stage {
     double tau_p_ps;
 };
 
-/* Writes a stage's .mdp. Martini's settings for the Verlet scheme: D.H. de Jong et al., Comput. Phys. Commun. 199 (2016) 1. */
+/* Writes a stage's .mdp. Martini's settings for the Verlet scheme: D.H. de Jong et al., Comput. Phys. Commun. 199
+ * (2016) 1. */
 int createsim_mdp_write (const struct mdp_stage *stage, int has_protein, uint64_t seed, const char *path,
                          struct strata_error *error);
 

@@ -33,7 +33,8 @@ static int finish (FILE *file, const char *path, struct strata_error *error)
 }
 
 /* GROMACS .gro: %5d%-5s%5s%5d and %8.3f coordinates; numbers wrap at 100,000. */
-static int write_gro (const struct createsim_system *system, const char *dir, const char *title, struct strata_error *error)
+static int write_gro (const struct createsim_system *system, const char *dir, const char *title,
+                      struct strata_error *error)
 {
     char path[4200];
     FILE *file = create (dir, "start.gro", path, sizeof path, error);
@@ -81,8 +82,10 @@ static int write_proteins (const struct createsim_system *system, const char *di
     file = create (dir, "protein.itp", path, sizeof path, error);
     if (file == NULL)
         return -1;
-    fprintf (file, "; Proteins, built from residues.dat and proteins.dat of the force field folder, which name the sources and "
-                   "what is approximated.\n");
+    fprintf (
+        file,
+        "; Proteins, built from residues.dat and proteins.dat of the force field folder, which name the sources and "
+        "what is approximated.\n");
     for (size_t p = 0; p < system->nproteins; p++) {
         snprintf (name, sizeof name, "PROT%u", (unsigned) (p + 1) % 1000);
         createsim_protein_write_itp (&system->proteins[p], name, file);
@@ -170,7 +173,8 @@ static int write_ndx (const struct createsim_system *system, const char *dir, st
     for (int k = 0; k < CREATESIM_LIPIDS; k++) {
         struct group group = { .what = REFERENCE, .which = k };
 
-        snprintf (group.name, sizeof group.name, "%s_%s", k < CREATESIM_INNER ? "inner" : "outer", createsim_lipid_names[k]);
+        snprintf (group.name, sizeof group.name, "%s_%s", k < CREATESIM_INNER ? "inner" : "outer",
+                  createsim_lipid_names[k]);
         write_group (system, &group, file);
     }
     return finish (file, path, error);
@@ -182,7 +186,8 @@ int createsim_output_write (const struct createsim_system *system, const struct 
     char path[4200];
 
     snprintf (path, sizeof path, "%s/martini.itp", dir);
-    if (forcefield_write_nonbonded (forcefield, path, error) < 0 || copy_itp (forcefield->dir, dir, "solvent", error) < 0)
+    if (forcefield_write_nonbonded (forcefield, path, error) < 0
+        || copy_itp (forcefield->dir, dir, "solvent", error) < 0)
         return -1;
     for (size_t i = 0; i < forcefield->nlipids; i++)
         if (copy_itp (forcefield->dir, dir, forcefield->lipids[i].name, error) < 0)
@@ -234,7 +239,12 @@ int createsim_gro_check (const char *path, size_t *natoms, double box[3], struct
 
     if (file == NULL)
         return strata_fail (error, "%s: can't be read: %s", path, strerror (errno));
-    if (getline (&line, &room, file) < 0 || getline (&line, &room, file) < 0 || sscanf (line, "%zu", &expected) != 1) {
+    for (int header = 0; header < 2; header++) /* title, then the number of atoms */
+        if (getline (&line, &room, file) < 0) {
+            strata_fail (error, "%s: is not a .gro file", path);
+            goto done;
+        }
+    if (sscanf (line, "%zu", &expected) != 1) {
         strata_fail (error, "%s: is not a .gro file", path);
         goto done;
     }

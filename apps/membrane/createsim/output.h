@@ -5,8 +5,8 @@
 #include "forcefield.h"
 #include "system.h"
 
-/* start.gro, system.top, martini.itp, the lipids', solvent's and proteins' .itp, index.ndx into dir, which exists. title goes into
- * the files' first lines. */
+/* start.gro, system.top, martini.itp, the lipids', solvent's and proteins' .itp, index.ndx into dir, which exists.
+ * title goes into the files' first lines. */
 int createsim_output_write (const struct createsim_system *system, const struct forcefield *forcefield, const char *dir,
                             const char *title, struct strata_error *error);
 

@@ -84,7 +84,8 @@ static int parse_density (struct npz *npz, struct createsim_patch *patch, struct
     if (member == NULL)
         return -1;
     if (member->shape[0] != member->shape[1] || member->shape[0] < 1 || member->shape[0] > 4096)
-        return strata_fail (error, "member concentrations: %zu x %zu points; a patch has a square of 1 to 4096 points an edge",
+        return strata_fail (error,
+                            "member concentrations: %zu x %zu points; a patch has a square of 1 to 4096 points an edge",
                             member->shape[0], member->shape[1]);
     patch->grid = member->shape[0];
     patch->density = malloc (member->count * sizeof (float));
@@ -125,7 +126,8 @@ static int parse_proteins (struct npz *npz, struct createsim_patch *patch, struc
 
         memcpy (&id, (const char *) ids->data + i * sizeof id, sizeof id);
         protein->id = id;
-        memcpy (protein->position, (const char *) positions->data + i * sizeof protein->position, sizeof protein->position);
+        memcpy (protein->position, (const char *) positions->data + i * sizeof protein->position,
+                sizeof protein->position);
         if (npy_string (states, i, protein->state, sizeof protein->state) < 0)
             return strata_fail (error, "member states: element %zu is not a readable string", i);
     }
@@ -227,8 +229,8 @@ int createsim_patch_check (const struct createsim_patch *patch, struct strata_er
             return strata_fail (error, "protein %u has the unknown state \"%s\"", protein->id, protein->state);
         for (int d = 0; d < 2; d++)
             if (!(fabs (protein->position[d]) <= patch->edge_nm))
-                return strata_fail (error, "protein %u stands at (%g, %g) nm from the centre, outside the patch", protein->id,
-                                    protein->position[0], protein->position[1]);
+                return strata_fail (error, "protein %u stands at (%g, %g) nm from the centre, outside the patch",
+                                    protein->id, protein->position[0], protein->position[1]);
     }
     for (size_t i = 0; i < patch->ncomplexes; i++)
         for (int side = 0; side < 2; side++)

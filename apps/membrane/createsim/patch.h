@@ -40,15 +40,15 @@ struct createsim_patch {
     uint32_t (*complexes)[2];       /* owned; ids: RAS, RAF */
 };
 
-/* Reads a patch archive of `size` bytes (formats: NPY v1 members in a zip; see the README's table of members). The error
- * names the member and what is wrong. On failure nothing stays allocated. */
+/* Reads a patch archive of `size` bytes (formats: NPY v1 members in a zip; see the README's table of members). The
+ * error names the member and what is wrong. On failure nothing stays allocated. */
 int createsim_patch_parse (const void *data, size_t size, struct createsim_patch *patch, struct strata_error *error);
 int createsim_patch_load (const char *path, struct createsim_patch *patch, struct strata_error *error);
 void createsim_patch_fini (struct createsim_patch *patch);
 
 /* Refuses, with the reason, what no membrane can be built from: a density that is NaN, infinite or negative, a leaflet
- * without lipids, a configuration that is not one of the four, a protein of unknown type or outside the patch, a complex
- * that names a protein that isn't there. */
+ * without lipids, a configuration that is not one of the four, a protein of unknown type or outside the patch, a
+ * complex that names a protein that isn't there. */
 int createsim_patch_check (const struct createsim_patch *patch, struct strata_error *error);
 
 /* What a protein type says: ras or raf, isoform. Returns -1 for an unknown type. */

@@ -24,7 +24,8 @@ static const struct createsim_patch_protein *partner (const struct createsim_pat
 }
 
 /* Moves a and b apart when discs of theirs overlap; 1 when they did. */
-static int push (const struct createsim_protein *a, const struct createsim_protein *b, double *pa, double *pb, double edge)
+static int push (const struct createsim_protein *a, const struct createsim_protein *b, double *pa, double *pb,
+                 double edge)
 {
     int overlapped = 0;
 
@@ -50,7 +51,8 @@ static int push (const struct createsim_protein *a, const struct createsim_prote
     return overlapped;
 }
 
-static int spread (const struct createsim_protein *proteins, size_t n, double (*anchors)[2], double edge, struct strata_error *error)
+static int spread (const struct createsim_protein *proteins, size_t n, double (*anchors)[2], double edge,
+                   struct strata_error *error)
 {
     int overlapped = 1;
 
@@ -61,7 +63,8 @@ static int spread (const struct createsim_protein *proteins, size_t n, double (*
                 overlapped |= push (&proteins[i], &proteins[k], anchors[i], anchors[k], edge);
     }
     if (overlapped)
-        return strata_fail (error, "%zu proteins do not fit side by side in %g nm; ask for a larger --edge-nm", n, edge);
+        return strata_fail (error, "%zu proteins do not fit side by side in %g nm; ask for a larger --edge-nm", n,
+                            edge);
     for (size_t i = 0; i < n; i++)
         for (int d = 0; d < 2; d++)
             anchors[i][d] = remainder (anchors[i][d], edge);
@@ -80,8 +83,8 @@ static int place_one (const struct createsim_patch *patch, const struct forcefie
     if (createsim_state_parse (ras->state, &state) < 0 || state.is_raf)
         return strata_fail (error, "protein %u of state %s can't be built as a RAS", ras->id, ras->state);
     if (edge < needed)
-        return strata_fail (error, "a %s needs an edge of %g nm or more; --edge-nm is %g", raf != NULL ? "RAS-RAF complex" : "RAS",
-                            needed, edge);
+        return strata_fail (error, "a %s needs an edge of %g nm or more; --edge-nm is %g",
+                            raf != NULL ? "RAS-RAF complex" : "RAS", needed, edge);
     if (raf != NULL) {
         double dx = raf->position[0] - ras->position[0], dy = raf->position[1] - ras->position[1];
 
@@ -95,9 +98,9 @@ static int place_one (const struct createsim_patch *patch, const struct forcefie
     return 0;
 }
 
-int createsim_placing_proteins (const struct createsim_patch *patch, const struct forcefield *forcefield, double edge_nm,
-                                struct createsim_random *random, struct createsim_protein **proteins, size_t *nproteins,
-                                double (**anchors)[2], struct strata_error *error)
+int createsim_placing_proteins (const struct createsim_patch *patch, const struct forcefield *forcefield,
+                                double edge_nm, struct createsim_random *random, struct createsim_protein **proteins,
+                                size_t *nproteins, double (**anchors)[2], struct strata_error *error)
 {
     struct createsim_state state;
 
@@ -119,7 +122,9 @@ int createsim_placing_proteins (const struct createsim_patch *patch, const struc
                                     protein->state);
             continue;
         }
-        if (place_one (patch, forcefield, edge_nm, protein, random, &(*proteins)[*nproteins], (*anchors)[*nproteins], error) < 0)
+        if (place_one (patch, forcefield, edge_nm, protein, random, &(*proteins)[*nproteins], (*anchors)[*nproteins],
+                       error)
+            < 0)
             return -1;
         (*nproteins)++;
     }

@@ -102,8 +102,8 @@ static const char *residue_name (const struct forcefield *forcefield, char lette
 }
 
 /* Adds the beads of a domain as a ball about (0, 0, 0), the chain's end turned to azimuth `end`. */
-static int add_globule (const struct forcefield *forcefield, const struct forcefield_sequence *domain, enum protein_part part,
-                        double end, struct createsim_protein *protein)
+static int add_globule (const struct forcefield *forcefield, const struct forcefield_sequence *domain,
+                        enum protein_part part, double end, struct createsim_protein *protein)
 {
     const int reach = (int) ceil (globule_radius (domain->length) / SPACING) + 1, edge = 2 * reach + 1;
     const double surface = globule_radius (domain->length) - 0.55;
@@ -166,7 +166,8 @@ static int add_network (const struct forcefield *forcefield, size_t nglobule, st
     for (size_t a = 0; a < nglobule; a++)
         for (size_t b = a + 1; b < nglobule; b++) {
             const double *p = protein->beads[a].x, *q = protein->beads[b].x;
-            double d = sqrt ((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) * (p[2] - q[2]));
+            double d =
+                sqrt ((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) * (p[2] - q[2]));
 
             if (d < forcefield->elastic_cutoff && add_bond (protein, a, b, d, forcefield->elastic_force) < 0)
                 return -1;
@@ -186,7 +187,8 @@ static size_t find_bead (const struct createsim_protein *protein, size_t backbon
 }
 
 /* Hangs beads of a side chain or an anchor on the residue at `backbone`, in direction d (unit length). */
-static int add_side (const struct forcefield_residue *side, size_t backbone, const double d[3], struct createsim_protein *protein)
+static int add_side (const struct forcefield_residue *side, size_t backbone, const double d[3],
+                     struct createsim_protein *protein)
 {
     for (size_t k = 0; k < side->nbeads; k++) {
         const struct forcefield_side_bead *from = &side->beads[k];
@@ -214,8 +216,9 @@ static int add_side (const struct forcefield_residue *side, size_t backbone, con
             return -1;
     for (size_t k = 0; k < side->nangles; k++)
         if (add_angle (protein, find_bead (protein, backbone, side->angles[k].a),
-                       find_bead (protein, backbone, side->angles[k].b), find_bead (protein, backbone, side->angles[k].c),
-                       side->angles[k].degrees, side->angles[k].force) < 0)
+                       find_bead (protein, backbone, side->angles[k].b),
+                       find_bead (protein, backbone, side->angles[k].c), side->angles[k].degrees, side->angles[k].force)
+            < 0)
             return -1;
     return 0;
 }
@@ -293,8 +296,10 @@ static int add_tail (const struct forcefield *forcefield, const struct forcefiel
 static int add_raf (const struct forcefield *forcefield, const double centre[3], double direction,
                     struct createsim_protein *protein)
 {
-    const struct forcefield_sequence *rbd = forcefield_domain (forcefield, "rbd"), *crd = forcefield_domain (forcefield, "crd");
-    const double contact = globule_radius (forcefield_domain (forcefield, "gdomain")->length) + globule_radius (rbd->length);
+    const struct forcefield_sequence *rbd = forcefield_domain (forcefield, "rbd"),
+                                     *crd = forcefield_domain (forcefield, "crd");
+    const double contact =
+        globule_radius (forcefield_domain (forcefield, "gdomain")->length) + globule_radius (rbd->length);
     const double crd_z = HEADS + GAP + globule_radius (crd->length) - SPACING / 2;
     const double rbd_z = crd_z + globule_radius (crd->length) + globule_radius (rbd->length);
     const double rise = rbd_z - centre[2], reach = sqrt (fmax (contact * contact - rise * rise, 1));
@@ -359,14 +364,14 @@ void createsim_protein_write_itp (const struct createsim_protein *protein, const
     for (size_t i = 0; i < protein->nbeads; i++) {
         const struct protein_bead *bead = &protein->beads[i];
 
-        fprintf (file, "%zu %s %d %s %s %zu %.1f %.1f\n", i + 1, bead->type, bead->number, bead->residue, bead->name, i + 1,
-                 bead->charge, bead->mass);
+        fprintf (file, "%zu %s %d %s %s %zu %.1f %.1f\n", i + 1, bead->type, bead->number, bead->residue, bead->name,
+                 i + 1, bead->charge, bead->mass);
     }
     fprintf (file, "\n[ bonds ]\n; chain, side chains, and the elastic network of the domains\n");
     for (size_t i = 0; i < protein->nbonds; i++) {
         if (protein->bonds[i].force > 0)
-            fprintf (file, "%zu %zu 1 %.4f %.0f\n", protein->bonds[i].a + 1, protein->bonds[i].b + 1, protein->bonds[i].length,
-                     protein->bonds[i].force);
+            fprintf (file, "%zu %zu 1 %.4f %.0f\n", protein->bonds[i].a + 1, protein->bonds[i].b + 1,
+                     protein->bonds[i].length, protein->bonds[i].force);
         else
             constraints++;
     }
@@ -374,9 +379,10 @@ void createsim_protein_write_itp (const struct createsim_protein *protein, const
         fprintf (file, "\n[ constraints ]\n");
     for (size_t i = 0; i < protein->nbonds; i++)
         if (protein->bonds[i].force <= 0)
-            fprintf (file, "%zu %zu 1 %.4f\n", protein->bonds[i].a + 1, protein->bonds[i].b + 1, protein->bonds[i].length);
+            fprintf (file, "%zu %zu 1 %.4f\n", protein->bonds[i].a + 1, protein->bonds[i].b + 1,
+                     protein->bonds[i].length);
     fprintf (file, "\n[ angles ]\n");
     for (size_t i = 0; i < protein->nangles; i++)
-        fprintf (file, "%zu %zu %zu 2 %.1f %.1f\n", protein->angles[i].a + 1, protein->angles[i].b + 1, protein->angles[i].c + 1,
-                 protein->angles[i].degrees, protein->angles[i].force);
+        fprintf (file, "%zu %zu %zu 2 %.1f %.1f\n", protein->angles[i].a + 1, protein->angles[i].b + 1,
+                 protein->angles[i].c + 1, protein->angles[i].degrees, protein->angles[i].force);
 }

@@ -1,8 +1,9 @@
 /* protein.h - RAS and RAS-RAF at a membrane as one GROMACS molecule type each.
  *
- * A RAS is a globule (G-domain), a disordered tail (hypervariable region, a full Martini chain) coiled up under it on the
- * leaflet, and the lipid on the tail's cysteine, in the leaflet. A RAF adds a second globule (RBD) beside the G-domain
- * with the CRD below it, touching the heads; the elastic network binds all. What is approximated: forcefield/proteins.dat.
+ * A RAS is a globule (G-domain), a disordered tail (hypervariable region, a full Martini chain) coiled up under it on
+ * the leaflet, and the lipid on the tail's cysteine, in the leaflet. A RAF adds a second globule (RBD) beside the
+ * G-domain with the CRD below it, touching the heads; the elastic network binds all. What is approximated:
+ * forcefield/proteins.dat.
  */
 #ifndef CREATESIM_PROTEIN_H
 #define CREATESIM_PROTEIN_H

@@ -1,4 +1,5 @@
-/* random.h - a seeded stream of random numbers: splitmix64 (G.L. Steele et al., OOPSLA 2014). The same seed gives the same system. */
+/* random.h - a seeded stream of random numbers: splitmix64 (G.L. Steele et al., OOPSLA 2014). The same seed gives the
+ * same system. */
 #ifndef CREATESIM_RANDOM_H
 #define CREATESIM_RANDOM_H
 

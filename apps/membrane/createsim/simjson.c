@@ -16,22 +16,25 @@ static json_t *lipids_json (const struct createsim_composition *composition, int
 
     for (int k = 0; k < CREATESIM_LIPIDS; k++)
         json_object_set_new (leaflets[k >= CREATESIM_INNER], createsim_lipid_names[k],
-                             expected ? json_real (composition->expected[k]) : json_integer ((json_int_t) composition->count[k]));
+                             expected ? json_real (composition->expected[k])
+                                      : json_integer ((json_int_t) composition->count[k]));
     return json_pack ("{s:o, s:o}", "inner", leaflets[0], "outer", leaflets[1]);
 }
 
-int createsim_simjson_write (const char *dir, const struct createsim_patch *patch, const struct createsim_system *system,
-                             const struct createsim_options *options, const double box[3], struct strata_error *error)
+int createsim_simjson_write (const char *dir, const struct createsim_patch *patch,
+                             const struct createsim_system *system, const struct createsim_options *options,
+                             unsigned attempt, const double box[3], struct strata_error *error)
 {
     char path[4200], temporary[4200];
     const char *state = patch->nproteins > 0 ? patch->proteins[0].state : "";
-    json_t *json = json_pack ("{s:s, s:s, s:s, s:s, s:I, s:f, s:I, s:I, s:f, s:[f,f,f], s:I, s:s, s:o, s:o}", "patch", patch->id,
-                              "state", system->nproteins > 0 ? state : "", "configuration", patch->configuration, "simulation",
-                              patch->simulation, "snapshot", (json_int_t) patch->snapshot, "time_fs", patch->time_fs, "beads",
-                              (json_int_t) system->natoms, "proteins", (json_int_t) system->nproteins, "edge_nm",
-                              options->edge_nm, "box_nm", box[0], box[1], box[2], "seed", (json_int_t) options->seed, "inner_side",
-                              "+z", "lipids", lipids_json (&system->composition, 0), "expected",
-                              lipids_json (&system->composition, 1));
+    json_t *json =
+        json_pack ("{s:s, s:s, s:s, s:s, s:I, s:f, s:I, s:I, s:f, s:[f,f,f], s:I, s:i, s:s, s:o, s:o}", "patch",
+                   patch->id, "state", system->nproteins > 0 ? state : "", "configuration", patch->configuration,
+                   "simulation", patch->simulation, "snapshot", (json_int_t) patch->snapshot, "time_fs", patch->time_fs,
+                   "beads", (json_int_t) system->natoms, "proteins", (json_int_t) system->nproteins, "edge_nm",
+                   options->edge_nm, "box_nm", box[0], box[1], box[2], "seed", (json_int_t) options->seed, "attempt",
+                   (int) attempt, "inner_side", "+z", "lipids", lipids_json (&system->composition, 0), "expected",
+                   lipids_json (&system->composition, 1));
     int rc;
 
     snprintf (path, sizeof path, "%s/sim.json", dir);

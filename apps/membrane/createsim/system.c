@@ -108,8 +108,9 @@ static int add_lipid (struct createsim_system *system, const struct forcefield_l
     return 0;
 }
 
-static int add_leaflet (struct createsim_system *system, const struct forcefield *forcefield, const struct createsim_place *places,
-                        size_t nplaces, enum createsim_leaflet leaflet, struct createsim_random *random, int *residue)
+static int add_leaflet (struct createsim_system *system, const struct forcefield *forcefield,
+                        const struct createsim_place *places, size_t nplaces, enum createsim_leaflet leaflet,
+                        struct createsim_random *random, int *residue)
 {
     int first = leaflet == CREATESIM_LEAFLET_INNER ? 0 : CREATESIM_INNER;
     int last = leaflet == CREATESIM_LEAFLET_INNER ? CREATESIM_INNER : CREATESIM_LIPIDS;
@@ -135,7 +136,8 @@ struct cells {
     int *head, *next;
 };
 
-static size_t cell_of (const struct cells *cells, const struct createsim_system *system, const double *x, int di, int dj, int dk)
+static size_t cell_of (const struct cells *cells, const struct createsim_system *system, const double *x, int di,
+                       int dj, int dk)
 {
     const int shift[3] = { di, dj, dk };
     size_t index = 0;
@@ -170,7 +172,8 @@ static int cells_init (struct cells *cells, const struct createsim_system *syste
 static int is_clear (const struct cells *cells, const struct createsim_system *system, const double *x)
 {
     for (int n = 0; n < 27; n++)
-        for (int i = cells->head[cell_of (cells, system, x, n % 3 - 1, n / 3 % 3 - 1, n / 9 - 1)]; i >= 0; i = cells->next[i]) {
+        for (int i = cells->head[cell_of (cells, system, x, n % 3 - 1, n / 3 % 3 - 1, n / 9 - 1)]; i >= 0;
+             i = cells->next[i]) {
             double d2 = 0;
 
             for (int d = 0; d < 3; d++) {
@@ -184,8 +187,8 @@ static int is_clear (const struct cells *cells, const struct createsim_system *s
 }
 
 /* Free lattice points of water, shuffled: *points malloc'ed. */
-static size_t water_points (const struct createsim_system *system, const struct cells *cells, struct createsim_random *random,
-                            double (**points)[3])
+static size_t water_points (const struct createsim_system *system, const struct cells *cells,
+                            struct createsim_random *random, double (**points)[3])
 {
     size_t n[3], count = 0;
 
@@ -214,8 +217,8 @@ static size_t water_points (const struct createsim_system *system, const struct 
     return count;
 }
 
-static int add_solvent_kind (struct createsim_system *system, const char *molecule, const char *residue_name, double charge,
-                             double (*points)[3], size_t count, int *residue)
+static int add_solvent_kind (struct createsim_system *system, const char *molecule, const char *residue_name,
+                             double charge, double (*points)[3], size_t count, int *residue)
 {
     for (size_t i = 0; i < count; i++) {
         struct system_atom *atom = add_atom (system);
@@ -234,8 +237,8 @@ static int add_solvent_kind (struct createsim_system *system, const char *molecu
 }
 
 /* Water on the free lattice points; of those, ions for neutrality and salt, and the antifreeze. */
-static int add_solvent (struct createsim_system *system, const struct createsim_options *options, struct createsim_random *random,
-                        int *residue, struct strata_error *error)
+static int add_solvent (struct createsim_system *system, const struct createsim_options *options,
+                        struct createsim_random *random, int *residue, struct strata_error *error)
 {
     struct cells cells = { .head = NULL };
     double (*points)[3] = NULL;
@@ -257,8 +260,10 @@ static int add_solvent (struct createsim_system *system, const struct createsim_
     size_t pairs = (size_t) llround (options->salt_molar * PER_MOLAR_NM3 * WATERS_NM3 * (double) n);
     size_t sodium = pairs + (size_t) (excess < 0 ? -excess : 0), chloride = pairs + (size_t) (excess > 0 ? excess : 0);
     if (sodium + chloride > n / 2) {
-        strata_fail (error, "%zu ions are needed but there is room for %zu waters only; the membrane's charge of %ld is too high",
-                     sodium + chloride, n, excess);
+        strata_fail (
+            error,
+            "%zu ions are needed but there is room for %zu waters only; the membrane's charge of %ld is too high",
+            sodium + chloride, n, excess);
         goto done;
     }
     size_t water = n - sodium - chloride, frozen = (size_t) llround (options->antifreeze * (double) water);
@@ -287,8 +292,9 @@ static double box_height (const struct createsim_system *system)
     return height;
 }
 
-static int build_membrane (const struct createsim_patch *patch, const struct forcefield *forcefield, double (*anchors)[2],
-                           struct createsim_random *random, struct createsim_system *system, struct strata_error *error)
+static int build_membrane (const struct createsim_patch *patch, const struct forcefield *forcefield,
+                           double (*anchors)[2], struct createsim_random *random, struct createsim_system *system,
+                           struct strata_error *error)
 {
     struct createsim_place *inner = NULL, *outer = NULL;
     size_t ninner, nouter, nreserved = system->nproteins;
@@ -301,11 +307,15 @@ static int build_membrane (const struct createsim_patch *patch, const struct for
             for (int d = 0; d < 2; d++)
                 reserved[nreserved][d] = anchors[p][d] + system->proteins[p].footprints[f][d];
     }
-    if (createsim_composition_compute (patch, forcefield, system->composition.edge_nm, (double) nreserved * PROTEIN_FOOTPRINT_NM2,
-                                       &system->composition, error) < 0
-        || createsim_places_draw (patch, &system->composition, CREATESIM_LEAFLET_INNER, nreserved, reserved, random, &inner, &ninner,
-                                  error) < 0
-        || createsim_places_draw (patch, &system->composition, CREATESIM_LEAFLET_OUTER, 0, NULL, random, &outer, &nouter, error) < 0)
+    if (createsim_composition_compute (patch, forcefield, system->composition.edge_nm,
+                                       (double) nreserved * PROTEIN_FOOTPRINT_NM2, &system->composition, error)
+            < 0
+        || createsim_places_draw (patch, &system->composition, CREATESIM_LEAFLET_INNER, nreserved, reserved, random,
+                                  &inner, &ninner, error)
+               < 0
+        || createsim_places_draw (patch, &system->composition, CREATESIM_LEAFLET_OUTER, 0, NULL, random, &outer,
+                                  &nouter, error)
+               < 0)
         goto done;
     for (size_t i = 0; i < ninner; i++) /* a protein moves to the place its anchor got: at most half a lattice cell */
         if (inner[i].lipid < 0 && (size_t) (-1 - inner[i].lipid) < system->nproteins) {
@@ -335,8 +345,8 @@ int createsim_system_build (const struct createsim_patch *patch, const struct fo
     if (createsim_patch_check (patch, error) < 0)
         return -1;
     system->composition.edge_nm = options->edge_nm;
-    rc = createsim_placing_proteins (patch, forcefield, options->edge_nm, &random, &system->proteins, &system->nproteins, &anchors,
-                                     error);
+    rc = createsim_placing_proteins (patch, forcefield, options->edge_nm, &random, &system->proteins,
+                                     &system->nproteins, &anchors, error);
     if (rc == 0) {
         system->box[0] = system->box[1] = options->edge_nm;
         system->box[2] = box_height (system);

@@ -1,7 +1,7 @@
 /* system.h - the starting coordinates of a whole simulation: proteins, lipids, water, ions.
  *
- * The inner leaflet faces +z, the proteins stand on it. Atoms come in the topology's order: proteins, inner lipids by kind,
- * outer lipids by kind, W, WF, NA+, CL-.
+ * The inner leaflet faces +z, the proteins stand on it. Atoms come in the topology's order: proteins, inner lipids by
+ * kind, outer lipids by kind, W, WF, NA+, CL-.
  */
 #ifndef CREATESIM_SYSTEM_H
 #define CREATESIM_SYSTEM_H
@@ -49,8 +49,9 @@ struct createsim_system {
     struct createsim_composition composition;
 };
 
-/* Everything of the patch's central edge x edge. A RAS stands in it when its position does; a RAF comes with its RAS. Fails with
- * the reason when this can't be built: no membrane, proteins that don't fit side by side, too little water for the ions. */
+/* Everything of the patch's central edge x edge. A RAS stands in it when its position does; a RAF comes with its RAS.
+ * Fails with the reason when this can't be built: no membrane, proteins that don't fit side by side, too little water
+ * for the ions. */
 int createsim_system_build (const struct createsim_patch *patch, const struct forcefield *forcefield,
                             const struct createsim_options *options, struct createsim_system *system,
                             struct strata_error *error);

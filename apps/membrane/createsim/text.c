@@ -56,8 +56,9 @@ static int split (char *text, struct createsim_line *line)
     return 0;
 }
 
-int createsim_text_read (const char *path, int (*each) (struct createsim_line *line, void *arg, struct strata_error *error),
-                         void *arg, struct strata_error *error)
+int createsim_text_read (const char *path,
+                         int (*each) (struct createsim_line *line, void *arg, struct strata_error *error), void *arg,
+                         struct strata_error *error)
 {
     struct createsim_line line = { .path = path };
     char *text = NULL;

@@ -21,8 +21,9 @@ struct createsim_line {
 
 /* Calls each (line, arg) for every line with words; stops and returns -1 when it returns non-zero or the file can't be
  * read (the error then names the file; `each` fills it itself, best with createsim_line_fail). */
-int createsim_text_read (const char *path, int (*each) (struct createsim_line *line, void *arg, struct strata_error *error),
-                         void *arg, struct strata_error *error);
+int createsim_text_read (const char *path,
+                         int (*each) (struct createsim_line *line, void *arg, struct strata_error *error), void *arg,
+                         struct strata_error *error);
 /* "path:number: sentence"; returns -1. */
 int createsim_line_fail (const struct createsim_line *line, struct strata_error *error, const char *fmt, ...)
     __attribute__ ((format (printf, 3, 4)));

@@ -1,0 +1,58 @@
+# lib.sh - sourced by tests that start a mesh of their own in a temporary workspace.
+# Waits are for conditions with a limit, never for time.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
+bin=${STRATA_BIN:-$root/build/bin}
+work=$(mktemp -d /tmp/strata-test-XXXXXX)
+workspace=$work/ws
+campaign=$work/campaign.yaml
+export STRATA_WORKSPACE=$workspace
+
+fail () {
+    echo "FAILED: $*"
+    [ -d "$workspace" ] && { "$bin/strata" status 2>&1 | head -40; tail -n 25 "$workspace"/log/*.log; "$bin/strata" jobs 2>&1 | head -30; }
+    exit 1
+}
+
+clean_up () {
+    local rc=$?
+    "$bin/strata" down --workspace "$workspace" > /dev/null 2>&1
+    # Whatever a failed test left behind.
+    pkill -KILL -f -- "$work" 2> /dev/null
+    rm -rf "$work"
+    exit $rc
+}
+trap clean_up EXIT
+
+# The shipped campaign in the temporary workspace, changed by the sed commands given.
+make_campaign () {
+    cp -r apps/membrane/encoder "$work/encoder"
+    sed -e "s|^workspace:.*|workspace: $workspace|" "$@" apps/membrane/campaign.yaml > "$campaign"
+}
+
+# json EXPRESSION: Python on the document `d` from standard input.
+json () { /usr/bin/python3 -c 'import json,sys
+d=json.load(sys.stdin)
+print(eval(sys.argv[1]))' "$1" 2> /dev/null; }
+
+# metric SERVICE NAME: the active replica's figure, 0 when there is none.
+metric () {
+    "$bin/strata" status --json 2> /dev/null | json "int(next((r['metrics'].get('$2',{}).get('value',0) for r in d['replicas'] if r['service']=='$1' and r['alive']),0))" || echo 0
+}
+pid_of () { "$bin/strata" status --json 2> /dev/null | json "next(r['pid'] for r in d['replicas'] if r['replica']=='$1')"; }
+
+# until_true SECONDS TEXT COMMAND...
+until_true () {
+    local limit=$1 text=$2 start=$SECONDS
+    shift 2
+    until "$@" > /dev/null 2>&1; do
+        [ $((SECONDS - start)) -lt "$limit" ] || fail "after $limit s still not: $text"
+        sleep 0.2
+    done
+    echo "  $text ($((SECONDS - start)) s)"
+}
+at_least () { [ "$(metric "$1" "$2")" -ge "$3" ]; }   # SERVICE METRIC N
+is_alive () { "$bin/strata" status --json 2> /dev/null | json "next(r['alive'] and r['active'] and r['pid']!=${2:-0} for r in d['replicas'] if r['replica']=='$1')" | grep -q True; }
+
+audit_is_clean () { "$bin/strata" audit > "$work/audit" 2>&1 || { cat "$work/audit"; fail "the audit found a violation"; }; sed 's/^/  /' "$work/audit"; }

@@ -1,0 +1,516 @@
+/* test_backend.c - where objects' bytes stand: damage, leftovers, full disks and crashes at random, through both
+ * backends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../services/stage/stage_core.h"
+
+struct world {
+    const char *backend;
+    char dir[64], store[80], root[80];
+    struct shard *shard;
+    struct stage *stage;
+};
+
+static void world_open (struct world *w)
+{
+    struct strata_error error = { "" };
+    w->shard = shard_open (w->store, &error);
+    w->stage = w->shard ? stage_new (w->shard, w->backend, w->root, "stage-0", 1 << 20, &error) : NULL;
+    if (!w->stage)
+        fail_msg ("%s", error.text);
+}
+
+/* What was not committed is lost; files are as they are. */
+static void world_crash (struct world *w)
+{
+    stage_free (&w->stage);
+    shard_close (&w->shard);
+    world_open (w);
+}
+
+static void commit (struct world *w)
+{
+    struct strata_error error;
+    assert_int_equal (shard_commit (w->shard, &error), 0);
+}
+
+static void settle (struct world *w)
+{
+    struct strata_error error = { "" };
+    if (stage_settle (w->stage, &error) < 0)
+        fail_msg ("%s", error.text);
+}
+
+static int setup (void **state)
+{
+    struct world *w = calloc (1, sizeof (*w));
+    w->backend = *state;
+    snprintf (w->dir, sizeof (w->dir), "/tmp/strata-test-XXXXXX");
+    assert_non_null (mkdtemp (w->dir));
+    snprintf (w->store, sizeof (w->store), "%s/stage-0", w->dir);
+    snprintf (w->root, sizeof (w->root), "%s/objects", w->dir);
+    world_open (w);
+    *state = w;
+    return 0;
+}
+
+static int teardown (void **state)
+{
+    struct world *w = *state;
+    char command[120];
+    stage_free (&w->stage);
+    shard_close (&w->shard);
+    snprintf (command, sizeof (command), "rm -rf '%s'", w->dir);
+    assert_int_equal (system (command), 0);
+    free (w);
+    return 0;
+}
+
+static int put (struct world *w, const char *key, const char *text, struct strata_error *error)
+{
+    Strata__ObjectInfo info;
+    struct backend_item item = { key, text, strlen (text) };
+    return stage_put (w->stage, "ns", &item, 1, 0, &info, error);
+}
+
+static void must_put (struct world *w, const char *key, const char *text)
+{
+    struct strata_error error = { "" };
+    if (put (w, key, text, &error) < 0)
+        fail_msg ("%s", error.text);
+}
+
+/* The object's text, malloc'ed, or NULL with errno. */
+static char *get (struct world *w, const char *key, struct strata_error *error)
+{
+    Strata__ObjectInfo info;
+    void *data;
+    if (stage_get (w->stage, "ns", key, &info, &data, error) < 0)
+        return NULL;
+    char *text = strndup (data, info.size);
+    free (data);
+    return text;
+}
+
+static void assert_text (struct world *w, const char *key, const char *expected)
+{
+    struct strata_error error = { "" };
+    char *text = get (w, key, &error);
+    if (!text)
+        fail_msg ("%s: %s", key, error.text);
+    assert_string_equal (text, expected);
+    free (text);
+}
+
+static const char *in (struct world *w, const char *name)
+{
+    static char path[4][300];
+    static unsigned next;
+    char *p = path[next++ % 4];
+    snprintf (p, sizeof (path[0]), "%s/%s", w->root, name);
+    return p;
+}
+
+static bool is_there (const char *path)
+{
+    struct stat st;
+    return lstat (path, &st) == 0;
+}
+
+static void write_text (const char *path, const char *text)
+{
+    FILE *f = fopen (path, "w");
+    assert_non_null (f);
+    fputs (text, f);
+    fclose (f);
+}
+
+static size_t numbered_files (struct world *w)
+{
+    size_t count = 0;
+    DIR *dir = opendir (in (w, "~stage-0"));
+    assert_non_null (dir);
+    for (struct dirent *entry; (entry = readdir (dir));)
+        count += entry->d_name[0] != '.';
+    closedir (dir);
+    return count;
+}
+
+/* ---- the file backend's own ---- */
+
+static void a_file_stands_under_its_name_only_when_the_batch_is_on_disk (void **state)
+{
+    struct world *w = *state;
+    must_put (w, "a/b", "hello");
+    settle (w);
+    assert_false (is_there (in (w, "ns/a/b")));
+    commit (w);
+    settle (w);
+    char text[16] = "";
+    FILE *f = fopen (in (w, "ns/a/b"), "r");
+    assert_non_null (f);
+    assert_int_equal (fread (text, 1, sizeof (text), f), 5);
+    fclose (f);
+    assert_string_equal (text, "hello");
+    commit (w);
+    assert_int_equal (numbered_files (w), 0);
+    struct strata_error error;
+    assert_int_equal (stage_delete (w->stage, "ns", "a/b", &error), 0);
+    settle (w);
+    assert_true (is_there (in (w, "ns/a/b")));
+    commit (w);
+    settle (w);
+    assert_false (is_there (in (w, "ns"))); /* and its folders, now empty */
+}
+
+/* settle does its work while other requests keep the batch from ever being empty. */
+static void settling_goes_on_under_steady_load (void **state)
+{
+    struct world *w = *state;
+    char key[16];
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf (key, sizeof (key), "k%u", i);
+        must_put (w, key, "x");
+        settle (w); /* the batch is never clean here */
+        commit (w);
+    }
+    assert_true (is_there (in (w, "ns/k17")));
+    assert_true (numbered_files (w) < 4);
+}
+
+static void damage_is_told_by_the_objects_name (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    const struct {
+        const char *text; /* NULL: removed; else what the file holds now */
+        const char *says;
+    } cases[] = { { "hellO", "checksum" },
+                  { "hell", "4 bytes, not 5" },
+                  { "hello!", "6 bytes" },
+                  { "", "0 bytes" },
+                  { NULL, "opened" } };
+    for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
+        must_put (w, "dir/obj", "hello");
+        commit (w);
+        settle (w);
+        commit (w);
+        assert_text (w, "dir/obj", "hello");
+        if (cases[i].text)
+            write_text (in (w, "ns/dir/obj"), cases[i].text);
+        else
+            assert_int_equal (unlink (in (w, "ns/dir/obj")), 0);
+        assert_null (get (w, "dir/obj", &error));
+        assert_int_equal (errno, EBADMSG);
+        assert_non_null (strstr (error.text, "ns/dir/obj is damaged"));
+        assert_non_null (strstr (error.text, cases[i].says));
+    }
+    /* It can be put anew, or deleted. */
+    must_put (w, "dir/obj", "fresh");
+    assert_text (w, "dir/obj", "fresh");
+    assert_int_equal (stage_delete (w->stage, "ns", "dir/obj", &error), 0);
+}
+
+static void symbolic_links_are_never_followed (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    char outside[120], secret[140];
+    snprintf (outside, sizeof (outside), "%s/outside", w->dir);
+    snprintf (secret, sizeof (secret), "%s/secret", outside);
+    assert_int_equal (mkdir (outside, 0777), 0);
+    write_text (secret, "hello");
+    must_put (w, "a/obj", "hello");
+    must_put (w, "b", "hello");
+    commit (w);
+    settle (w);
+    commit (w);
+    assert_int_equal (unlink (in (w, "ns/b")), 0);
+    assert_int_equal (symlink (secret, in (w, "ns/b")), 0);
+    assert_null (get (w, "b", &error)); /* the bytes would even be right */
+    assert_int_equal (errno, EBADMSG);
+    assert_int_equal (symlink (outside, in (w, "ns/c")), 0);
+    must_put (w, "c/new", "x");
+    commit (w);
+    assert_int_equal (stage_settle (w->stage, &error), -1);
+    assert_non_null (strstr (error.text, "ns/c/new"));
+    char escaped[140];
+    snprintf (escaped, sizeof (escaped), "%s/new", outside);
+    assert_false (is_there (escaped));
+    assert_text (w, "c/new", "x"); /* still there, where it was put first */
+    assert_int_equal (unlink (in (w, "ns/c")), 0);
+    settle (w);
+    commit (w);
+    assert_text (w, "c/new", "x");
+    assert_true (is_there (in (w, "ns/c/new")));
+    /* Putting over a link replaces the link, not what it points to. */
+    must_put (w, "b", "mine");
+    commit (w);
+    settle (w);
+    assert_text (w, "b", "mine");
+    char text[16] = "";
+    FILE *f = fopen (secret, "r");
+    assert_int_equal (fread (text, 1, 15, f), 5);
+    fclose (f);
+    assert_string_equal (text, "hello");
+}
+
+static void leftovers_of_a_crash_are_removed_at_the_start (void **state)
+{
+    struct world *w = *state;
+    must_put (w, "kept", "committed");
+    commit (w);
+    must_put (w, "lost", "not committed");
+    write_text (in (w, "~stage-0/999"), "half");
+    write_text (in (w, "~stage-0/notes"), "somebody's own");
+    assert_int_equal (numbered_files (w), 4);
+    world_crash (w); /* finishes what was committed, too */
+    assert_int_equal (numbered_files (w), 1);
+    assert_true (is_there (in (w, "ns/kept")));
+    assert_text (w, "kept", "committed");
+    commit (w);
+    world_crash (w);
+    assert_text (w, "kept", "committed");
+}
+
+static void a_full_disk_refuses_the_put_and_leaves_nothing_half_written (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    struct rlimit old, small;
+    Strata__ObjectInfo infos[2];
+    static char big[5000];
+    memset (big, 'b', sizeof (big));
+    struct backend_item items[2] = { { "small", "1", 1 }, { "big", big, sizeof (big) } };
+    must_put (w, "small", "before");
+    commit (w);
+    /* A file that may not grow further stands for the disk: write() fails in the middle of the second file. */
+    signal (SIGXFSZ, SIG_IGN);
+    assert_int_equal (getrlimit (RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 1000;
+    assert_int_equal (setrlimit (RLIMIT_FSIZE, &small), 0);
+    int rc = stage_put (w->stage, "ns", items, 2, 0, infos, &error), why = errno;
+    assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
+    assert_int_equal (rc, -1);
+    assert_int_equal (why, ENOSPC);
+    assert_text (w, "small", "before");
+    assert_null (get (w, "big", &error));
+    assert_int_equal (errno, ENOENT);
+    assert_int_equal (numbered_files (w), 1);
+    assert_int_equal (stage_put (w->stage, "ns", items, 2, 0, infos, &error), 0);
+    assert_text (w, "small", "1");
+}
+
+/* Then the new name and the old are names of one file, and renaming one to the other does nothing. */
+static void a_move_away_and_back_leaves_nothing_behind (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    must_put (w, "a", "hello");
+    commit (w);
+    settle (w);
+    commit (w);
+    assert_int_equal (stage_move (w->stage, "ns", "a", "ns", "b", 0, &error), 0);
+    assert_int_equal (stage_move (w->stage, "ns", "b", "ns", "a", 0, &error), 0);
+    commit (w);
+    settle (w);
+    commit (w);
+    settle (w);
+    assert_text (w, "a", "hello");
+    assert_false (is_there (in (w, "ns/b")));
+    assert_int_equal (numbered_files (w), 0);
+}
+
+/* ---- both ---- */
+
+static void bytes_of_every_value_come_back (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    Strata__ObjectInfo info;
+    enum { SIZE = 300000 };
+    uint8_t *bytes = malloc (SIZE);
+    void *data;
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    struct backend_item item = { "bytes", bytes, SIZE };
+    assert_int_equal (stage_put (w->stage, "ns", &item, 1, 0, &info, &error), 0);
+    commit (w);
+    settle (w);
+    world_crash (w);
+    assert_int_equal (stage_get (w->stage, "ns", "bytes", &info, &data, &error), 0);
+    assert_int_equal (info.size, SIZE);
+    assert_memory_equal (data, bytes, SIZE);
+    free (data);
+    free (bytes);
+}
+
+/* Keys that want each other's places. */
+static const char *const names[] = { "a", "a/b", "a/b/c", "d", "d/e", "f", "g/h", "g/h/i", "g/j" };
+#define NAMES (sizeof (names) / sizeof (names[0]))
+
+struct model {
+    int value[NAMES]; /* 0: not there */
+};
+
+static bool below (const char *key, const char *folder)
+{
+    size_t n = strlen (folder);
+    return strncmp (key, folder, n) == 0 && key[n] == '/';
+}
+
+/* Whether key i may be made when `gone` goes away with it. */
+static bool model_free (const struct model *m, size_t i, size_t gone)
+{
+    for (size_t j = 0; j < NAMES; j++)
+        if (m->value[j] && j != gone && (j == i || below (names[i], names[j]) || below (names[j], names[i])))
+            return false;
+    return true;
+}
+
+static void model_step (struct world *w, struct model *m, int *version, unsigned *seed)
+{
+    struct strata_error error = { "" };
+    size_t i = (size_t)rand_r (seed) % NAMES, j = (size_t)rand_r (seed) % NAMES;
+    char text[16];
+    bool may;
+    int rc;
+    switch (rand_r (seed) % 5) {
+    case 0:
+    case 1:
+        snprintf (text, sizeof (text), "v%d", ++*version);
+        may = m->value[i] || model_free (m, i, NAMES);
+        rc = put (w, names[i], text, &error);
+        if (may)
+            m->value[i] = *version;
+        break;
+    case 2:
+        may = m->value[i] != 0;
+        rc = stage_delete (w->stage, "ns", names[i], &error);
+        m->value[i] = 0;
+        break;
+    default:
+        may = m->value[i] && i != j && !m->value[j] && model_free (m, j, i);
+        rc = stage_move (w->stage, "ns", names[i], "ns", names[j], 0, &error);
+        if (may) {
+            m->value[j] = m->value[i];
+            m->value[i] = 0;
+        }
+    }
+    if ((rc == 0) != may)
+        fail_msg ("%s / %s: may %d, rc %d: %s", names[i], names[j], may, rc, error.text);
+}
+
+static void model_compare (struct world *w, const struct model *m)
+{
+    struct stage_figures f;
+    uint64_t objects = 0, bytes = 0;
+    for (size_t i = 0; i < NAMES; i++) {
+        struct strata_error error = { "" };
+        char *text = get (w, names[i], &error), expected[16];
+        snprintf (expected, sizeof (expected), "v%d", m->value[i]);
+        if (m->value[i]) {
+            if (!text)
+                fail_msg ("%s is lost: %s", names[i], error.text);
+            assert_string_equal (text, expected);
+            objects++;
+            bytes += strlen (expected);
+        } else if (text)
+            fail_msg ("%s is there again: %s", names[i], text);
+        free (text);
+    }
+    stage_figures (w->stage, &f);
+    assert_int_equal (f.objects, objects);
+    assert_int_equal (f.bytes, bytes);
+}
+
+/* Operations, commits, settlings and crashes in random order: what was committed is there, what was not is not. */
+static void crashes_at_random_never_lose_or_revive_an_object (void **state)
+{
+    struct world *w = *state;
+    struct model now = { { 0 } }, committed = { { 0 } };
+    int version = 0;
+    unsigned seed = 20260101;
+    for (unsigned step = 0; step < 2000; step++) {
+        switch (rand_r (&seed) % 12) {
+        case 0:
+        case 1:
+            commit (w);
+            committed = now;
+            break;
+        case 2:
+        case 3:
+            settle (w);
+            break;
+        case 4:
+            if (rand_r (&seed) % 4)
+                break;
+            world_crash (w);
+            now = committed;
+            model_compare (w, &now);
+            break;
+        default:
+            model_step (w, &now, &version, &seed);
+            break;
+        }
+        if (step % 10 == 0)
+            model_compare (w, &now);
+    }
+    commit (w);
+    settle (w);
+    commit (w);
+    settle (w);
+    model_compare (w, &now);
+    /* Nothing is left but the objects: their files, and no numbered one. */
+    if (strcmp (w->backend, "file") == 0) {
+        assert_int_equal (numbered_files (w), 0);
+        for (size_t i = 0; i < NAMES; i++) {
+            char name[40];
+            struct stat st;
+            snprintf (name, sizeof (name), "ns/%s", names[i]);
+            assert_int_equal (stat (in (w, name), &st) == 0 && S_ISREG (st.st_mode), now.value[i] != 0);
+        }
+    }
+}
+
+#define FILE_ONLY(f)                                                                                                   \
+    {                                                                                                                  \
+#f, f, setup, teardown, (void *)"file"                                                                         \
+    }
+#define ROCKSDB(f)                                                                                                     \
+    {                                                                                                                  \
+#f " (rocksdb)", f, setup, teardown, (void *)"rocksdb"                                                         \
+    }
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        FILE_ONLY (a_file_stands_under_its_name_only_when_the_batch_is_on_disk),
+        FILE_ONLY (settling_goes_on_under_steady_load),
+        FILE_ONLY (damage_is_told_by_the_objects_name),
+        FILE_ONLY (symbolic_links_are_never_followed),
+        FILE_ONLY (leftovers_of_a_crash_are_removed_at_the_start),
+        FILE_ONLY (a_full_disk_refuses_the_put_and_leaves_nothing_half_written),
+        FILE_ONLY (a_move_away_and_back_leaves_nothing_behind),
+        FILE_ONLY (bytes_of_every_value_come_back),
+        ROCKSDB (bytes_of_every_value_come_back),
+        FILE_ONLY (crashes_at_random_never_lose_or_revive_an_object),
+        ROCKSDB (crashes_at_random_never_lose_or_revive_an_object),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}

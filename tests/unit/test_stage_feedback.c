@@ -1,0 +1,387 @@
+/* test_stage_feedback.c - the real stage and feedback processes, the client library, and kills.
+ *
+ * A writer puts objects and appends histograms while both services are killed again and again; afterwards every object
+ * is whole, and the reports hold each frame once.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "mesh/client.h"
+#include "status.pb-c.h"
+#include "strata.h"
+#include "stream.pb-c.h"
+
+#define FRAMES 120
+#define BINS 20
+#define ROWS 2
+#define STATES 3
+
+static const char *const state_names[STATES] = { "RASa", "RASb", "mRASa" };
+static char workspace[64], campaign_file[96], bin_dir[4096];
+
+static const char campaign_text[] =
+    "strata: 1\ncampaign: stage-feedback-test\nworkspace: w\nseed: 1\n"
+    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
+    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
+    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
+    "feedback: {from: rdfs, uptake: uptakes, states: [RASa, RASb, mRASa], rows: [POPC, CHOL], bins: 20, frames: 25, "
+    "seconds: 2}\n"
+    "stage: {backend: file, quota_mb: 1, queue_mb: 4}\n";
+
+static int set_up (void **state)
+{
+    char model[96];
+    ssize_t n = readlink ("/proc/self/exe", bin_dir, sizeof (bin_dir) - 16);
+    assert_true (n > 0);
+    bin_dir[n] = '\0';
+    for (int up = 0; up < 2; up++)
+        *strrchr (bin_dir, '/') = '\0';
+    strcat (bin_dir, "/bin");
+    snprintf (workspace, sizeof (workspace), "/tmp/strata-test-XXXXXX");
+    assert_non_null (mkdtemp (workspace));
+    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
+    snprintf (model, sizeof (model), "%s/m.npz", workspace);
+    FILE *f = fopen (campaign_file, "w");
+    fputs (campaign_text, f);
+    fclose (f);
+    f = fopen (model, "w");
+    fputs ("model", f);
+    fclose (f);
+    return 0;
+}
+
+static int tear_down (void **state)
+{
+    char command[128];
+    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
+    return system (command) == 0 ? 0 : -1;
+}
+
+static pid_t start (const char *service)
+{
+    char program[4200];
+    snprintf (program, sizeof (program), "%s/strata-%s", bin_dir, service);
+    if (access (program, X_OK) < 0)
+        fail_msg ("%s is not built: run make all", program);
+    pid_t pid = fork ();
+    assert_true (pid >= 0);
+    if (pid == 0) {
+        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
+            _exit (3);
+        execl (program, program, "--campaign", campaign_file, "--workspace", workspace, (char *)NULL);
+        _exit (4);
+    }
+    return pid;
+}
+
+static int end (pid_t pid, int signum)
+{
+    int status;
+    kill (pid, signum);
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    return status;
+}
+
+static void nap_ms (long ms)
+{
+    nanosleep (&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
+
+static struct strata_client *client (int timeout_ms)
+{
+    struct strata_error error;
+    struct strata_client *c = strata_open (workspace, "test", timeout_ms, &error);
+    assert_non_null (c);
+    return c;
+}
+
+static void counts_of (uint64_t frame, int64_t counts[ROWS * BINS])
+{
+    for (unsigned i = 0; i < ROWS * BINS; i++)
+        counts[i] = (int64_t)((frame * 31 + i * 7) % 11);
+}
+
+/* What simulations do: appends all frames, going back a few now and then as a restart from a checkpoint would, and puts
+ * objects. Exits 0 when every call succeeded. */
+static int writer (void)
+{
+    struct strata_error error;
+    struct strata_client *c = strata_open (workspace, "writer", 60000, &error);
+    int64_t counts[ROWS * BINS];
+    char name[40];
+    for (uint64_t frame = 1; c && frame <= FRAMES; frame++)
+        for (uint64_t f = frame % 10 == 0 ? frame - 4 : frame; f <= frame; f++) {
+            counts_of (f, counts);
+            snprintf (name, sizeof (name), "cg-%d", (int)(f % 3));
+            if (strata_append_histogram (c, "rdfs", name, f, state_names[f % STATES], ROWS, BINS, counts, NULL, &error)
+                < 0) {
+                fprintf (stderr, "writer: %s\n", error.text);
+                return 1;
+            }
+            snprintf (name, sizeof (name), "dir-%d/obj-%d", (int)(f % 5), (int)(f % 30));
+            if (strata_put (c, "sim", name, name, strlen (name), &error) < 0) {
+                fprintf (stderr, "writer: %s\n", error.text);
+                return 1;
+            }
+        }
+    strata_close (&c);
+    return 0;
+}
+
+/* report.json of the current round when it holds all frames; NULL when not yet. */
+static json_t *whole_report (void)
+{
+    char path[200];
+    snprintf (path, sizeof (path), "%s/feedback/rdf/current/report.json", workspace);
+    json_t *root = json_load_file (path, 0, NULL);
+    if (root && json_integer_value (json_object_get (root, "frames")) == FRAMES)
+        return root;
+    json_decref (root);
+    return NULL;
+}
+
+static void assert_sums (void)
+{
+    int64_t expected[STATES][ROWS * BINS] = { { 0 } }, counts[ROWS * BINS];
+    for (uint64_t f = 1; f <= FRAMES; f++) {
+        counts_of (f, counts);
+        for (unsigned i = 0; i < ROWS * BINS; i++)
+            expected[f % STATES][i] += counts[i];
+    }
+    for (unsigned s = 0; s < STATES; s++) {
+        char path[200], line[200];
+        long long popc, chol;
+        double radius;
+        snprintf (path, sizeof (path), "%s/feedback/rdf/current/rdf_%s.txt", workspace, state_names[s]);
+        FILE *f = fopen (path, "r");
+        assert_non_null (f);
+        assert_non_null (fgets (line, sizeof (line), f));
+        assert_string_equal (line, "bin POPC CHOL\n");
+        assert_non_null (fgets (line, sizeof (line), f));
+        for (unsigned bin = 0; bin < BINS; bin++) {
+            assert_non_null (fgets (line, sizeof (line), f));
+            assert_int_equal (sscanf (line, "%lf %lld %lld", &radius, &popc, &chol), 3);
+            assert_int_equal (popc, expected[s][bin]);
+            assert_int_equal (chol, expected[s][BINS + bin]);
+        }
+        assert_null (fgets (line, sizeof (line), f));
+        fclose (f);
+    }
+}
+
+static void each_frame_counts_once_through_kills_of_both_services (void **state)
+{
+    pid_t stage = start ("stage"), feedback = start ("feedback"), simulation = fork ();
+    int status, ended = 0;
+    if (simulation == 0)
+        _exit (writer ());
+    for (unsigned kills = 0; kills < 6 || !ended; kills++) {
+        nap_ms (150 + 37 * (long)(kills % 5));
+        if (!ended)
+            ended = waitpid (simulation, &status, WNOHANG);
+        if (kills < 6) {
+            pid_t *victim = kills % 2 ? &stage : &feedback;
+            end (*victim, SIGKILL);
+            *victim = start (kills % 2 ? "stage" : "feedback");
+        }
+    }
+    assert_int_equal (status, 0);
+    json_t *root = NULL;
+    for (unsigned tries = 0; !root && tries < 300; tries++) {
+        nap_ms (100);
+        root = whole_report ();
+    }
+    assert_non_null (root);
+    assert_int_equal (json_integer_value (json_object_get (root, "simulations")), 3);
+    json_decref (root);
+    assert_sums ();
+    struct strata_client *c = client (40000);
+    for (unsigned i = 0; i < 30; i++) {
+        struct strata_error error = { "" };
+        char name[40];
+        void *data;
+        size_t size;
+        snprintf (name, sizeof (name), "dir-%u/obj-%u", i % 5, i);
+        if (strata_get (c, "sim", name, &data, &size, &error) < 0)
+            fail_msg ("%s", error.text);
+        assert_int_equal (size, strlen (name));
+        assert_memory_equal (data, name, size);
+        free (data);
+    }
+    strata_close (&c);
+    assert_int_equal (end (feedback, SIGTERM), 0);
+    assert_int_equal (end (stage, SIGTERM), 0);
+}
+
+/* How many events of a kind feedback has recorded; *text: the last one's sentence. */
+static unsigned events_of (struct strata_client *c, const char *kind, char text[400])
+{
+    struct strata_error error = { "" };
+    Strata__StreamRead read = STRATA__STREAM_READ__INIT;
+    ProtobufCMessage *reply;
+    unsigned count = 0;
+    read.stream = "events";
+    read.max_records = 1000;
+    read.max_bytes = 1 << 20;
+    if (client_request (c,
+                        "feedback",
+                        STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+                        &read.base,
+                        NULL,
+                        0,
+                        &strata__stream_read_reply__descriptor,
+                        &reply,
+                        NULL,
+                        NULL,
+                        &error)
+        < 0)
+        fail_msg ("events: %s", error.text);
+    const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply;
+    for (size_t i = 0; i < page->n_records; i++) {
+        Strata__Event *event = strata__event__unpack (NULL, page->records[i]->data.len, page->records[i]->data.data);
+        assert_non_null (event);
+        if (strcmp (event->kind, kind) == 0) {
+            count++;
+            snprintf (text, 400, "%s", event->text);
+        }
+        strata__event__free_unpacked (event, NULL);
+    }
+    protobuf_c_message_free_unpacked (reply, NULL);
+    return count;
+}
+
+static void wait_for_event (struct strata_client *c, const char *kind, const char *says)
+{
+    char text[400] = "";
+    for (unsigned tries = 0; tries < 200; tries++) {
+        if (events_of (c, kind, text) > 0 && strstr (text, says))
+            return;
+        nap_ms (100);
+    }
+    fail_msg ("no event %s says '%s'; the last one says '%s'", kind, says, text);
+}
+
+static void append_frame (struct strata_client *c, uint64_t frame, const char *state)
+{
+    struct strata_error error = { "" };
+    int64_t counts[ROWS * BINS];
+    counts_of (frame, counts);
+    if (strata_append_histogram (c, "rdfs", "cg-0", frame, state, ROWS, BINS, counts, NULL, &error) < 0)
+        fail_msg ("%s", error.text);
+}
+
+static void a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen (void **state)
+{
+    struct strata_error error = { "" };
+    char dir[120], path[200], text[400];
+    snprintf (dir, sizeof (dir), "%s/feedback", workspace);
+    snprintf (path, sizeof (path), "%s/rdf", dir);
+    assert_int_equal (mkdir (dir, 0777), 0);
+    FILE *f = fopen (path, "w"); /* a file where the reports' folder should be */
+    assert_non_null (f);
+    fclose (f);
+    pid_t stage = start ("stage"), feedback = start ("feedback");
+    struct strata_client *c = client (20000);
+    for (uint64_t frame = 1; frame <= 25; frame++)
+        append_frame (c, frame, "RASa");
+    append_frame (c, 26, "no-such-state");
+    /* The 26th is read although the report of the first 25 can't be written. */
+    wait_for_event (c, "frame-aside", "no-such-state");
+    assert_int_equal (events_of (c, "report-written", text), 0);
+    append_frame (c, 27, "RASb");
+    end (feedback, SIGKILL);
+    assert_int_equal (unlink (path), 0);
+    feedback = start ("feedback");
+    wait_for_event (c, "report-written", "report 2: 26 frames of 1 simulations");
+    /* Report 1 has the 25 frames it was decided with, although the 27th was there when it was written. */
+    snprintf (path, sizeof (path), "%s/rdf/round.000001/report.json", dir);
+    json_t *root = json_load_file (path, 0, NULL);
+    assert_int_equal (json_integer_value (json_object_get (root, "frames")), 25);
+    json_decref (root);
+    assert_int_equal (strata_append_uptake (c, "uptakes", "macro-1", 2, 5000, NULL, &error), 0);
+    wait_for_event (c, "uptake-seen", "report 2 from its step 5000");
+    assert_int_equal (strata_append_uptake (c, "uptakes", "macro-1", 9, 6000, NULL, &error), 0);
+    wait_for_event (c, "uptake-aside", "report 9; the newest is 2");
+    strata_close (&c);
+    assert_int_equal (end (feedback, SIGTERM), 0);
+    assert_int_equal (end (stage, SIGTERM), 0);
+}
+
+static int count_keys (const char *key, const struct strata_object_info *info, void *arg)
+{
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static void the_client_library_sees_every_kind_of_answer (void **state)
+{
+    pid_t stage = start ("stage");
+    struct strata_client *c = client (20000), *hasty = client (1500);
+    struct strata_error error = { "" };
+    struct strata_object_info info;
+    void *data;
+    size_t size;
+    unsigned keys = 0;
+    static char big[2 << 20];
+    assert_int_equal (strata_put (c, "ns", "a", "one", 3, &error), 0);
+    assert_int_equal (strata_put (c, "ns", "a", "three", 5, &error), 0);
+    assert_int_equal (strata_stat (c, "ns", "a", &info, &error), 0);
+    assert_int_equal (info.size, 5);
+    assert_int_equal (info.generation, 2);
+    assert_int_equal (strata_get (c, "ns", "b", &data, &size, &error), -1);
+    assert_int_equal (errno, ENOENT);
+    assert_int_equal (strata_put (c, "ns", "../a", "x", 1, &error), -1);
+    assert_int_equal (strata_put (c, "ns", "big", big, sizeof (big), &error), -1); /* at once: it never fits */
+    assert_non_null (strstr (error.text, "whole quota of 1048576"));
+    assert_int_equal (strata_put (hasty, "ns", "big", big, 1 << 20, &error), -1); /* after trying for a while */
+    assert_int_equal (errno, ENOSPC);
+    assert_non_null (strstr (error.text, "1048581 of 1048576"));
+    assert_int_equal (strata_move (c, "ns", "a", "other", "x/y", &error), 0);
+    assert_int_equal (strata_put (c, "ns", "a", "new", 3, &error), 0);
+    assert_int_equal (strata_move (c, "ns", "a", "other", "x/y", &error), -1);
+    assert_non_null (strstr (error.text, "there is one already"));
+    assert_int_equal (strata_list (c, "other", "", count_keys, &keys, &error), 0);
+    assert_int_equal (keys, 1);
+    char path[200];
+    struct stat st;
+    snprintf (path, sizeof (path), "%s/objects/other/x/y", workspace);
+    for (unsigned tries = 0; stat (path, &st) < 0 && tries < 200; tries++)
+        nap_ms (20);
+    FILE *f = fopen (path, "w"); /* somebody writes over an object's file */
+    assert_non_null (f);
+    fputs ("threE", f);
+    fclose (f);
+    assert_int_equal (strata_get (c, "other", "x/y", &data, &size, &error), -1);
+    assert_non_null (strstr (error.text, "other/x/y is damaged"));
+    assert_int_equal (strata_delete (c, "other", "x/y", &error), 0);
+    assert_int_equal (strata_delete (c, "other", "x/y", &error), -1);
+    assert_int_equal (errno, ENOENT);
+    strata_close (&hasty);
+    strata_close (&c);
+    assert_int_equal (end (stage, SIGTERM), 0);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown (each_frame_counts_once_through_kills_of_both_services, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (
+            a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (the_client_library_sees_every_kind_of_answer, set_up, tear_down),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
