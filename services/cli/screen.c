@@ -18,7 +18,9 @@ static void age_of (FILE *out, const struct screen *s, const char *service)
         fprintf (out, "  [no %s]", service);
     else
         fprintf (out, "  [%s ago%s]", cli_duration ((double)r->age_us / 1e6 + s->answer_age_s, text, sizeof (text)),
-                 r->alive ? "" : r->stopped ? ", stopped" : ", DEAD");
+                 r->alive     ? ""
+                 : r->stopped ? ", stopped"
+                              : ", DEAD");
 }
 
 static double job_figure (const struct screen *s, const char *type, const char *what)
@@ -103,21 +105,27 @@ static void put_jobs (FILE *out, const struct screen *s)
                  job_figure (s, job->name, "waiting"), job_figure (s, job->name, "running"),
                  job_figure (s, job->name, "succeeded"), job_figure (s, job->name, "aside"));
         if (job->start == JOB_SELECTION)
-            fprintf (out, "; %.0f of %u kept ahead", figures_metric (s->status, "schedule", "buffer_ready", 0), job->buffer);
+            fprintf (out, "; %.0f of %u kept ahead", figures_metric (s->status, "schedule", "buffer_ready", 0),
+                     job->buffer);
         age_of (out, s, "schedule");
         fprintf (out, "\n");
     }
-    fprintf (out, "cores       %.0f of %.0f busy, occupancy %.0f %%", figures_metric (s->status, "schedule", "cores_busy", 0),
-             figures_metric (s->status, "schedule", "cores", 0), 100 * figures_metric (s->status, "schedule", "occupancy", 0));
+    fprintf (out, "cores       %.0f of %.0f busy, occupancy %.0f %%",
+             figures_metric (s->status, "schedule", "cores_busy", 0),
+             figures_metric (s->status, "schedule", "cores", 0),
+             100 * figures_metric (s->status, "schedule", "occupancy", 0));
     age_of (out, s, "schedule");
     fprintf (out, "\n");
 }
 
 static void put_feedback (FILE *out, const struct screen *s)
 {
-    fprintf (out, "feedback    %.0f reports written, %.0f taken up; %.0f frames of %.0f simulations, %.0f since the last report",
+    fprintf (out,
+             "feedback    %.0f reports written, %.0f taken up; %.0f frames of %.0f simulations, %.0f since the last "
+             "report",
              figures_metric (s->status, "feedback", "reports_written", 0),
-             figures_metric (s->status, "feedback", "reports_taken", 0), figures_metric (s->status, "feedback", "frames", 0),
+             figures_metric (s->status, "feedback", "reports_taken", 0),
+             figures_metric (s->status, "feedback", "frames", 0),
              figures_metric (s->status, "feedback", "simulations", 0),
              figures_metric (s->status, "feedback", "frames_since_report", 0));
     age_of (out, s, "feedback");
@@ -135,11 +143,13 @@ static void put_storage (FILE *out, const struct screen *s)
         for (size_t k = 0; k < r->heartbeat->n_metrics; k++) {
             const Strata__Metric *m = r->heartbeat->metrics[k];
             if (strstr (m->name, "bytes") && m->limit > 0)
-                fprintf (out, "objects %s of %s;", cli_bytes (m->value, a, sizeof (a)), cli_bytes (m->limit, b, sizeof (b)));
+                fprintf (out, "objects %s of %s;", cli_bytes (m->value, a, sizeof (a)),
+                         cli_bytes (m->limit, b, sizeof (b)));
         }
         for (size_t k = 0; k < r->n_streams; k++)
             if (r->streams[k]->limit_bytes)
-                fprintf (out, " %s %s of %s;", r->streams[k]->stream, cli_bytes ((double)r->streams[k]->bytes, a, sizeof (a)),
+                fprintf (out, " %s %s of %s;", r->streams[k]->stream,
+                         cli_bytes ((double)r->streams[k]->bytes, a, sizeof (a)),
                          cli_bytes ((double)r->streams[k]->limit_bytes, b, sizeof (b)));
         if (r->streams_age_us >= 0)
             fprintf (out, "  [%s: %s ago]\n", r->heartbeat->replica,
@@ -156,10 +166,10 @@ static void put_replicas (FILE *out, const struct screen *s)
     for (size_t i = 0; i < s->status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = s->status->replicas[i];
         fprintf (out, " %s%s %s;", r->heartbeat->replica,
-                 r->stopped                ? " stopped"
-                 : !r->alive               ? " DEAD"
+                 r->stopped              ? " stopped"
+                 : !r->alive             ? " DEAD"
                  : !r->heartbeat->active ? " stands by"
-                                           : "",
+                                         : "",
                  cli_duration ((double)r->age_us / 1e6 + s->answer_age_s, text, sizeof (text)));
     }
     fprintf (out, "\n");
@@ -176,10 +186,12 @@ static void put_running (FILE *out, const struct screen *s)
         const Strata__Job *job = s->jobs->jobs[i];
         double seconds = (double)(s->status->now_us - job->started_us) / 1e6 + s->answer_age_s;
         fprintf (out, "%s %-14s %10s  attempt %u  %s\n", i ? "           " : "running    ", job->id,
-                 cli_duration (seconds, age, sizeof (age)), job->attempt, cli_clean (job->simulation, clean, sizeof (clean)));
+                 cli_duration (seconds, age, sizeof (age)), job->attempt,
+                 cli_clean (job->simulation, clean, sizeof (clean)));
     }
     if (s->jobs && s->jobs->total > 12)
-        fprintf (out, "            and %llu more (`strata jobs --state running`)\n", (unsigned long long)s->jobs->total - 12);
+        fprintf (out, "            and %llu more (`strata jobs --state running`)\n",
+                 (unsigned long long)s->jobs->total - 12);
 }
 
 /* ---- the whole ---- */
@@ -190,7 +202,8 @@ void screen_event (FILE *out, const Strata__Event *event)
     cli_clean (event->kind, kind, sizeof (kind));
     cli_clean (event->subject, subject, sizeof (subject));
     cli_clean (event->text, text, sizeof (text));
-    fprintf (out, "%s %-11s %s %s: %s\n", cli_clock (event->time_us, clock, sizeof (clock)), event->service, kind, subject, text);
+    fprintf (out, "%s %-11s %s %s: %s\n", cli_clock (event->time_us, clock, sizeof (clock)), event->service, kind,
+             subject, text);
 }
 
 void screen_text (FILE *out, const struct screen *s)
@@ -228,7 +241,8 @@ void screen_line (FILE *out, const struct screen *s)
     }
     put_goals (out, s->status);
     fprintf (out, " | snapshots %llu cut, %llu waiting | %.0f candidates wait |", (unsigned long long)(q ? q->done : 0),
-             (unsigned long long)(q ? q->waiting + q->leased : 0), figures_metric (s->status, "select", "candidates_waiting", 0));
+             (unsigned long long)(q ? q->waiting + q->leased : 0),
+             figures_metric (s->status, "select", "candidates_waiting", 0));
     for (unsigned i = 0; i < s->campaign->jobs_count; i++) {
         const char *name = s->campaign->jobs[i].name;
         fprintf (out, " %s %.0f/%.0f/%.0f/%.0f", name, job_figure (s, name, "waiting"), job_figure (s, name, "running"),
@@ -241,8 +255,9 @@ void screen_line (FILE *out, const struct screen *s)
             oldest_us = r->age_us;
     }
     fprintf (out, " (waiting/running/done/aside) | %.0f frames, %.0f reports | %zu replicas dead | figures %s old\n",
-             figures_metric (s->status, "feedback", "frames", 0), figures_metric (s->status, "feedback", "reports_written", 0),
-             dead, cli_duration ((double)oldest_us / 1e6 + s->answer_age_s, age, sizeof (age)));
+             figures_metric (s->status, "feedback", "frames", 0),
+             figures_metric (s->status, "feedback", "reports_written", 0), dead,
+             cli_duration ((double)oldest_us / 1e6 + s->answer_age_s, age, sizeof (age)));
 }
 
 /* ---- the terminal ---- */

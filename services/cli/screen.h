@@ -8,13 +8,13 @@
 
 struct screen {
     const struct campaign *campaign;
-    const Strata__StatusReply *status;      /* NULL: no answer yet */
-    const Strata__JobsReply *jobs;          /* running ones; NULL: not known */
-    double answer_age_s;                    /* of the status answer: added to every age in it */
-    double elapsed_s;                       /* < 0: not shown */
+    const Strata__StatusReply *status; /* NULL: no answer yet */
+    const Strata__JobsReply *jobs;     /* running ones; NULL: not known */
+    double answer_age_s;               /* of the status answer: added to every age in it */
+    double elapsed_s;                  /* < 0: not shown */
     const Strata__Event *events[SCREEN_EVENTS];
     size_t events_count;
-    const char *note;                       /* a sentence at the end; NULL: none */
+    const char *note; /* a sentence at the end; NULL: none */
 };
 
 /* Every line ends in a newline; none is longer than the figures make it. */
