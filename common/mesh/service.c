@@ -18,12 +18,14 @@
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
 #include "store/stream.h"
+#include "stream.pb-c.h"
 
 #define HEARTBEAT_MS 500
 #define HOUSEKEEPING_MS 100
 #define COMMIT_AGAIN_US 500000
 #define SWEEP_US 60000000
 #define EVENTS_KEPT 100000
+#define EVENT_TIMEOUT_MS 60000
 
 /* ---- what a service may ask ---- */
 
@@ -111,6 +113,28 @@ uint64_t service_append (struct service *self, const char *stream, const Protobu
     return sequence;
 }
 
+/* A service without a shard has its events kept by stage. */
+static void send_event (struct service *self, const ProtobufCMessage *event)
+{
+    Strata__StreamAppend append = STRATA__STREAM_APPEND__INIT;
+    zframe_t *packed = wire_frame (event);
+    ProtobufCBinaryData record = { zframe_size (packed), zframe_data (packed) };
+    append.stream = "events";
+    append.records = &record;
+    append.n_records = 1;
+    service_call (self,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
+                  &append.base,
+                  NULL,
+                  0,
+                  &strata__stream_append_reply__descriptor,
+                  EVENT_TIMEOUT_MS,
+                  NULL,
+                  NULL);
+    zframe_destroy (&packed);
+}
+
 void service_event (struct service *self, const char *kind, const char *subject, const char *fmt, ...)
 {
     char text[2048];
@@ -119,14 +143,16 @@ void service_event (struct service *self, const char *kind, const char *subject,
     vsnprintf (text, sizeof (text), fmt, ap);
     va_end (ap);
     log_info ("%s %s: %s", kind, subject, text);
-    if (!self->shard)
-        return;
     Strata__Event event = STRATA__EVENT__INIT;
     event.time_us = self->now_us;
     event.service = self->replica;
     event.kind = (char *)kind;
     event.subject = (char *)subject;
     event.text = text;
+    if (!self->shard) {
+        send_event (self, &event.base);
+        return;
+    }
     uint64_t sequence = service_append (self, "events", &event.base);
     if (sequence % 1000 == 0 && sequence > EVENTS_KEPT)
         stream_trim (self->shard, "events", sequence - EVENTS_KEPT);
