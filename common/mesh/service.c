@@ -153,9 +153,7 @@ void service_event (struct service *self, const char *kind, const char *subject,
         send_event (self, &event.base);
         return;
     }
-    uint64_t sequence = service_append (self, "events", &event.base);
-    if (sequence % 1000 == 0 && sequence > EVENTS_KEPT)
-        stream_trim (self->shard, "events", sequence - EVENTS_KEPT);
+    service_append (self, "events", &event.base);
 }
 
 void service_metric (struct service *self, const char *name, double value, double limit)
@@ -366,7 +364,11 @@ static void on_housekeeping (uv_timer_t *timer)
         goto ending;
     consume_tick (self);
     if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
+        struct stream_stat events;
         replies_sweep (self->shard, self->now_us);
+        stream_stat (self->shard, "events", &events);
+        if (events.next > EVENTS_KEPT)
+            stream_trim (self->shard, "events", events.next - EVENTS_KEPT);
         self->swept_us = self->now_us;
     }
 ending:
