@@ -56,20 +56,23 @@ deps:
 
 all: $(BINS)
 
+# All cores, unless a -j was given.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # The second make sees what deps has just installed (pkg-config is asked while make reads this file).
 run: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all
 	$(Q)scripts/run.sh $(if $(FRESH),--fresh)
 
 audit: all
 	$(Q)$(BUILD)/bin/strata audit
 
 test: deps
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)scripts/test.sh $(BUILD)
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
 unit mesh-test peers-test campaign-test: all $(TESTS)
-	$(Q)scripts/test.sh $(BUILD) $(@:-test=)
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
 
 tests-built: $(TESTS)
 

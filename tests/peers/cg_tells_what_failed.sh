@@ -2,7 +2,7 @@
 # membrane-cg ends with the right exit code and one sentence that tells what is wrong, whatever GROMACS or its input do.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${1:-$here/../../build}" && pwd)/bin/membrane-cg
+bin=$(cd "${1:-${STRATA_BUILD:-$here/../../build}}" && pwd)/bin/membrane-cg
 work=$(mktemp -d /tmp/strata-cg-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -649,7 +649,7 @@ static void the_shipped_campaign_loads (void **state)
     put ("encoder/pca.npz", "PK", 2);
     struct campaign *self = load_sound ("shipped.yaml");
     assert_string_equal (self->name, "membrane-quick");
-    assert_int_equal (self->select.queues_count, 4);
+    assert_int_equal (self->select.queues_count, 5);
     assert_non_null (campaign_job_find (self, "createsim"));
     assert_int_equal (self->feedback.states_count, 18);
     assert_int_equal (self->feedback.rows_count, 8);
