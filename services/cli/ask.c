@@ -57,3 +57,12 @@ Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, s
     return (Strata__CancelReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_CANCEL, &body.base,
                                        &strata__cancel_reply__descriptor, error);
 }
+
+Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error)
+{
+    Strata__Retry body = STRATA__RETRY__INIT;
+    body.id = (char *)id;
+    body.type = (char *)type;
+    return (Strata__RetryReply *)
+        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_RETRY, &body.base, &strata__retry_reply__descriptor, error);
+}

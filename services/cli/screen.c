@@ -161,7 +161,7 @@ static void put_storage (FILE *out, const struct screen *s)
 
 static void put_replicas (FILE *out, const struct screen *s)
 {
-    char text[32], clean[256];
+    char text[32], clean[512];
     fprintf (out, "replicas   ");
     for (size_t i = 0; i < s->status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = s->status->replicas[i];
