@@ -4,6 +4,7 @@
  *                                                                   |-> Ctrl-C -> down (attached: leaves it up), 130
  *                                                                   |-> stuck, --timeout, supervisor ended -> down, 1
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -236,7 +237,7 @@ static int finish (struct run *self, enum verdict verdict)
         printf ("campaign %s is complete\n", self->launch.campaign->name);
         return conclude (self);
     case INTERRUPTED:
-        printf ("stopped. `strata run %s` goes on from here.\n", file);
+        printf ("stopped. `%s run %s` goes on from here.\n", program_invocation_name, file);
         return CLI_INTERRUPTED;
     case TIMED_OUT:
         conclude (self);
