@@ -47,7 +47,7 @@ expect 1 'is not a whole number' run good good-out2 --frame-ps 3
 rm good-out/done.json
 expect 1 'was begun with' run good good-out --frame-ps 10
 # Two at once: the second waits for the first's lock and gives up.
-flock good-out/.lock sleep 15 &
+flock --no-fork good-out/.lock sleep 15 &
 sleep 0.3
 expect 1 'is at work' run good good-out
 kill $! 2>/dev/null || true

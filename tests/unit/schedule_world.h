@@ -21,6 +21,7 @@
 
 #include "../../services/schedule/drive.h"
 #include "../../services/schedule/schedule_core.h"
+#include "scratch.h"
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
 #define END(end) STRATA__JOB_END__END_##end
@@ -223,8 +224,7 @@ static inline struct world *world_new (size_t from, size_t count, size_t cores)
 {
     struct world *world = calloc (1, sizeof (*world));
     assert_non_null (world);
-    snprintf (world->dir, sizeof (world->dir), "/tmp/strata-schedule-XXXXXX");
-    assert_non_null (mkdtemp (world->dir));
+    assert_true (scratch_new (world->dir, sizeof (world->dir)));
     memcpy (world->types, job_types + from, count * sizeof (job_types[0]));
     world->campaign.jobs = world->types;
     world->campaign.jobs_count = (unsigned)count;

@@ -18,6 +18,7 @@
 #include "core/campaign_schema.h"
 #include "core/campaign_template.h"
 #include "core/campaign_yaml.h"
+#include "scratch.h"
 
 static char root[4096], folder[64];
 
@@ -739,9 +740,7 @@ static int enter_folder (void **state)
 {
     if (!getcwd (root, sizeof (root)))
         return -1;
-    const char *tmp = getenv ("TMPDIR");
-    snprintf (folder, sizeof (folder), "%s/campaign-XXXXXX", tmp && strlen (tmp) < 40 ? tmp : "/tmp");
-    if (!mkdtemp (folder) || chdir (folder) != 0)
+    if (!scratch_new (folder, sizeof (folder)) || chdir (folder) != 0)
         return -1;
     put ("pca.npz", "PK", 2);
     return 0;
