@@ -19,7 +19,8 @@ clean_up () {
     local rc=$?
     "$bin/strata" down --workspace "$workspace" > /dev/null 2>&1
     # Whatever a failed test left behind.
-    pkill -KILL -f -- "$work" 2> /dev/null
+    local pid
+    for pid in $(pgrep -f -- "$work"); do [ "$pid" = $$ ] || kill -KILL "$pid" 2> /dev/null; done
     rm -rf "$work"
     exit $rc
 }
