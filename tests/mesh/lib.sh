@@ -38,7 +38,8 @@ clean_up () {
     "$bin/strata" down --workspace "$workspace" > "$work/down.log" 2>&1
     if sanitizer_found && [ $rc = 0 ]; then rc=1; fi
     # Whatever a failed test left behind.
-    pkill -KILL -f -- "$work" 2> /dev/null
+    local pid
+    for pid in $(pgrep -f -- "$work"); do [ "$pid" = $$ ] || kill -KILL "$pid" 2> /dev/null; done
     rm -rf "$work"
     exit $rc
 }
