@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs tests and says how each ended: scripts/test.sh BUILD [unit|mesh|peers|campaign ...]   (all groups by default)
+# Runs tests and says how each ended: scripts/test.sh BUILD [unit|fuzz|mesh|peers|campaign ...]   (all groups by default)
 #
 #   unit      build/tests/test_*        cmocka, pure cores and small pieces; some start a process of their own
+#   fuzz      build/fuzz/*              each parser on the inputs kept in tests/fuzz; new ones are made by `make fuzz`
 #   mesh      tests/mesh/*.sh           real services, real kills
 #   peers     tests/peers/*.sh          our files and numbers against other people's programs
 #   campaign  tests/campaign/*.sh       the whole loop with GROMACS
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 build=${1:?usage: scripts/test.sh BUILD [group ...]}
 shift
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(unit mesh peers campaign)
+[ ${#groups[@]} -gt 0 ] || groups=(unit fuzz mesh peers campaign)
 export STRATA_BUILD=$PWD/$build STRATA_BIN=$PWD/$build/bin
 # RocksDB and OpenMP keep some memory until the process ends; leaks of ours are still found.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/leaks.txt:print_suppressions=0}
@@ -30,7 +31,7 @@ run () { # group name seconds command...
     rc=$?
     if [ $rc = 0 ]; then
         passed=$((passed + 1))
-        printf 'ok      %4d s   %s\n' $((SECONDS - start)) "$(grep -ao '[0-9]* test(s)\.$' "$log/$name.log" | tail -1)"
+        printf 'ok      %4d s   %s\n' $((SECONDS - start)) "$(grep -aoE '^[0-9]+ inputs$|[0-9]* test\(s\)\.$' "$log/$name.log" | tail -1)"
     else
         failed=$((failed + 1))
         failures+=("$group/$name")
@@ -48,6 +49,14 @@ for group in "${groups[@]}"; do
             case $t in *.d|*.o) continue ;; esac
             run unit "$(basename "$t")" 300 "$t"
         done ;;
+    fuzz)
+        make --no-print-directory fuzzers-built SAN="${SAN:-}" || exit 1
+        for t in tests/fuzz/fuzz_*.c; do
+            t=${t##*/fuzz_} t=${t%.c}
+            inputs=(tests/fuzz/corpus/"$t")
+            [ -d "tests/fuzz/regressions/$t" ] && inputs+=(tests/fuzz/regressions/"$t")
+            run fuzz "fuzz_$t" 60 "$build/fuzz/$t" "${inputs[@]}"
+        done ;;
     mesh|peers|campaign)
         for t in tests/"$group"/*.sh; do
             case $t in */lib.sh) continue ;; esac
@@ -55,7 +64,7 @@ for group in "${groups[@]}"; do
             run "$group" "$(basename "$t" .sh)" 840 bash "$t"
         done ;;
     *)
-        echo "scripts/test.sh: no group '$group' (unit, mesh, peers, campaign)" >&2
+        echo "scripts/test.sh: no group '$group' (unit, fuzz, mesh, peers, campaign)" >&2
         exit 2 ;;
     esac
 done
