@@ -32,7 +32,8 @@ const char *fuzz_file (const char *name, const void *data, size_t size);
 /* Removes a file or a folder with all that is in it. */
 void fuzz_remove (const char *path);
 
-/* One input as several files: cut at each "=====" with its newline. Returns how many of `most` parts there are; the rest are empty. */
+/* One input as several files: cut at each "=====" with its newline. Returns how many of `most` parts there are; the
+ * rest are empty. */
 struct fuzz_part {
     const uint8_t *data;
     size_t size;
