@@ -5,7 +5,7 @@
 #   mesh      tests/mesh/*.sh           real services, real kills
 #   peers     tests/peers/*.sh          our files and numbers against other people's programs
 #   campaign  tests/campaign/*.sh       the whole loop with GROMACS
-# A test is a program that exits 0. Each has a time limit; its output is shown when it fails and kept in BUILD/test-log.
+# A test is a program that exits 0, or 77 with a sentence when it can't run here. Each has a time limit; its output is shown when it fails and kept in BUILD/test-log.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ export STRATA_BUILD=$PWD/$build STRATA_BIN=$PWD/$build/bin
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/leaks.txt:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 
-passed=0 failed=0 failures=()
+passed=0 failed=0 skipped=0 failures=()
 log=$build/test-log
 mkdir -p "$log"
 
@@ -31,6 +31,9 @@ run () { # group name seconds command...
     if [ $rc = 0 ]; then
         passed=$((passed + 1))
         printf 'ok      %4d s   %s\n' $((SECONDS - start)) "$(grep -ao '[0-9]* test(s)\.$' "$log/$name.log" | tail -1)"
+    elif [ $rc = 77 ]; then
+        skipped=$((skipped + 1))
+        printf 'skipped %4d s   %s\n' $((SECONDS - start)) "$(tail -n 1 "$log/$name.log")"
     else
         failed=$((failed + 1))
         failures+=("$group/$name")
@@ -61,5 +64,5 @@ for group in "${groups[@]}"; do
 done
 
 [ $failed = 0 ] || printf '\nfailed: %s\nwhole output: %s\n' "${failures[*]}" "$log"
-printf '\n%d passed, %d failed\n' $passed $failed
+printf '\n%d passed, %d failed, %d skipped\n' $passed $failed $skipped
 [ $failed = 0 ] && [ $passed -gt 0 ]
