@@ -4,9 +4,20 @@
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {
-    if (!workspace_supervisor (workspace) && !workspace_is_live (workspace)) {
-        strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`",
-                     workspace->campaign, workspace->path, workspace->file);
+    struct card *cards;
+    size_t count = cards_read (workspace->path, &cards);
+    bool status = false;
+    for (size_t i = 0; i < count; i++)
+        status = status || strcmp (cards[i].service, "status") == 0;
+    free (cards);
+    /* A killed service's card stays. */
+    if ((!status || !workspace_is_live (workspace)) && !workspace_supervisor (workspace)) {
+        char jobs[128] = "";
+        size_t running = workspace_shepherds (workspace);
+        if (running)
+            snprintf (jobs, sizeof (jobs), " (%zu of its jobs run on under their shepherds; they are taken over)", running);
+        strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`%s",
+                     workspace->campaign, workspace->path, workspace->file, jobs);
         return NULL;
     }
     return strata_open (workspace->path, "strata", timeout_ms, error);
