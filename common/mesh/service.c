@@ -285,7 +285,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     hb.active = self->active;
     hb.metrics = pointers;
     hb.n_metrics = pointers ? self->metrics_count : 0;
-    hb.trouble = self->store_trouble[0] ? self->store_trouble : self->trouble;
+    hb.trouble = self->store_trouble[0] ? self->store_trouble : self->stream_trouble[0] ? self->stream_trouble : self->trouble;
     mesh_send_heartbeat (&self->mesh, &hb.base);
     for (size_t i = 0; i < self->metrics_count; i++)
         free (self->metrics[i].name);
