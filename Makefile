@@ -39,8 +39,9 @@ TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*
 SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICES:%=$(BUILD)/bin/strata-%))
 APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
+CRASH_LOAD := $(BUILD)/bin/crash-load
 
-.PHONY: help deps all run test unit mesh-test peers-test campaign-test audit lint clean install
+.PHONY: help deps all run test unit mesh-test peers-test campaign-test crash-test crash audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
@@ -48,13 +49,14 @@ help:
 	@echo 'make test       install what is missing, build, run every test (SAN=1: under sanitizers)'
 	@echo 'make audit      recount the last campaign of make run from its stores'
 	@echo 'make deps all   install dependencies; build everything into $(BUILD)/bin'
-	@echo 'make unit mesh-test peers-test campaign-test   one group of tests'
+	@echo 'make unit mesh-test peers-test campaign-test crash-test   one group of tests'
+	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
 	@echo 'make install PREFIX=/usr/local   make lint   make clean'
 
 deps:
 	$(Q)scripts/deps.sh
 
-all: $(BINS)
+all: $(BINS) $(CRASH_LOAD)
 
 # The second make sees what deps has just installed (pkg-config is asked while make reads this file).
 run: deps
@@ -68,8 +70,14 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/test.sh $(BUILD)
 
-unit mesh-test peers-test campaign-test: all $(TESTS)
+unit mesh-test peers-test campaign-test crash-test: all $(TESTS)
 	$(Q)scripts/test.sh $(BUILD) $(@:-test=)
+
+# Long: FAULTS=1000 takes about an hour. `make test` runs tests/crash/short.sh.
+FAULTS ?= 1000
+SEED ?=
+crash: all
+	$(Q)STRATA_BIN=$(BUILD)/bin /usr/bin/python3 tests/crash/killer.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 tests-built: $(TESTS)
 
@@ -106,6 +114,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(FAISS_LIBS) $(LDLIBS)
+
+# What the crash tests run as jobs: a program of the tests, not installed.
+$(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)/libstrata.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
 
 lint:
 	$(Q)scripts/lint.sh

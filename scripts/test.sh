@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs tests and says how each ended: scripts/test.sh BUILD [unit|mesh|peers|campaign ...]   (all groups by default)
+# Runs tests and says how each ended: scripts/test.sh BUILD [unit|mesh|peers|campaign|crash ...]   (all groups by default)
 #
 #   unit      build/tests/test_*        cmocka, pure cores and small pieces; some start a process of their own
 #   mesh      tests/mesh/*.sh           real services, real kills
 #   peers     tests/peers/*.sh          our files and numbers against other people's programs
 #   campaign  tests/campaign/*.sh       the whole loop with GROMACS
+#   crash     tests/crash/*.sh          a campaign of small programs under seeded faults
 # A test is a program that exits 0. Each has a time limit; its output is shown when it fails and kept in BUILD/test-log.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 build=${1:?usage: scripts/test.sh BUILD [group ...]}
 shift
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(unit mesh peers campaign)
+[ ${#groups[@]} -gt 0 ] || groups=(unit mesh peers campaign crash)
 export STRATA_BUILD=$PWD/$build STRATA_BIN=$PWD/$build/bin
 # RocksDB and OpenMP keep some memory until the process ends; leaks of ours are still found.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/leaks.txt:print_suppressions=0}
@@ -48,14 +49,14 @@ for group in "${groups[@]}"; do
             case $t in *.d|*.o) continue ;; esac
             run unit "$(basename "$t")" 300 "$t"
         done ;;
-    mesh|peers|campaign)
+    mesh|peers|campaign|crash)
         for t in tests/"$group"/*.sh; do
             case $t in */lib.sh) continue ;; esac
             [ -e "$t" ] || continue
             run "$group" "$(basename "$t" .sh)" 840 bash "$t"
         done ;;
     *)
-        echo "scripts/test.sh: no group '$group' (unit, mesh, peers, campaign)" >&2
+        echo "scripts/test.sh: no group '$group' (unit, mesh, peers, campaign, crash)" >&2
         exit 2 ;;
     esac
 done
