@@ -146,6 +146,7 @@ int load_continuum (const struct load_options *options, struct strata_error *err
     do
         rc = strata_last_sequence (self.client, QUEUE, MODEL, &self.known, error);
     while (rc < 0 && errno == ETIMEDOUT);
+    self.known -= self.known > 0; /* strata_append_snapshot's sequence is index + 1: there may be a snapshot 0 */
     if (rc == 0 && self.known > index) {
         strata_fail (error, "the queue has snapshot %llu, our folder only %llu", (unsigned long long)self.known, (unsigned long long)index);
         rc = load_violation (options, error);

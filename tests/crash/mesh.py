@@ -88,6 +88,9 @@ class Mesh:
             return Process(pid, "supervisor", "supervisor")
         return None
 
+    def is_continuum(self, process):
+        return any(b"/jobs/continuum-" in w for w in self.command_line(process.pid))
+
     def processes(self, kind=None):
         found = [self.classify(pid) for pid in os.listdir("/proc") if pid.isdigit()]
         return sorted((p for p in found if p and (kind is None or p.kind == kind)), key=lambda p: (p.kind, p.name, int(p.pid)))
