@@ -25,7 +25,7 @@ endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # FAISS: Debian's static library plus the C glue that scripts/deps.sh builds from Debian's source package.
-DEPS := $(HOME)/.cache/strata-deps
+DEPS := $(or $(STRATA_DEPS),$(HOME)/.cache/strata-deps)
 FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas -lgomp -lstdc++
 
 PROTOS := $(wildcard proto/*.proto)
@@ -41,14 +41,14 @@ APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
 
-.PHONY: help deps all run test unit mesh-test peers-test campaign-test crash-test crash audit lint clean install
+.PHONY: help deps needed all run test tests-built unit mesh-test peers-test campaign-test crash-test crash audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run        install what is missing, build, run the quick campaign of apps/membrane (FRESH=1 starts over)'
 	@echo 'make test       install what is missing, build, run every test (SAN=1: under sanitizers)'
 	@echo 'make audit      recount the last campaign of make run from its stores'
-	@echo 'make deps all   install dependencies; build everything into $(BUILD)/bin'
+	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
 	@echo 'make install PREFIX=/usr/local   make lint   make clean'
@@ -58,20 +58,26 @@ deps:
 
 all: $(BINS) $(CRASH_LOAD)
 
-# The second make sees what deps has just installed (pkg-config is asked while make reads this file).
+# Before anything is compiled: says what to do rather than let the first missing program fail.
+needed:
+	@command -v protoc-c >/dev/null && command -v pkg-config >/dev/null && [ -e $(DEPS)/lib/libfaiss_c.a ] \
+	    || { echo "something that Strata is built with is missing: 'make deps' installs it" >&2; exit 1; }
+
+# All cores, unless -j was given. (With the second make all of this file is read after deps has installed pkg-config.)
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 run: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all
 	$(Q)scripts/run.sh $(if $(FRESH),--fresh)
 
 audit: all
 	$(Q)$(BUILD)/bin/strata audit
 
 test: deps
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)scripts/test.sh $(BUILD)
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
 unit mesh-test peers-test campaign-test crash-test: all $(TESTS)
-	$(Q)scripts/test.sh $(BUILD) $(@:-test=)
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
 
 # Long: FAULTS=1000 takes about an hour. `make test` runs tests/crash/short.sh.
 FAULTS ?= 1000
@@ -81,7 +87,7 @@ crash: all
 
 tests-built: $(TESTS)
 
-$(BUILD)/proto/%.pb-c.c: proto/%.proto
+$(BUILD)/proto/%.pb-c.c: proto/%.proto | needed
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  PROTO   $<')
 	$(Q)protoc-c --proto_path=proto --c_out=$(BUILD)/proto $<

@@ -18,12 +18,14 @@
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
 #include "store/stream.h"
+#include "stream.pb-c.h"
 
 #define HEARTBEAT_MS 500
 #define HOUSEKEEPING_MS 100
-#define COMMIT_AGAIN_US 500000
+#define AGAIN_US 500000
 #define SWEEP_US 60000000
 #define EVENTS_KEPT 100000
+#define EVENT_TIMEOUT_MS 60000
 
 /* ---- what a service may ask ---- */
 
@@ -111,6 +113,28 @@ uint64_t service_append (struct service *self, const char *stream, const Protobu
     return sequence;
 }
 
+/* A service without a shard has its events kept by stage. */
+static void send_event (struct service *self, const ProtobufCMessage *event)
+{
+    Strata__StreamAppend append = STRATA__STREAM_APPEND__INIT;
+    zframe_t *packed = wire_frame (event);
+    ProtobufCBinaryData record = { zframe_size (packed), zframe_data (packed) };
+    append.stream = "events";
+    append.records = &record;
+    append.n_records = 1;
+    service_call (self,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
+                  &append.base,
+                  NULL,
+                  0,
+                  &strata__stream_append_reply__descriptor,
+                  EVENT_TIMEOUT_MS,
+                  NULL,
+                  NULL);
+    zframe_destroy (&packed);
+}
+
 void service_event (struct service *self, const char *kind, const char *subject, const char *fmt, ...)
 {
     char text[2048];
@@ -119,17 +143,17 @@ void service_event (struct service *self, const char *kind, const char *subject,
     vsnprintf (text, sizeof (text), fmt, ap);
     va_end (ap);
     log_info ("%s %s: %s", kind, subject, text);
-    if (!self->shard)
-        return;
     Strata__Event event = STRATA__EVENT__INIT;
     event.time_us = self->now_us;
     event.service = self->replica;
     event.kind = (char *)kind;
     event.subject = (char *)subject;
     event.text = text;
-    uint64_t sequence = service_append (self, "events", &event.base);
-    if (sequence % 1000 == 0 && sequence > EVENTS_KEPT)
-        stream_trim (self->shard, "events", sequence - EVENTS_KEPT);
+    if (!self->shard) {
+        send_event (self, &event.base);
+        return;
+    }
+    service_append (self, "events", &event.base);
 }
 
 void service_metric (struct service *self, const char *name, double value, double limit)
@@ -148,6 +172,14 @@ void service_metric (struct service *self, const char *name, double value, doubl
     metric->value = value;
     metric->limit = limit;
     self->metrics_count += metric->name != NULL;
+}
+
+/* Shown before what the service itself says is wrong, and kept apart from it: each ends for a reason of its own. */
+static void store_trouble (struct service *self, const char *text)
+{
+    if (strcmp (text, self->store_trouble) != 0)
+        log_warn ("%s", text[0] ? text : "the store can be written again");
+    snprintf (self->store_trouble, sizeof (self->store_trouble), "%s", text);
 }
 
 void service_trouble (struct service *self, const char *fmt, ...)
@@ -216,14 +248,12 @@ static int commit (void *arg)
         return -1;
     if (shard_commit (self->shard, &error) < 0) {
         self->held = true;
-        self->commit_again_us = self->now_us + COMMIT_AGAIN_US;
-        service_trouble (self, "%s", error.text);
+        self->commit_again_us = self->now_us + AGAIN_US;
+        store_trouble (self, error.text);
         return -1;
     }
-    if (self->held) {
-        self->held = false;
-        service_trouble (self, NULL);
-    }
+    self->held = false;
+    store_trouble (self, "");
     return 0;
 }
 
@@ -279,7 +309,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     hb.active = self->active;
     hb.metrics = pointers;
     hb.n_metrics = pointers ? self->metrics_count : 0;
-    hb.trouble = self->trouble;
+    hb.trouble = self->store_trouble[0] ? self->store_trouble : self->trouble;
     mesh_send_heartbeat (&self->mesh, &hb.base);
     for (size_t i = 0; i < self->metrics_count; i++)
         free (self->metrics[i].name);
@@ -298,18 +328,43 @@ static void on_service_timer (uv_timer_t *timer)
 
 /* ---- becoming active ---- */
 
+/* A card that the disk has no room for is written later: the process serves those who know it already. */
+static int publish (struct service *self, struct strata_error *error)
+{
+    self->card_due = mesh_publish_card (&self->mesh, error) < 0;
+    if (!self->card_due)
+        return 0;
+    self->again_us = self->now_us + AGAIN_US;
+    return errno == ENOSPC ? 0 : -1;
+}
+
+/* 1 it is held (or none is needed), 0 not yet: another replica holds it, or the disk is full. */
+static int take_shard (struct service *self, struct strata_error *error)
+{
+    if (!self->spec->has_shard)
+        return 1;
+    if (self->now_us < self->again_us)
+        return 0;
+    self->shard = shard_open (self->shard_dir, error);
+    if (!self->shard && errno == ENOSPC) {
+        self->again_us = self->now_us + AGAIN_US;
+        store_trouble (self, error->text);
+        return 0;
+    }
+    if (!self->shard)
+        return errno == EBUSY ? 0 : -1;
+    store_trouble (self, "");
+    self->mesh.card.epoch = shard_epoch (self->shard);
+    log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
+    return 1;
+}
+
 static int activate (struct service *self, struct strata_error *error)
 {
     const struct card *cards[1024];
-    if (self->spec->has_shard) {
-        self->shard = shard_open (self->shard_dir, error);
-        if (!self->shard && errno == EBUSY)
-            return 0; /* stands by */
-        if (!self->shard)
-            return -1;
-        self->mesh.card.epoch = shard_epoch (self->shard);
-        log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
-    }
+    int rc = take_shard (self, error);
+    if (rc <= 0)
+        return rc;
     self->now_us = mesh_now_us ();
     mesh_look_at_cards (&self->mesh);
     if (self->spec->start && self->spec->start (self, error) < 0)
@@ -319,7 +374,7 @@ static int activate (struct service *self, struct strata_error *error)
     size_t count = mesh_peers (&self->mesh, cards, 1024);
     for (size_t i = 0; i < count && i < 1024; i++)
         consume_peer (self, cards[i]);
-    return mesh_publish_card (&self->mesh, error);
+    return publish (self, error);
 }
 
 static void on_housekeeping (uv_timer_t *timer)
@@ -336,11 +391,17 @@ static void on_housekeeping (uv_timer_t *timer)
         service_quit (self, 1);
         return;
     }
+    if (self->card_due && self->now_us >= self->again_us && publish (self, &error) < 0)
+        log_warn ("%s", error.text);
     if (!self->active || self->held)
         goto ending;
     consume_tick (self);
     if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
+        struct stream_stat events;
         replies_sweep (self->shard, self->now_us);
+        stream_stat (self->shard, "events", &events);
+        if (events.next > EVENTS_KEPT)
+            stream_trim (self->shard, "events", events.next - EVENTS_KEPT);
         self->swept_us = self->now_us;
     }
 ending:
@@ -497,7 +558,7 @@ static int set_up (struct service *self, struct strata_error *error)
         state->timer.data = state;
         uv_timer_start (&state->timer, on_service_timer, state->spec->every_ms, state->spec->every_ms);
     }
-    return mesh_publish_card (&self->mesh, error);
+    return publish (self, error);
 }
 
 static void close_walked (uv_handle_t *handle, void *arg)

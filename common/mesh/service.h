@@ -79,7 +79,7 @@ int64_t service_now_us (struct service *self);             /* UTC, the same thro
 void service_quit (struct service *self, int code);
 
 /* Records an Event (status.proto) in the stream "events" of this shard (bounded: the newest 100,000 are kept), and in the
- * log. Without a shard: only in the log. */
+ * log. A service without a shard has stage keep it. */
 void service_event (struct service *self, const char *kind, const char *subject, const char *fmt, ...)
     __attribute__ ((format (printf, 4, 5)));
 /* Appends to a stream of this shard in this turn's batch, and announces it. Our own streams have no producers. */

@@ -1,20 +1,10 @@
 /* ask.c - see cli.h: requests to a running mesh that end soon, whatever runs and whatever doesn't. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
-#include "mesh/cards.h"
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {
-    struct card *cards;
-    size_t count = cards_read (workspace->path, &cards);
-    bool status = false;
-    for (size_t i = 0; i < count; i++)
-        status = status || strcmp (cards[i].service, "status") == 0;
-    free (cards);
-    if (!status && !workspace_supervisor (workspace)) {
+    if (!workspace_supervisor (workspace) && !workspace_is_live (workspace)) {
         strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`",
                      workspace->campaign, workspace->path, workspace->file);
         return NULL;
@@ -22,8 +12,9 @@ struct strata_client *ask_open (const struct workspace *workspace, int timeout_m
     return strata_open (workspace->path, "strata", timeout_ms, error);
 }
 
-static ProtobufCMessage *ask (struct strata_client *client, const char *peer, uint32_t type, const ProtobufCMessage *body,
-                              const ProtobufCMessageDescriptor *reply_body, struct strata_error *error)
+static ProtobufCMessage *ask (struct strata_client *client, const char *peer, uint32_t type,
+                              const ProtobufCMessage *body, const ProtobufCMessageDescriptor *reply_body,
+                              struct strata_error *error)
 {
     ProtobufCMessage *reply = NULL;
     if (client_request (client, peer, type, body, NULL, 0, reply_body, &reply, NULL, NULL, error) < 0)
@@ -34,8 +25,8 @@ static ProtobufCMessage *ask (struct strata_client *client, const char *peer, ui
 Strata__StatusReply *ask_status (struct strata_client *client, struct strata_error *error)
 {
     Strata__Status body = STRATA__STATUS__INIT;
-    return (Strata__StatusReply *)
-        ask (client, "status", STRATA__MESSAGE_TYPE__TYPE_STATUS, &body.base, &strata__status_reply__descriptor, error);
+    return (Strata__StatusReply *)ask (client, "status", STRATA__MESSAGE_TYPE__TYPE_STATUS, &body.base,
+                                       &strata__status_reply__descriptor, error);
 }
 
 Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, uint32_t max, struct strata_error *error)
@@ -43,8 +34,8 @@ Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, u
     Strata__Events body = STRATA__EVENTS__INIT;
     body.after = after;
     body.max = max;
-    return (Strata__EventsReply *)
-        ask (client, "status", STRATA__MESSAGE_TYPE__TYPE_EVENTS, &body.base, &strata__events_reply__descriptor, error);
+    return (Strata__EventsReply *)ask (client, "status", STRATA__MESSAGE_TYPE__TYPE_EVENTS, &body.base,
+                                       &strata__events_reply__descriptor, error);
 }
 
 Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
@@ -55,14 +46,23 @@ Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const
     body.state = (char *)state;
     body.type = (char *)type;
     body.max = max;
-    return (Strata__JobsReply *)
-        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &body.base, &strata__jobs_reply__descriptor, error);
+    return (Strata__JobsReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &body.base,
+                                     &strata__jobs_reply__descriptor, error);
 }
 
 Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error)
 {
     Strata__Cancel body = STRATA__CANCEL__INIT;
     body.id = (char *)id;
-    return (Strata__CancelReply *)
-        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_CANCEL, &body.base, &strata__cancel_reply__descriptor, error);
+    return (Strata__CancelReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_CANCEL, &body.base,
+                                       &strata__cancel_reply__descriptor, error);
+}
+
+Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error)
+{
+    Strata__Retry body = STRATA__RETRY__INIT;
+    body.id = (char *)id;
+    body.type = (char *)type;
+    return (Strata__RetryReply *)
+        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_RETRY, &body.base, &strata__retry_reply__descriptor, error);
 }

@@ -146,19 +146,16 @@ static int open_all (struct audit_world *world, struct strata_error *error)
 
 static void world_fini (struct audit_world *world)
 {
-    AUDIT_EACH (struct audit_candidate, c, world->candidates)
-    {
+    AUDIT_EACH (struct audit_candidate, c, world->candidates) {
         free (c->id);
         free (c->simulation);
     }
-    AUDIT_EACH (struct audit_choice, c, world->choices)
-    {
+    AUDIT_EACH (struct audit_choice, c, world->choices) {
         free (c->id);
         free (c->simulation);
         free (c->proposal);
     }
-    AUDIT_EACH (struct audit_job, j, world->jobs)
-    {
+    AUDIT_EACH (struct audit_job, j, world->jobs) {
         free (j->id);
         free (j->type);
         free (j->simulation);

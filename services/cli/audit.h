@@ -14,25 +14,25 @@
 #include "core/campaign.h"
 #include "strata_error.h"
 
-#define AUDIT_VIOLATIONS_KEPT 100   /* sentences of each check; more are only counted */
+#define AUDIT_VIOLATIONS_KEPT 100 /* sentences of each check; more are only counted */
 #define AUDIT_TYPES_MAX 64
 
 enum audit_id {
-    AUDIT_SNAPSHOTS,    /* each snapshot is cut exactly once */
-    AUDIT_CANDIDATES,   /* each candidate is in exactly one state, and came from the stream */
-    AUDIT_PROPOSALS,    /* proposals and candidates name each other; the history tells the same */
-    AUDIT_CHAINS,       /* each selection has exactly one chain of jobs */
-    AUDIT_JOBS,         /* each job once, each success followed once, counters right */
-    AUDIT_FRAMES,       /* each frame is in the sums exactly once, bin for bin */
-    AUDIT_REPORTS,      /* each round is on disk and says what the marks say; uptakes are of written rounds */
-    AUDIT_OBJECTS,      /* objects are there, whole */
+    AUDIT_SNAPSHOTS,  /* each snapshot is cut exactly once */
+    AUDIT_CANDIDATES, /* each candidate is in exactly one state, and came from the stream */
+    AUDIT_PROPOSALS,  /* proposals and candidates name each other; the history tells the same */
+    AUDIT_CHAINS,     /* each selection has exactly one chain of jobs */
+    AUDIT_JOBS,       /* each job once, each success followed once, counters right */
+    AUDIT_FRAMES,     /* each frame is in the sums exactly once, bin for bin */
+    AUDIT_REPORTS,    /* each round is on disk and says what the marks say; uptakes are of written rounds */
+    AUDIT_OBJECTS,    /* objects are there, whole */
     AUDIT_CHECKS
 };
 
 struct audit_check {
     const char *name, *promise;
-    char counted[600];              /* the numbers it counted, as a sentence */
-    char **violations;              /* each names exactly what is wrong */
+    char counted[600]; /* the numbers it counted, as a sentence */
+    char **violations; /* each names exactly what is wrong */
     size_t kept;
     uint64_t count;
 };
@@ -42,11 +42,11 @@ struct audit_summary {
     uint64_t candidates, waiting, proposed, selected, discarded, invalid;
     struct {
         uint64_t waiting, running, succeeded, aside, cancelled;
-    } jobs[AUDIT_TYPES_MAX];        /* by type, as in the campaign file; of an `always` type succeeded = clean ends */
+    } jobs[AUDIT_TYPES_MAX]; /* by type, as in the campaign file; of an `always` type succeeded = clean ends */
     uint64_t frames, simulations, reports_written, reports_taken;
     uint64_t objects, object_bytes;
-    double core_seconds;            /* of the last attempts of jobs that have ended */
-    int64_t first_us, last_us;      /* the first job was made; the last one ended */
+    double core_seconds;       /* of the last attempts of jobs that have ended */
+    int64_t first_us, last_us; /* the first job was made; the last one ended */
 };
 
 struct audit {
@@ -61,7 +61,8 @@ struct audit {
 int audit_run (const char *workspace, const struct campaign *campaign, bool live, struct audit *self,
                struct strata_error *error);
 void audit_fini (struct audit *self);
-/* Whether the stores say that the campaign's goal is reached; reads a few keys only. False also when they can't be read. */
+/* Whether the stores say that the campaign's goal is reached; reads a few keys only. False also when they can't be
+ * read. */
 bool audit_goal_reached (const char *workspace, const struct campaign *campaign);
 
 #endif

@@ -1,7 +1,8 @@
-/* audit_feedback.c - the sums, recomputed from the records, and the rounds on disk. Keys: services/feedback/feedback_core.h.
+/* audit_feedback.c - the sums, recomputed from the records, and the rounds on disk. Keys:
+ * services/feedback/feedback_core.h.
  *
- * What feedback does with a frame is done again here, from the record alone: the same frame twice counts once, a frame that
- * does not fit the campaign counts not at all. What must come out is the same integer in every bin. */
+ * What feedback does with a frame is done again here, from the record alone: the same frame twice counts once, a frame
+ * that does not fit the campaign counts not at all. What must come out is the same integer in every bin. */
 #include <endian.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -21,15 +22,15 @@ struct sums {
     struct audit_world *world;
     const struct campaign_feedback *shape;
     size_t block, cells;
-    int64_t *counted, *stored;      /* [states][rows][bins] */
-    struct audit_table frames;      /* accepted: struct frame */
+    int64_t *counted, *stored; /* [states][rows][bins] */
+    struct audit_table frames; /* accepted: struct frame */
     uint64_t cursor, aside, repeats, marks;
-    uint64_t *marks_of_round;       /* [rounds + 2] frames whose first round is this one */
+    uint64_t *marks_of_round; /* [rounds + 2] frames whose first round is this one */
     uint64_t rounds;
 };
 
 struct frame {
-    char *id;                       /* "<simulation>/<frame>" */
+    char *id; /* "<simulation>/<frame>" */
 };
 
 static uint64_t be64_at (const void *value, size_t size, size_t i)
@@ -98,9 +99,10 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
     } else
         self->aside++;
     if (fits && !marked)
-        audit_violation (self->world->audit, AUDIT_FRAMES, "frame %" PRIu64 " of %s, record %" PRIu64
-                         " of stream %s, was read by feedback and is in no report's sums", frame->frame, frame->simulation, sequence,
-                         self->shape->from);
+        audit_violation (self->world->audit, AUDIT_FRAMES,
+                         "frame %" PRIu64 " of %s, record %" PRIu64 " of stream %s, was read by feedback and is in "
+                         "no report's sums",
+                         frame->frame, frame->simulation, sequence, self->shape->from);
     strata__histogram__free_unpacked (frame, NULL);
     return 0;
 }
@@ -110,8 +112,7 @@ static void drop_repeats (struct sums *self)
 {
     audit_sort (&self->frames);
     const struct frame *last = NULL;
-    AUDIT_EACH (struct frame, f, self->frames)
-    {
+    AUDIT_EACH (struct frame, f, self->frames) {
         self->repeats += last && strcmp (last->id, f->id) == 0;
         last = f;
     }
@@ -122,11 +123,13 @@ static void load_stored (struct sums *self)
     struct shard_iter it;
     static const char prefix[] = "feedback/sum/";
     size_t n = sizeof (prefix) - 1, bins = self->shape->bins;
-    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more;
+         more = shard_iter_next (&it)) {
         uint64_t row = it.key_size == n + 8 ? shard_u64 (it.key + n) : UINT64_MAX;
         if (row >= self->cells / bins || it.value_size != bins * 8) {
-            audit_violation (self->world->audit, AUDIT_FRAMES, "a row of the sums (number %" PRIu64 ", %zu bytes) does not fit the campaign",
-                             row, it.value_size);
+            audit_violation (self->world->audit, AUDIT_FRAMES,
+                             "a row of the sums (number %" PRIu64 ", %zu bytes) does not fit the campaign", row,
+                             it.value_size);
             continue;
         }
         for (size_t i = 0; i < bins; i++) {
@@ -157,8 +160,9 @@ static void compare_sums (struct sums *self)
         if (self->counted[i] != self->stored[i])
             audit_violation (self->world->audit, AUDIT_FRAMES,
                              "state %s, row %s, bin %zu: the records add up to %" PRId64 ", the sums say %" PRId64,
-                             self->shape->states[i / self->block], self->shape->rows[i % self->block / self->shape->bins],
-                             i % self->shape->bins, self->counted[i], self->stored[i]);
+                             self->shape->states[i / self->block],
+                             self->shape->rows[i % self->block / self->shape->bins], i % self->shape->bins,
+                             self->counted[i], self->stored[i]);
 }
 
 /* What feedback says of itself must agree whether or not the records are still there. */
@@ -184,8 +188,10 @@ static void check_totals (struct sums *self)
         free (value);
     }
     if (self->marks != total || of_states != total)
-        audit_violation (audit, AUDIT_FRAMES, "feedback says it has %" PRIu64 " frames; it has %" PRIu64 " marks of frames, and %" PRIu64
-                         " frames in its states", total, self->marks, of_states);
+        audit_violation (audit, AUDIT_FRAMES,
+                         "feedback says it has %" PRIu64 " frames; it has %" PRIu64 " marks of frames, and %" PRIu64
+                         " frames in its states",
+                         total, self->marks, of_states);
     audit->summary.frames = total;
     audit->summary.simulations = number_at (shard, "feedback/totals", 1);
 }
@@ -202,7 +208,8 @@ static void recount (struct sums *self)
         appended += stat.next - 1;
         read += self->cursor - 1;
         if (self->cursor > stat.next)
-            audit_violation (world->audit, AUDIT_FRAMES, "feedback has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
+            audit_violation (world->audit, AUDIT_FRAMES,
+                             "feedback has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
                              self->shape->from, world->stage_names[i], self->cursor - 1, stat.next - 1);
         stream_read (world->stages[i], self->shape->from, 0, SIZE_MAX, SIZE_MAX, take_record, self);
     }
@@ -215,14 +222,19 @@ static void recount (struct sums *self)
     if (exact)
         compare_sums (self);
     if (!trimmed && self->frames.count - self->repeats != self->marks)
-        audit_violation (world->audit, AUDIT_FRAMES, "stream %s holds %zu frames that feedback has read and could use, but %" PRIu64
-                         " are marked as being in the sums", self->shape->from, self->frames.count - (size_t)self->repeats, self->marks);
-    audit_counted (world->audit, AUDIT_FRAMES, "%" PRIu64 " of %" PRIu64 " records of stream %s are read, %" PRIu64
-                   " frames in the sums, %" PRIu64 " repeats, %" PRIu64 " set aside", read, appended, self->shape->from, self->marks, self->repeats, self->aside);
+        audit_violation (world->audit, AUDIT_FRAMES,
+                         "stream %s holds %zu frames that feedback has read and could use, but %" PRIu64
+                         " are marked as being in the sums",
+                         self->shape->from, self->frames.count - (size_t)self->repeats, self->marks);
+    audit_counted (world->audit, AUDIT_FRAMES,
+                   "%" PRIu64 " of %" PRIu64 " records of stream %s are read, %" PRIu64 " frames in the sums, %" PRIu64
+                   " repeats, %" PRIu64 " set aside",
+                   read, appended, self->shape->from, self->marks, self->repeats, self->aside);
     if (exact)
         audit_counted (world->audit, AUDIT_FRAMES, "; %zu sums recomputed", self->cells);
     else
-        audit_counted (world->audit, AUDIT_FRAMES, "; %" PRIu64 " records are trimmed: sums compared with their totals only", trimmed);
+        audit_counted (world->audit, AUDIT_FRAMES,
+                       "; %" PRIu64 " records are trimmed: sums compared with their totals only", trimmed);
 }
 
 /* ---- rounds ---- */
@@ -239,27 +251,30 @@ static void check_round (struct sums *self, uint64_t round, bool must_be_there)
     const char *name;
     if (!json) {
         if (must_be_there || access (path, F_OK) == 0)
-            audit_violation (audit, AUDIT_REPORTS, "round %" PRIu64 " was written, but %s can't be read: %s", round, path, why.text);
+            audit_violation (audit, AUDIT_REPORTS, "round %" PRIu64 " was written, but %s can't be read: %s", round,
+                             path, why.text);
         return;
     }
     for (uint64_t r = 0; r <= round; r++)
         frames += self->marks_of_round[r];
-    if (json_unpack_ex (json, &why, 0, "{s:I s:I s:o}", "round", &said_round, "frames", &said_frames, "states", &states) < 0)
+    if (json_unpack_ex (json, &why, 0, "{s:I s:I s:o}", "round", &said_round, "frames", &said_frames, "states", &states)
+        < 0)
         audit_violation (audit, AUDIT_REPORTS, "%s: %s", path, why.text);
     else {
         if ((uint64_t)said_round != round || (uint64_t)said_frames != frames)
-            audit_violation (audit, AUDIT_REPORTS, "%s says round %lld of %lld frames; by the marks it is round %" PRIu64 " of %" PRIu64
-                             " frames", path, (long long)said_round, (long long)said_frames, round, frames);
-        json_object_foreach (states, name, state)
-        {
+            audit_violation (audit, AUDIT_REPORTS,
+                             "%s says round %lld of %lld frames; by the marks it is round %" PRIu64 " of %" PRIu64
+                             " frames",
+                             path, (long long)said_round, (long long)said_frames, round, frames);
+        json_object_foreach (states, name, state) {
             int64_t sum = 0;
             json_int_t counts = json_integer_value (json_object_get (state, "counts"));
             for (unsigned s = 0; s < self->shape->states_count; s++)
                 for (size_t i = 0; strcmp (self->shape->states[s], name) == 0 && i < self->block; i++)
                     sum += self->stored[s * self->block + i];
             if (counts > sum)
-                audit_violation (audit, AUDIT_REPORTS, "%s says %lld counts of state %s; the sums hold %" PRId64, path, (long long)counts,
-                                 name, sum);
+                audit_violation (audit, AUDIT_REPORTS, "%s says %lld counts of state %s; the sums hold %" PRId64, path,
+                                 (long long)counts, name, sum);
         }
     }
     json_decref (json);
@@ -271,12 +286,14 @@ static void check_uptakes (struct sums *self, uint64_t written)
     struct shard_iter it;
     static const char prefix[] = "feedback/taken/";
     size_t n = sizeof (prefix) - 1;
-    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more;
+         more = shard_iter_next (&it)) {
         uint64_t round = it.key_size == n + 8 ? shard_u64 (it.key + n) : 0;
         audit->summary.reports_taken++;
         /* A round is on disk an instant before feedback notes that it is. */
         if (round == 0 || round > written + 1 || round > self->rounds)
-            audit_violation (audit, AUDIT_REPORTS, "the model took round %" PRIu64 ", but %" PRIu64 " rounds were written", round, written);
+            audit_violation (audit, AUDIT_REPORTS,
+                             "the model took round %" PRIu64 ", but %" PRIu64 " rounds were written", round, written);
     }
     shard_iter_end (&it);
     uint64_t total = number_at (self->world->feedback, "feedback/totals", 4);
@@ -296,18 +313,19 @@ static void check_rounds (struct sums *self)
         check_round (self, round, !audit->live && !(pending && round == oldest));
     audit->summary.reports_written = written;
     check_uptakes (self, written);
-    audit_counted (audit, AUDIT_REPORTS, "%" PRIu64 " rounds written, the last %" PRIu64 " compared with the marks, %" PRIu64 " taken up%s",
+    audit_counted (audit, AUDIT_REPORTS,
+                   "%" PRIu64 " rounds written, the last %" PRIu64 " compared with the marks, %" PRIu64 " taken up%s",
                    written, checked, audit->summary.reports_taken, pending ? ", one being written" : "");
 }
 
 /* ---- */
 
-static struct sums sums;            /* kept from audit_check_frames to audit_check_reports */
+static struct sums sums; /* kept from audit_check_frames to audit_check_reports */
 
 static void sums_fini (void)
 {
     AUDIT_EACH (struct frame, f, sums.frames)
-    free (f->id);
+        free (f->id);
     free (sums.frames.rows);
     free (sums.counted);
     free (sums.stored);
@@ -326,7 +344,8 @@ void audit_check_frames (struct audit_world *world)
     }
     sums.rounds = number_at (world->feedback, "feedback/report", 0);
     if (sums.cells == 0 || sums.cells > CELLS_MAX || sums.rounds > CELLS_MAX) {
-        audit_violation (world->audit, AUDIT_FRAMES, "the sums have %zu numbers and %" PRIu64 " rounds: too many to recount", sums.cells,
+        audit_violation (world->audit, AUDIT_FRAMES,
+                         "the sums have %zu numbers and %" PRIu64 " rounds: too many to recount", sums.cells,
                          sums.rounds);
         sums.world = NULL;
         return;

@@ -10,19 +10,19 @@
 #define AUDIT_STAGES_MAX 256
 
 /* The first member of every row is its id, so that one function sorts and finds all. */
-struct audit_candidate {            /* a record of the stream of candidates */
+struct audit_candidate { /* a record of the stream of candidates */
     char *id, *simulation;
     uint64_t index, sequence;
     size_t stage;
     bool invalid;
 };
 
-struct audit_choice {               /* what select says of a candidate */
+struct audit_choice { /* what select says of a candidate */
     char *id, *simulation, *proposal;
     uint64_t index;
     Strata__CandidateState state;
     int64_t changed_us;
-    unsigned listed;                /* in proposals of the state that fits */
+    unsigned listed;                                         /* in proposals of the state that fits */
     unsigned added, proposed, confirmed, expired, discarded; /* in the history */
     unsigned chains;
 };
@@ -31,7 +31,7 @@ struct audit_job {
     char *id, *type, *simulation, *candidate, *input, *dir;
     Strata__JobState state;
     uint32_t attempt;
-    unsigned followers;             /* scratch */
+    unsigned followers; /* scratch */
 };
 
 struct audit_table {
@@ -43,11 +43,11 @@ struct audit_world {
     struct audit *audit;
     const struct campaign *campaign;
     const char *workspace;
-    struct shard *feedback, *schedule, *select;         /* NULL: never started */
+    struct shard *feedback, *schedule, *select; /* NULL: never started */
     struct shard *stages[AUDIT_STAGES_MAX];
     char stage_names[AUDIT_STAGES_MAX][64];
     size_t stages_count;
-    int64_t schedule_seen_us;                           /* when it was opened */
+    int64_t schedule_seen_us; /* when it was opened */
     struct audit_table candidates, choices, jobs;
 };
 
@@ -56,23 +56,25 @@ void *audit_add (struct audit_table *table, size_t row_size);
 void audit_sort (struct audit_table *table);
 void *audit_find (const struct audit_table *table, const char *id);
 char *audit_copy (const char *text);
-#define AUDIT_EACH(type, row, table) \
+#define AUDIT_EACH(type, row, table)                                                                                   \
     for (type *row = (table).rows, *row##_end = row + (table).count; row && row < row##_end; row++)
 
-void audit_violation (struct audit *self, enum audit_id check, const char *fmt, ...) __attribute__ ((format (printf, 3, 4)));
-void audit_counted (struct audit *self, enum audit_id check, const char *fmt, ...) __attribute__ ((format (printf, 3, 4)));
+void audit_violation (struct audit *self, enum audit_id check, const char *fmt, ...)
+    __attribute__ ((format (printf, 3, 4)));
+void audit_counted (struct audit *self, enum audit_id check, const char *fmt, ...)
+    __attribute__ ((format (printf, 3, 4)));
 
 /* Each reads its store into the world's tables, then checks. */
-void audit_load_stage (struct audit_world *world);      /* audit_stage.c */
+void audit_load_stage (struct audit_world *world); /* audit_stage.c */
 void audit_check_snapshots (struct audit_world *world);
-void audit_check_objects (struct audit_world *world);   /* audit_objects.c */
-void audit_load_select (struct audit_world *world);     /* audit_select.c */
+void audit_check_objects (struct audit_world *world); /* audit_objects.c */
+void audit_load_select (struct audit_world *world);   /* audit_select.c */
 void audit_check_candidates (struct audit_world *world);
 void audit_check_proposals (struct audit_world *world);
-void audit_load_schedule (struct audit_world *world);   /* audit_schedule.c */
+void audit_load_schedule (struct audit_world *world); /* audit_schedule.c */
 void audit_check_chains (struct audit_world *world);
 void audit_check_jobs (struct audit_world *world);
-void audit_check_frames (struct audit_world *world);    /* audit_feedback.c */
+void audit_check_frames (struct audit_world *world); /* audit_feedback.c */
 void audit_check_reports (struct audit_world *world);
 
 #endif

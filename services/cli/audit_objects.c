@@ -1,4 +1,5 @@
-/* audit_objects.c - the objects that stage says it has, byte for byte. Keys: services/stage/stage_core.h, backend_*.c. */
+/* audit_objects.c - the objects that stage says it has, byte for byte. Keys: services/stage/stage_core.h, backend_*.c.
+ */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include "stage.pb-c.h"
 
 struct object {
-    char *id;                       /* "<ns>/<key>" */
+    char *id; /* "<ns>/<key>" */
 };
 
 static int read_file (const char *path, uint64_t *size, uint32_t *crc)
@@ -71,18 +72,21 @@ static void check_object (struct audit_world *world, size_t stage, const char *i
     uint64_t size;
     uint32_t crc;
     if (read_object (world, stage, id, &size, &crc) < 0)
-        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s", id, world->stage_names[stage],
-                         strerror (errno));
+        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s", id,
+                         world->stage_names[stage], strerror (errno));
     else if (size != info->size || crc != info->crc32c)
-        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s has %" PRIu64 " bytes and checksum %08x; it was put with %" PRIu64
-                         " and %08x", id, world->stage_names[stage], size, (unsigned)crc, info->size, (unsigned)info->crc32c);
+        audit_violation (world->audit, AUDIT_OBJECTS,
+                         "object %s of %s has %" PRIu64 " bytes and checksum %08x; it was put with %" PRIu64
+                         " and %08x",
+                         id, world->stage_names[stage], size, (unsigned)crc, info->size, (unsigned)info->crc32c);
 }
 
 static void check_stage (struct audit_world *world, size_t stage, struct audit_table *objects)
 {
     struct shard_iter it;
     uint64_t count = 0, bytes = 0;
-    for (bool more = shard_iter_begin (world->stages[stage], &it, "obj/", 4, NULL, 0); more; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (world->stages[stage], &it, "obj/", 4, NULL, 0); more;
+         more = shard_iter_next (&it)) {
         struct object *row = audit_add (objects, sizeof (*row));
         Strata__ObjectInfo *info = strata__object_info__unpack (NULL, it.value_size, it.value);
         row->id = strndup ((const char *)it.key + 4, it.key_size - 4);
@@ -99,7 +103,8 @@ static void check_stage (struct audit_world *world, size_t stage, struct audit_t
     uint64_t said = shard_get_u64 (world->stages[stage], "stage/objects", 0),
              said_bytes = shard_get_u64 (world->stages[stage], "stage/bytes", 0);
     if (said != count || said_bytes != bytes)
-        audit_violation (world->audit, AUDIT_OBJECTS, "%s has %" PRIu64 " objects of %" PRIu64 " bytes; its counters say %" PRIu64 " of %" PRIu64,
+        audit_violation (world->audit, AUDIT_OBJECTS,
+                         "%s has %" PRIu64 " objects of %" PRIu64 " bytes; its counters say %" PRIu64 " of %" PRIu64,
                          world->stage_names[stage], count, bytes, said, said_bytes);
     world->audit->summary.objects += count;
     world->audit->summary.object_bytes += bytes;
@@ -107,24 +112,26 @@ static void check_stage (struct audit_world *world, size_t stage, struct audit_t
 
 void audit_check_objects (struct audit_world *world)
 {
-    struct audit_table objects = { NULL };
+    struct audit_table objects = { .rows = NULL };
     uint64_t patches = 0;
     for (size_t i = 0; i < world->stages_count; i++)
         check_stage (world, i, &objects);
     audit_sort (&objects);
-    AUDIT_EACH (struct audit_candidate, c, world->candidates)
-    {
+    AUDIT_EACH (struct audit_candidate, c, world->candidates) {
         char id[640];
         if (c->invalid)
             continue;
         snprintf (id, sizeof (id), "%.200s/%.400s.npz", world->campaign->patch.namespace_, c->id);
         patches++;
         if (!audit_find (&objects, id))
-            audit_violation (world->audit, AUDIT_OBJECTS, "candidate %s has no patch: there is no object %s", c->id, id);
+            audit_violation (world->audit, AUDIT_OBJECTS, "candidate %s has no patch: there is no object %s", c->id,
+                             id);
     }
     AUDIT_EACH (struct object, o, objects)
-    free (o->id);
+        free (o->id);
     free (objects.rows);
-    audit_counted (world->audit, AUDIT_OBJECTS, "%" PRIu64 " objects, %" PRIu64 " bytes, all read; patches of %" PRIu64 " valid candidates looked for",
+    audit_counted (world->audit, AUDIT_OBJECTS,
+                   "%" PRIu64 " objects, %" PRIu64 " bytes, all read; patches of %" PRIu64 " valid candidates "
+                   "looked for",
                    world->audit->summary.objects, world->audit->summary.object_bytes, patches);
 }

@@ -1,4 +1,5 @@
-/* audit_schedule.c - jobs against selections, and against each other. Keys and rules: services/schedule/schedule_core.h. */
+/* audit_schedule.c - jobs against selections, and against each other. Keys and rules:
+ * services/schedule/schedule_core.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,21 +90,24 @@ static void check_first_job (struct audit_world *world, const struct audit_job *
     struct audit_choice *choice = audit_find (&world->choices, job->candidate);
     shard_key (&key, "chain/%s", job->simulation);
     if (!shard_get (world->schedule, key.data, key.size, &value, &size))
-        audit_violation (world->audit, AUDIT_CHAINS, "job %s begins a chain for %s that stands in no list of chains", job->id,
-                         job->simulation);
+        audit_violation (world->audit, AUDIT_CHAINS, "job %s begins a chain for %s that stands in no list of chains",
+                         job->id, job->simulation);
     else if (size != strlen (job->id) || memcmp (value, job->id, size) != 0)
-        audit_violation (world->audit, AUDIT_CHAINS, "candidate %s has two chains: one begins with %.*s, another with %s",
-                         job->candidate, (int)size, (const char *)value, job->id);
+        audit_violation (world->audit, AUDIT_CHAINS,
+                         "candidate %s has two chains: one begins with %.*s, another with %s", job->candidate,
+                         (int)size, (const char *)value, job->id);
     free (value);
     if (!choice) {
-        audit_violation (world->audit, AUDIT_CHAINS, "job %s is for candidate %s, which select does not have", job->id, job->candidate);
+        audit_violation (world->audit, AUDIT_CHAINS, "job %s is for candidate %s, which select does not have", job->id,
+                         job->candidate);
         return;
     }
     choice->chains++;
     /* Before the confirmation select may have taken the candidate back: then this job will be forgotten. */
     bool confirmed = job->state != JOB (PROPOSED) && !(job->state == JOB (CANCELLED) && job->attempt == 0);
     if (confirmed && choice->state != CANDIDATE (SELECTED))
-        audit_violation (world->audit, AUDIT_CHAINS, "job %s is for candidate %s, which is not selected (state %d in select)", job->id,
+        audit_violation (world->audit, AUDIT_CHAINS,
+                         "job %s is for candidate %s, which is not selected (state %d in select)", job->id,
                          job->candidate, (int)choice->state);
 }
 
@@ -111,16 +115,14 @@ void audit_check_chains (struct audit_world *world)
 {
     uint64_t first_jobs = 0, selected = 0, newer = 0;
     size_t i;
-    AUDIT_EACH (struct audit_job, job, world->jobs)
-    {
+    AUDIT_EACH (struct audit_job, job, world->jobs) {
         const struct campaign_job *type = type_of (world, job, &i);
         if (type && type->start == JOB_SELECTION) {
             first_jobs++;
             check_first_job (world, job);
         }
     }
-    AUDIT_EACH (struct audit_choice, c, world->choices)
-    {
+    AUDIT_EACH (struct audit_choice, c, world->choices) {
         if (c->state != CANDIDATE (SELECTED))
             continue;
         selected++;
@@ -129,10 +131,11 @@ void audit_check_chains (struct audit_world *world)
         if (c->chains == 0 && world->audit->live && c->changed_us >= world->schedule_seen_us - 1000000)
             newer++; /* schedule was looked at before */
         else
-            audit_violation (world->audit, AUDIT_CHAINS, "candidate %s is selected and has %u chains of jobs instead of one", c->id,
-                             c->chains);
+            audit_violation (world->audit, AUDIT_CHAINS,
+                             "candidate %s is selected and has %u chains of jobs instead of one", c->id, c->chains);
     }
-    audit_counted (world->audit, AUDIT_CHAINS, "%" PRIu64 " candidates selected, %" PRIu64 " chains begun", selected, first_jobs);
+    audit_counted (world->audit, AUDIT_CHAINS, "%" PRIu64 " candidates selected, %" PRIu64 " chains begun", selected,
+                   first_jobs);
     if (newer)
         audit_counted (world->audit, AUDIT_CHAINS, ", %" PRIu64 " selected too lately to be compared", newer);
 }
@@ -140,16 +143,15 @@ void audit_check_chains (struct audit_world *world)
 /* ---- jobs ---- */
 
 struct follower {
-    char *id;                       /* "<type> <simulation>" */
+    char *id; /* "<type> <simulation>" */
     const struct audit_job *job;
 };
 
 /* Each success of `type` has one job of `next`, and each job of `next` one success before it. */
 static void check_link (struct audit_world *world, const struct campaign_job *before, const struct campaign_job *next)
 {
-    struct audit_table firsts = { NULL };
-    AUDIT_EACH (struct audit_job, job, world->jobs)
-    {
+    struct audit_table firsts = { .rows = NULL };
+    AUDIT_EACH (struct audit_job, job, world->jobs) {
         job->followers = 0;
         if (strcmp (job->type, before->name) == 0) {
             struct follower *row = audit_add (&firsts, sizeof (*row));
@@ -158,23 +160,24 @@ static void check_link (struct audit_world *world, const struct campaign_job *be
         }
     }
     audit_sort (&firsts);
-    AUDIT_EACH (struct audit_job, job, world->jobs)
-    {
+    AUDIT_EACH (struct audit_job, job, world->jobs) {
         if (strcmp (job->type, next->name) != 0)
             continue;
         const struct follower *from = audit_find (&firsts, job->simulation);
         if (!from || from->job->state != JOB (SUCCEEDED))
-            audit_violation (world->audit, AUDIT_JOBS, "job %s follows no success of %s for %s", job->id, before->name, job->simulation);
+            audit_violation (world->audit, AUDIT_JOBS, "job %s follows no success of %s for %s", job->id, before->name,
+                             job->simulation);
         else if (strcmp (job->input, from->job->dir) != 0)
-            audit_violation (world->audit, AUDIT_JOBS, "job %s reads %s, but %s, which it follows, wrote %s", job->id, job->input,
-                             from->job->id, from->job->dir);
+            audit_violation (world->audit, AUDIT_JOBS, "job %s reads %s, but %s, which it follows, wrote %s", job->id,
+                             job->input, from->job->id, from->job->dir);
         if (from)
             ((struct audit_job *)from->job)->followers++;
     }
     AUDIT_EACH (struct audit_job, job, world->jobs)
-    if (strcmp (job->type, before->name) == 0 && job->state == JOB (SUCCEEDED) && job->followers != 1)
-        audit_violation (world->audit, AUDIT_JOBS, "job %s succeeded and is followed by %u jobs of type %s instead of one", job->id,
-                         job->followers, next->name);
+        if (strcmp (job->type, before->name) == 0 && job->state == JOB (SUCCEEDED) && job->followers != 1)
+            audit_violation (world->audit, AUDIT_JOBS,
+                             "job %s succeeded and is followed by %u jobs of type %s instead of one", job->id,
+                             job->followers, next->name);
     free (firsts.rows);
 }
 
@@ -184,8 +187,7 @@ static void check_counters (struct audit_world *world, const struct campaign_job
     uint64_t succeeded = 0, count = 0, last = 0;
     snprintf (key, sizeof (key), "next/%s", type->name);
     last = shard_get_u64 (world->schedule, key, 0);
-    AUDIT_EACH (struct audit_job, job, world->jobs)
-    {
+    AUDIT_EACH (struct audit_job, job, world->jobs) {
         if (strcmp (job->type, type->name) != 0)
             continue;
         const char *dash = strrchr (job->id, '-');
@@ -193,18 +195,21 @@ static void check_counters (struct audit_world *world, const struct campaign_job
         count++;
         succeeded += job->state == JOB (SUCCEEDED);
         if (number == 0 || number > last)
-            audit_violation (world->audit, AUDIT_JOBS, "job %s has a number that was never given: the last one of its type is %" PRIu64,
-                             job->id, last);
+            audit_violation (world->audit, AUDIT_JOBS,
+                             "job %s has a number that was never given: the last one of its type is %" PRIu64, job->id,
+                             last);
     }
     snprintf (key, sizeof (key), "succ/%s", type->name);
     uint64_t stored = shard_get_u64 (world->schedule, key, 0);
     if (type->start != JOB_ALWAYS && stored != succeeded)
-        audit_violation (world->audit, AUDIT_JOBS, "%" PRIu64 " jobs of type %s succeeded, but the counter says %" PRIu64, succeeded,
-                         type->name, stored);
+        audit_violation (world->audit, AUDIT_JOBS,
+                         "%" PRIu64 " jobs of type %s succeeded, but the counter says %" PRIu64, succeeded, type->name,
+                         stored);
     if (type->start == JOB_ALWAYS && count > 1)
-        audit_violation (world->audit, AUDIT_JOBS, "type %s starts always and has %" PRIu64 " jobs instead of one", type->name, count);
-    audit_counted (world->audit, AUDIT_JOBS, "%s%" PRIu64 " %s (%" PRIu64 " succeeded)", world->audit->checks[AUDIT_JOBS].counted[0] ? ", " : "",
-                   count, type->name, stored);
+        audit_violation (world->audit, AUDIT_JOBS, "type %s starts always and has %" PRIu64 " jobs instead of one",
+                         type->name, count);
+    audit_counted (world->audit, AUDIT_JOBS, "%s%" PRIu64 " %s (%" PRIu64 " succeeded)",
+                   world->audit->checks[AUDIT_JOBS].counted[0] ? ", " : "", count, type->name, stored);
 }
 
 void audit_check_jobs (struct audit_world *world)
@@ -216,8 +221,9 @@ void audit_check_jobs (struct audit_world *world)
         return;
     }
     AUDIT_EACH (struct audit_job, job, world->jobs)
-    if (!type_of (world, job, &index))
-        audit_violation (world->audit, AUDIT_JOBS, "job %s is of type '%s', which the campaign does not have", job->id, job->type);
+        if (!type_of (world, job, &index))
+            audit_violation (world->audit, AUDIT_JOBS, "job %s is of type '%s', which the campaign does not have",
+                             job->id, job->type);
     for (unsigned i = 0; i < campaign->jobs_count; i++) {
         check_counters (world, &campaign->jobs[i]);
         const struct campaign_job *before =

@@ -44,8 +44,7 @@ void audit_load_select (struct audit_world *world)
         load_choice (world, &it);
     shard_iter_end (&it);
     audit_sort (&world->choices);
-    AUDIT_EACH (struct audit_choice, c, world->choices)
-    {
+    AUDIT_EACH (struct audit_choice, c, world->choices) {
         sum->candidates++;
         sum->waiting += c->state == STATE (WAITING);
         sum->proposed += c->state == STATE (PROPOSED);
@@ -67,24 +66,25 @@ static uint64_t check_read (struct audit_world *world, uint64_t *trimmed)
     for (size_t i = 0; i < world->stages_count; i++) {
         struct stream_stat stat;
         stream_stat (world->stages[i], world->campaign->select.from, &stat);
-        cursors[i] = world->select ? cursor_get (world->select, world->stage_names[i], world->campaign->select.from) : 1;
+        cursors[i] =
+            world->select ? cursor_get (world->select, world->stage_names[i], world->campaign->select.from) : 1;
         if (cursors[i] > stat.next)
-            audit_violation (world->audit, AUDIT_CANDIDATES, "select has read stream %s of %s up to record %" PRIu64
-                             ", but it ends at %" PRIu64, world->campaign->select.from, world->stage_names[i], cursors[i] - 1,
-                             stat.next - 1);
+            audit_violation (world->audit, AUDIT_CANDIDATES,
+                             "select has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
+                             world->campaign->select.from, world->stage_names[i], cursors[i] - 1, stat.next - 1);
         read += cursors[i] - 1;
         *trimmed += stat.first - 1;
     }
     uint64_t refused = world->select ? shard_get_u64 (world->select, "count/refused", 0) : 0;
-    AUDIT_EACH (struct audit_candidate, c, world->candidates)
-    {
+    AUDIT_EACH (struct audit_candidate, c, world->candidates) {
         if (c->sequence >= cursors[c->stage] || audit_find (&world->choices, c->id))
             continue;
         if (refused)
             refused--;
         else
-            audit_violation (world->audit, AUDIT_CANDIDATES, "candidate %s, record %" PRIu64 " of stream %s, was read by select and is lost",
-                             c->id, c->sequence, world->campaign->select.from);
+            audit_violation (world->audit, AUDIT_CANDIDATES,
+                             "candidate %s, record %" PRIu64 " of stream %s, was read by select and is lost", c->id,
+                             c->sequence, world->campaign->select.from);
     }
     return read;
 }
@@ -102,26 +102,30 @@ void audit_check_candidates (struct audit_world *world)
     uint64_t duplicates = world->select ? shard_get_u64 (world->select, "count/duplicates", 0) : 0;
     uint64_t refused = world->select ? shard_get_u64 (world->select, "count/refused", 0) : 0;
     if (read != sum->candidates + duplicates + refused)
-        audit_violation (world->audit, AUDIT_CANDIDATES, "select has read %" PRIu64 " records, but has %" PRIu64 " candidates, %" PRIu64
-                         " duplicates and %" PRIu64 " refused", read, sum->candidates, duplicates, refused);
+        audit_violation (world->audit, AUDIT_CANDIDATES,
+                         "select has read %" PRIu64 " records, but has %" PRIu64 " candidates, %" PRIu64
+                         " duplicates and %" PRIu64 " refused",
+                         read, sum->candidates, duplicates, refused);
     audit_sort (&world->candidates);
     const struct audit_candidate *last = NULL;
-    AUDIT_EACH (struct audit_candidate, c, world->candidates)
-    {
+    AUDIT_EACH (struct audit_candidate, c, world->candidates) {
         if (last && strcmp (last->id, c->id) == 0)
-            audit_violation (world->audit, AUDIT_CANDIDATES, "candidate %s stands twice in stream %s: records %" PRIu64 " and %" PRIu64,
-                             c->id, world->campaign->select.from, last->sequence, c->sequence);
+            audit_violation (world->audit, AUDIT_CANDIDATES,
+                             "candidate %s stands twice in stream %s: records %" PRIu64 " and %" PRIu64, c->id,
+                             world->campaign->select.from, last->sequence, c->sequence);
         last = c;
     }
-    AUDIT_EACH (struct audit_choice, c, world->choices)
-    {
+    AUDIT_EACH (struct audit_choice, c, world->choices) {
         const struct audit_candidate *from = audit_find (&world->candidates, c->id);
         if (!trimmed && (!from || !read_by_select (world, from)))
-            audit_violation (world->audit, AUDIT_CANDIDATES, "candidate %s is %s in select, but no record of stream %s that was read "
-                             "says so", c->id, state_name (c->state), world->campaign->select.from);
+            audit_violation (world->audit, AUDIT_CANDIDATES,
+                             "candidate %s is %s in select, but no record of stream %s that was read "
+                             "says so",
+                             c->id, state_name (c->state), world->campaign->select.from);
     }
-    audit_counted (world->audit, AUDIT_CANDIDATES, "%" PRIu64 " in stream %s, %" PRIu64 " read: %" PRIu64 " waiting, %" PRIu64 " proposed, %"
-                   PRIu64 " selected, %" PRIu64 " discarded, %" PRIu64 " invalid, %" PRIu64 " duplicates, %" PRIu64 " refused",
+    audit_counted (world->audit, AUDIT_CANDIDATES,
+                   "%" PRIu64 " in stream %s, %" PRIu64 " read: %" PRIu64 " waiting, %" PRIu64 " proposed, %" PRIu64
+                   " selected, %" PRIu64 " discarded, %" PRIu64 " invalid, %" PRIu64 " duplicates, %" PRIu64 " refused",
                    in_streams + trimmed, world->campaign->select.from, read, sum->waiting, sum->proposed, sum->selected,
                    sum->discarded, sum->invalid, duplicates, refused);
 }
@@ -133,7 +137,8 @@ static void check_selection (struct audit_world *world, const char *name, Strata
     struct audit_choice *c = audit_find (&world->choices, id);
     bool bears = c && strcmp (c->proposal, name) == 0;
     if (!c)
-        audit_violation (world->audit, AUDIT_PROPOSALS, "proposal %s holds candidate %s, which select does not have", name, id);
+        audit_violation (world->audit, AUDIT_PROPOSALS, "proposal %s holds candidate %s, which select does not have",
+                         name, id);
     else if (state == STRATA__PROPOSAL_STATE__PROPOSAL_EXPIRED) {
         if (bears)
             audit_violation (world->audit, AUDIT_PROPOSALS, "candidate %s is %s by proposal %s, which has expired", id,
@@ -144,9 +149,9 @@ static void check_selection (struct audit_world *world, const char *name, Strata
         if (bears && c->state == wanted)
             c->listed++;
         else
-            audit_violation (world->audit, AUDIT_PROPOSALS, "proposal %s is %s and holds candidate %s, which is %s%s%s", name,
-                             state == STRATA__PROPOSAL_STATE__PROPOSAL_OPEN ? "open" : "confirmed", id, state_name (c->state),
-                             c->proposal[0] ? " by proposal " : "", c->proposal);
+            audit_violation (world->audit, AUDIT_PROPOSALS, "proposal %s is %s and holds candidate %s, which is %s%s%s",
+                             name, state == STRATA__PROPOSAL_STATE__PROPOSAL_OPEN ? "open" : "confirmed", id,
+                             state_name (c->state), c->proposal[0] ? " by proposal " : "", c->proposal);
     }
 }
 
@@ -182,7 +187,8 @@ static int take_event (uint64_t sequence, int64_t time_us, const void *record, s
         if (c)
             c->added++;
         else
-            audit_violation (world->audit, AUDIT_PROPOSALS, "record %" PRIu64 " of the history added candidate %s, which select does not have",
+            audit_violation (world->audit, AUDIT_PROPOSALS,
+                             "record %" PRIu64 " of the history added candidate %s, which select does not have",
                              sequence, event->candidate);
         break;
     case STRATA__SELECT_EVENT_KIND__SELECT_PROPOSED:
@@ -212,13 +218,16 @@ static int take_event (uint64_t sequence, int64_t time_us, const void *record, s
 static void check_history (struct audit_world *world, const struct audit_choice *c)
 {
     if (c->added != 1)
-        audit_violation (world->audit, AUDIT_PROPOSALS, "candidate %s was added %u times in the history", c->id, c->added);
+        audit_violation (world->audit, AUDIT_PROPOSALS, "candidate %s was added %u times in the history", c->id,
+                         c->added);
     if (c->proposed != c->confirmed + c->expired + (c->state == STATE (PROPOSED)))
-        audit_violation (world->audit, AUDIT_PROPOSALS, "candidate %s is %s, but the history has it proposed %u times, confirmed %u, expired %u",
+        audit_violation (world->audit, AUDIT_PROPOSALS,
+                         "candidate %s is %s, but the history has it proposed %u times, confirmed %u, expired %u",
                          c->id, state_name (c->state), c->proposed, c->confirmed, c->expired);
     if (c->confirmed != (c->state == STATE (SELECTED)) || c->discarded != (c->state == STATE (DISCARDED)))
-        audit_violation (world->audit, AUDIT_PROPOSALS, "candidate %s is %s, but the history has it confirmed %u times, discarded %u times",
-                         c->id, state_name (c->state), c->confirmed, c->discarded);
+        audit_violation (world->audit, AUDIT_PROPOSALS,
+                         "candidate %s is %s, but the history has it confirmed %u times, discarded %u times", c->id,
+                         state_name (c->state), c->confirmed, c->discarded);
 }
 
 void audit_check_proposals (struct audit_world *world)
@@ -232,14 +241,14 @@ void audit_check_proposals (struct audit_world *world)
     stream_stat (world->select, "history", &history);
     if (history.first == 1)
         stream_read (world->select, "history", 0, SIZE_MAX, SIZE_MAX, take_event, world);
-    AUDIT_EACH (struct audit_choice, c, world->choices)
-    {
+    AUDIT_EACH (struct audit_choice, c, world->choices) {
         if ((c->state == STATE (PROPOSED) || c->state == STATE (SELECTED)) && c->listed != 1)
-            audit_violation (world->audit, AUDIT_PROPOSALS, "candidate %s is %s by proposal '%s', which lists it %u times", c->id,
+            audit_violation (world->audit, AUDIT_PROPOSALS,
+                             "candidate %s is %s by proposal '%s', which lists it %u times", c->id,
                              state_name (c->state), c->proposal, c->listed);
         if (history.first == 1)
             check_history (world, c);
     }
-    audit_counted (world->audit, AUDIT_PROPOSALS, "%" PRIu64 " proposals, %" PRIu64 " moves in the history%s", proposals, history.next - 1,
-                   history.first > 1 ? " (trimmed: not recounted)" : "");
+    audit_counted (world->audit, AUDIT_PROPOSALS, "%" PRIu64 " proposals, %" PRIu64 " moves in the history%s",
+                   proposals, history.next - 1, history.first > 1 ? " (trimmed: not recounted)" : "");
 }

@@ -11,7 +11,7 @@
 
 /* A snapshot as it stands in one place: a batch of candidates, or a record of the queue. */
 struct sighting {
-    char *id;                   /* "<simulation>/<index>" */
+    char *id; /* "<simulation>/<index>" */
     const char *place;
     uint64_t sequence;
 };
@@ -60,9 +60,9 @@ static void see (struct audit_table *seen, const char *simulation, uint64_t inde
 static void see_batches (struct audit_world *world, struct audit_table *seen)
 {
     const struct audit_candidate *last = NULL;
-    AUDIT_EACH (struct audit_candidate, c, world->candidates)
-    {
-        if (!last || last->stage != c->stage || last->index != c->index || strcmp (last->simulation, c->simulation) != 0)
+    AUDIT_EACH (struct audit_candidate, c, world->candidates) {
+        if (!last || last->stage != c->stage || last->index != c->index
+            || strcmp (last->simulation, c->simulation) != 0)
             see (seen, c->simulation, c->index, "cut", c->sequence);
         last = c;
     }
@@ -96,7 +96,8 @@ static uint64_t see_queue (struct audit_world *world, struct audit_table *seen, 
     struct shard_key prefix;
     struct shard_iter it;
     shard_key (&prefix, "q/%s/%c/", queue, kind);
-    for (bool more = shard_iter_begin (shard, &it, prefix.data, prefix.size, NULL, 0); more; more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (shard, &it, prefix.data, prefix.size, NULL, 0); more;
+         more = shard_iter_next (&it)) {
         if (it.key_size != prefix.size + 8)
             continue;
         uint64_t sequence = shard_u64 (it.key + prefix.size);
@@ -119,17 +120,20 @@ static uint64_t check_queue (struct audit_world *world, struct audit_table *seen
     struct stream_stat stream;
     queue_stat (shard, queue, &stat);
     stream_stat (shard, queue, &stream);
-    uint64_t waiting = see_queue (world, seen, shard, 'w', "waiting"), leased = see_queue (world, seen, shard, 'l', "leased"),
+    uint64_t waiting = see_queue (world, seen, shard, 'w', "waiting"),
+             leased = see_queue (world, seen, shard, 'l', "leased"),
              aside = see_queue (world, seen, shard, 'x', "aside");
     see_queue (world, seen, shard, 'y', "aside");
     if (waiting != stat.waiting || leased != stat.leased || aside != stat.aside)
         audit_violation (world->audit, AUDIT_SNAPSHOTS,
-                         "queue %s of %s has %" PRIu64 " waiting, %" PRIu64 " leased, %" PRIu64 " aside; its counters say %" PRIu64
-                         ", %" PRIu64 ", %" PRIu64, queue, name, waiting, leased, aside, stat.waiting, stat.leased, stat.aside);
+                         "queue %s of %s has %" PRIu64 " waiting, %" PRIu64 " leased, %" PRIu64
+                         " aside; its counters say %" PRIu64 ", %" PRIu64 ", %" PRIu64,
+                         queue, name, waiting, leased, aside, stat.waiting, stat.leased, stat.aside);
     if (waiting + leased + aside + stat.done != stream.next - 1)
         audit_violation (world->audit, AUDIT_SNAPSHOTS,
                          "queue %s of %s took %" PRIu64 " snapshots, but %" PRIu64 " wait or are leased, %" PRIu64
-                         " are aside and %" PRIu64 " done", queue, name, stream.next - 1, waiting + leased, aside, stat.done);
+                         " are aside and %" PRIu64 " done",
+                         queue, name, stream.next - 1, waiting + leased, aside, stat.done);
     sum->snapshots_cut += stat.done;
     sum->snapshots_waiting += waiting + leased;
     sum->snapshots_aside += aside;
@@ -138,7 +142,7 @@ static uint64_t check_queue (struct audit_world *world, struct audit_table *seen
 
 void audit_check_snapshots (struct audit_world *world)
 {
-    struct audit_table seen = { NULL };
+    struct audit_table seen = { .rows = NULL };
     uint64_t done = 0, batches = 0, trimmed = 0;
     see_batches (world, &seen);
     for (size_t i = 0; i < world->stages_count; i++) {
@@ -149,29 +153,33 @@ void audit_check_snapshots (struct audit_world *world)
     }
     audit_sort (&seen);
     const struct sighting *last = NULL;
-    AUDIT_EACH (struct sighting, s, seen)
-    {
+    AUDIT_EACH (struct sighting, s, seen) {
         bool again = last && strcmp (last->id, s->id) == 0;
         if (again && strcmp (s->place, "cut") == 0 && strcmp (last->place, "cut") == 0)
-            audit_violation (world->audit, AUDIT_SNAPSHOTS, "snapshot %s was cut twice: batches at records %" PRIu64 " and %" PRIu64
-                             " of stream %s", s->id, last->sequence, s->sequence, world->campaign->select.from);
+            audit_violation (world->audit, AUDIT_SNAPSHOTS,
+                             "snapshot %s was cut twice: batches at records %" PRIu64 " and %" PRIu64 " of stream %s",
+                             s->id, last->sequence, s->sequence, world->campaign->select.from);
         else if (again)
-            audit_violation (world->audit, AUDIT_SNAPSHOTS, "snapshot %s stands twice: %s (record %" PRIu64 ") and %s (record %" PRIu64
-                             ")", s->id, last->place, last->sequence, s->place, s->sequence);
+            audit_violation (world->audit, AUDIT_SNAPSHOTS,
+                             "snapshot %s stands twice: %s (record %" PRIu64 ") and %s (record %" PRIu64 ")", s->id,
+                             last->place, last->sequence, s->place, s->sequence);
         batches += strcmp (s->place, "cut") == 0 && !again;
         last = s;
     }
     AUDIT_EACH (struct sighting, s, seen)
-    free (s->id);
+        free (s->id);
     free (seen.rows);
     bool every = world->campaign->patch.lipid_only > 0; /* then no snapshot gives an empty batch */
     if (!trimmed && (batches > done || (every && batches < done)))
-        audit_violation (world->audit, AUDIT_SNAPSHOTS, "%" PRIu64 " snapshots are done, but candidates of %" PRIu64 " stand in stream %s",
-                         done, batches, world->campaign->select.from);
+        audit_violation (world->audit, AUDIT_SNAPSHOTS,
+                         "%" PRIu64 " snapshots are done, but candidates of %" PRIu64 " stand in stream %s", done,
+                         batches, world->campaign->select.from);
     const struct audit_summary *sum = &world->audit->summary;
-    audit_counted (world->audit, AUDIT_SNAPSHOTS, "%" PRIu64 " done, %" PRIu64 " batches of candidates, %" PRIu64 " waiting or leased, %"
-                   PRIu64 " aside", done, batches, sum->snapshots_waiting, sum->snapshots_aside);
+    audit_counted (world->audit, AUDIT_SNAPSHOTS,
+                   "%" PRIu64 " done, %" PRIu64 " batches of candidates, %" PRIu64 " waiting or leased, %" PRIu64
+                   " aside",
+                   done, batches, sum->snapshots_waiting, sum->snapshots_aside);
     if (trimmed)
-        audit_counted (world->audit, AUDIT_SNAPSHOTS, "; %" PRIu64 " consumed candidates are trimmed: their batches are not recounted",
-                       trimmed);
+        audit_counted (world->audit, AUDIT_SNAPSHOTS,
+                       "; %" PRIu64 " consumed candidates are trimmed: their batches are not recounted", trimmed);
 }

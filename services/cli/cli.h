@@ -17,30 +17,30 @@ enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130
 
 /* Which options a command takes. --help all do. */
 enum cli_option {
-    CLI_WORKSPACE = 1,      /* --workspace DIR */
-    CLI_JSON = 2,           /* --json */
-    CLI_FOREGROUND = 4,     /* --foreground */
-    CLI_TIMEOUT = 8,        /* --timeout S */
-    CLI_FOLLOW = 16,        /* -f, --follow */
-    CLI_STATE = 32,         /* --state S */
-    CLI_TYPE = 64,          /* --type T */
-    CLI_COUNT = 128,        /* -n N */
+    CLI_WORKSPACE = 1,  /* --workspace DIR */
+    CLI_JSON = 2,       /* --json */
+    CLI_FOREGROUND = 4, /* --foreground */
+    CLI_TIMEOUT = 8,    /* --timeout S */
+    CLI_FOLLOW = 16,    /* -f, --follow */
+    CLI_STATE = 32,     /* --state S */
+    CLI_TYPE = 64,      /* --type T */
+    CLI_COUNT = 128,    /* -n N */
 };
 
 struct cli_args {
     const char *workspace;
     bool json, foreground, follow;
-    int timeout_s;          /* 0: none */
+    int timeout_s; /* 0: none */
     const char *state, *type;
-    long count;             /* -1: not given */
-    char **rest;            /* what is no option */
+    long count;  /* -1: not given */
+    char **rest; /* what is no option */
     int rest_count;
 };
 
 struct command {
     const char *name, *usage, *about;
-    const char *help;       /* more lines for --help: what it does, what its exit codes mean */
-    unsigned options;       /* enum cli_option */
+    const char *help; /* more lines for --help: what it does, what its exit codes mean */
+    unsigned options; /* enum cli_option */
     int rest_min, rest_max;
     int (*run) (const struct cli_args *args);
 };
@@ -53,6 +53,7 @@ int cmd_status (const struct cli_args *args);
 int cmd_jobs (const struct cli_args *args);
 int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
+int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
@@ -78,15 +79,19 @@ const char *cli_clock (int64_t time_us, char *out, size_t size);
 
 /* ---- asking a running mesh (ask.c). All return within the client's time limit. ---- */
 
-/* A client for the workspace whose mesh is up; NULL with a sentence that says what is not running and how to start it. */
+/* A client for the workspace whose mesh is up; NULL with a sentence that says what is not running and how to start it.
+ */
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error);
 /* Freed with strata__status_reply__free_unpacked (reply, NULL), and so on. */
 Strata__StatusReply *ask_status (struct strata_client *client, struct strata_error *error);
-Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, uint32_t max, struct strata_error *error);
+Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, uint32_t max,
+                                 struct strata_error *error);
 /* state, type, id: "" for all. max 0: 1,000. */
 Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
                              uint32_t max, struct strata_error *error);
 Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error);
+/* id or type may be "". */
+Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error);
 
 /* ---- figures (figures.c) ---- */
 

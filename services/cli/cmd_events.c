@@ -10,9 +10,9 @@
 struct follow {
     const struct cli_args *args;
     uint64_t after, boot;
-    int64_t newest_us;          /* of what was shown: another status process tells older events again */
+    int64_t newest_us; /* of what was shown: another status process tells older events again */
     bool again;
-    json_t *list;               /* with --json and without -f */
+    json_t *list; /* with --json and without -f */
 };
 
 static void show (struct follow *self, const Strata__Event *event)

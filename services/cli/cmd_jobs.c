@@ -1,4 +1,4 @@
-/* cmd_jobs.c - strata jobs and strata cancel. */
+/* cmd_jobs.c - strata jobs, strata cancel and strata retry. */
 #include <errno.h>
 #include <string.h>
 
@@ -6,14 +6,15 @@
 
 static const char *state_name (Strata__JobState state)
 {
-    static const char *const names[] = { "proposed", "waiting", "launching", "running", "succeeded", "aside", "cancelled" };
+    static const char *const names[] = { "proposed",  "waiting", "launching", "running",
+                                         "succeeded", "aside",   "cancelled" };
     return (unsigned)state < sizeof (names) / sizeof (names[0]) ? names[state] : "?";
 }
 
 static const char *end_name (Strata__JobEnd end)
 {
-    static const char *const names[] = { "-",           "exit code",    "signal",      "over its walltime", "out of memory",
-                                         "not started", "no output", "lost", "cancelled",         "stopped" };
+    static const char *const names[] = { "-",           "exit code", "signal", "over its walltime", "out of memory",
+                                         "not started", "no output", "lost",   "cancelled",         "stopped" };
     return (unsigned)end < sizeof (names) / sizeof (names[0]) ? names[end] : "?";
 }
 
@@ -33,8 +34,8 @@ static json_t *job_json (const Strata__Job *job)
                       text (job->id), "type", text (job->type), "simulation", text (job->simulation), "candidate",
                       text (job->candidate), "state", state_name (job->state), "attempt", (int)job->attempt, "tries",
                       (int)job->tries, "tries_limit", (int)job->tries_limit, "end", end_name (job->end), "code",
-                      (int)job->code, "reason", text (job->reason), "stderr_tail", text (job->stderr_tail), "created_us",
-                      (json_int_t)job->created_us, "started_us", (json_int_t)job->started_us, "ended_us",
+                      (int)job->code, "reason", text (job->reason), "stderr_tail", text (job->stderr_tail),
+                      "created_us", (json_int_t)job->created_us, "started_us", (json_int_t)job->started_us, "ended_us",
                       (json_int_t)job->ended_us, "cores", cores, "dir", text (job->dir), "input", text (job->input),
                       "proposal", text (job->proposal), "cancel", (int)job->cancel, "pid", (int)job->pid, "max_rss_mb",
                       job->max_rss_mb);
@@ -58,7 +59,8 @@ static void print_job (const Strata__Job *job, int64_t now_us)
     printf ("proposal     %s\n", cli_clean (job->proposal, clean, sizeof (clean)));
     printf ("attempt      %u; %u of %u tries used\n", job->attempt, job->tries, job->tries_limit);
     if (job->end != STRATA__JOB_END__END_NONE)
-        printf ("last end     %s %d, at most %.0f MB of memory\n", end_name (job->end), (int)job->code, job->max_rss_mb);
+        printf ("last end     %s %d, at most %.0f MB of memory\n", end_name (job->end), (int)job->code,
+                job->max_rss_mb);
     if (job->reason[0])
         printf ("reason       %s\n", cli_clean (job->reason, clean, sizeof (clean)));
     print_time ("created", job->created_us, now_us);
@@ -76,7 +78,8 @@ static void print_job (const Strata__Job *job, int64_t now_us)
         char part[1024];
         end = strchrnul (line, '\n');
         snprintf (part, sizeof (part), "%.*s", (int)(end - line), line);
-        printf ("%s %s\n", line == job->stderr_tail ? "stderr      " : "            ", cli_clean (part, clean, sizeof (clean)));
+        printf ("%s %s\n", line == job->stderr_tail ? "stderr      " : "            ",
+                cli_clean (part, clean, sizeof (clean)));
     }
 }
 
@@ -112,12 +115,14 @@ int cmd_jobs (const struct cli_args *args)
     struct strata_error error;
     const char *id = args->rest_count ? args->rest[0] : "";
     struct strata_client *client = open_client (args, &error);
-    Strata__JobsReply *reply = client ? ask_jobs (client, id, args->state ? args->state : "", args->type ? args->type : "",
-                                                  args->count > 0 ? (uint32_t)args->count : 0, &error)
-                                      : NULL;
+    Strata__JobsReply *reply = client
+                                   ? ask_jobs (client, id, args->state ? args->state : "", args->type ? args->type : "",
+                                               args->count > 0 ? (uint32_t)args->count : 0, &error)
+                                   : NULL;
+    int failed = reply ? 0 : errno;
     strata_close (&client);
     if (!reply)
-        return cli_fail (args, errno == EINVAL ? CLI_USAGE : CLI_FAILED, "%s", error.text);
+        return cli_fail (args, failed == EINVAL ? CLI_USAGE : CLI_FAILED, "%s", error.text);
     int code = CLI_OK;
     int64_t now_us = (int64_t)time (NULL) * 1000000;
     if (id[0] && !reply->n_jobs)
@@ -137,6 +142,21 @@ int cmd_jobs (const struct cli_args *args)
     return code;
 }
 
+/* The ids that were `done`, for people or programs. */
+static void print_ids (const struct cli_args *args, const char *done, char **list, size_t count)
+{
+    char clean[256];
+    json_t *ids = json_array ();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new (ids, text (list[i]));
+        if (!args->json)
+            printf ("%s %s\n", done, cli_clean (list[i], clean, sizeof (clean)));
+    }
+    if (args->json)
+        cli_print_json (json_pack ("{s:O}", done, ids));
+    json_decref (ids);
+}
+
 int cmd_cancel (const struct cli_args *args)
 {
     struct strata_error error;
@@ -145,15 +165,24 @@ int cmd_cancel (const struct cli_args *args)
     strata_close (&client);
     if (!reply)
         return cli_fail (args, CLI_FAILED, "%s", error.text);
-    json_t *ids = json_array ();
-    for (size_t i = 0; i < reply->n_ids; i++) {
-        json_array_append_new (ids, text (reply->ids[i]));
-        if (!args->json)
-            printf ("cancelled %s\n", reply->ids[i]);
-    }
-    if (args->json)
-        cli_print_json (json_pack ("{s:O}", "cancelled", ids));
-    json_decref (ids);
+    print_ids (args, "cancelled", reply->ids, reply->n_ids);
     strata__cancel_reply__free_unpacked (reply, NULL);
+    return CLI_OK;
+}
+
+int cmd_retry (const struct cli_args *args)
+{
+    struct strata_error error;
+    const char *id = args->rest_count ? args->rest[0] : "", *type = args->type ? args->type : "";
+    if (!id[0] && !type[0])
+        return cli_fail (args, CLI_USAGE, "which jobs? `strata retry ID`, or `strata retry --type T` for all of a type; "
+                         "`strata jobs --state aside` lists them");
+    struct strata_client *client = open_client (args, &error);
+    Strata__RetryReply *reply = client ? ask_retry (client, id, type, &error) : NULL;
+    strata_close (&client);
+    if (!reply)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    print_ids (args, "retried", reply->ids, reply->n_ids);
+    strata__retry_reply__free_unpacked (reply, NULL);
     return CLI_OK;
 }

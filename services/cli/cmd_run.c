@@ -4,6 +4,7 @@
  *                                                                   |-> Ctrl-C -> down (attached: leaves it up), 130
  *                                                                   |-> stuck, --timeout, supervisor ended -> down, 1
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include "summary.h"
 
 #define LINE_EVERY_S 10.0
-#define STUCK_S 60.0            /* nothing to do for so long: it won't come back by itself */
+#define STUCK_S 60.0 /* nothing to do for so long: it won't come back by itself */
 
 struct run {
     struct launch launch;
@@ -27,12 +28,12 @@ struct run {
     double started_s;
     int64_t started_us;
     Strata__StatusReply *status;
-    double status_s;            /* when it came */
+    double status_s; /* when it came */
     Strata__JobsReply *jobs;
     Strata__Event *events[SCREEN_EVENTS];
     size_t events_count;
     uint64_t after, boot;
-    int64_t seen_us;            /* of the newest event that was shown */
+    int64_t seen_us; /* of the newest event that was shown */
     double line_s, stuck_since_s;
     char note[512];
 };
@@ -157,7 +158,11 @@ static enum verdict judge (struct run *self)
         return SUPERVISOR_ENDED;
     if (self->args->timeout_s && now_s () - self->started_s > self->args->timeout_s)
         return TIMED_OUT;
+    double aside = self->status ? figures_metric (self->status, "schedule", "jobs_aside", 0) : 0;
     self->note[0] = '\0';
+    if (aside > 0)
+        snprintf (self->note, sizeof (self->note),
+                  "%.0f jobs were set aside after too many failures; `strata jobs --state aside` says why", aside);
     if (self->status && figures_stuck (self->status, self->launch.campaign, why, sizeof (why))) {
         if (!self->stuck_since_s)
             self->stuck_since_s = now_s ();
@@ -232,7 +237,7 @@ static int finish (struct run *self, enum verdict verdict)
         printf ("campaign %s is complete\n", self->launch.campaign->name);
         return conclude (self);
     case INTERRUPTED:
-        printf ("stopped. `strata run %s` goes on from here.\n", file);
+        printf ("stopped. `%s run %s` goes on from here.\n", program_invocation_name, file);
         return CLI_INTERRUPTED;
     case TIMED_OUT:
         conclude (self);
@@ -240,7 +245,8 @@ static int finish (struct run *self, enum verdict verdict)
                          self->args->timeout_s, file);
     case STUCK:
         conclude (self);
-        return cli_fail (NULL, CLI_FAILED, "the goal can't be reached: %s; `strata events` and `strata jobs --state aside` say more",
+        return cli_fail (NULL, CLI_FAILED,
+                         "the goal can't be reached: %s; `strata events` and `strata jobs --state aside` say more",
                          self->note);
     default:
         return cli_fail (NULL, CLI_FAILED, "the supervisor has ended; see %s/log/supervisor.log", workspace->path);

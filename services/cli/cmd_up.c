@@ -30,8 +30,8 @@ int cmd_up (const struct cli_args *args)
         launch_catch_signals (&stop);
         code = launch_wait (&launch, stop);
         if (code == CLI_OK)
-            printf ("campaign %s is up, workspace %s, supervisor pid %d\n", launch.campaign->name, launch.workspace.path,
-                    (int)workspace_supervisor (&launch.workspace));
+            printf ("campaign %s is up, workspace %s, supervisor pid %d\n", launch.campaign->name,
+                    launch.workspace.path, (int)workspace_supervisor (&launch.workspace));
         else if (code == CLI_INTERRUPTED)
             launch_stop (&launch.workspace, stop, stderr);
     }

@@ -50,19 +50,20 @@ static json_t *text_json (const char *text)
 
 json_t *figures_event_json (const Strata__Event *event)
 {
-    return json_pack ("{s:I s:o s:o s:o s:o}", "time_us", (json_int_t)event->time_us, "service", text_json (event->service),
-                      "kind", text_json (event->kind), "subject", text_json (event->subject), "text",
-                      text_json (event->text));
+    return json_pack ("{s:I s:o s:o s:o s:o}", "time_us", (json_int_t)event->time_us, "service",
+                      text_json (event->service), "kind", text_json (event->kind), "subject",
+                      text_json (event->subject), "text", text_json (event->text));
 }
 
 static json_t *stream_json (const Strata__StreamState *s)
 {
     json_t *consumers = json_object ();
     for (size_t i = 0; i < s->n_consumers; i++)
-        json_object_set_new (consumers, s->consumers[i]->consumer, json_integer ((json_int_t)s->consumers[i]->committed));
-    json_t *json = json_pack ("{s:o s:I s:I s:I s:I s:o}", "stream", text_json (s->stream), "first", (json_int_t)s->first,
-                              "next", (json_int_t)s->next, "bytes", (json_int_t)s->bytes, "limit_bytes",
-                              (json_int_t)s->limit_bytes, "consumers", consumers);
+        json_object_set_new (consumers, s->consumers[i]->consumer,
+                             json_integer ((json_int_t)s->consumers[i]->committed));
+    json_t *json = json_pack ("{s:o s:I s:I s:I s:I s:o}", "stream", text_json (s->stream), "first",
+                              (json_int_t)s->first, "next", (json_int_t)s->next, "bytes", (json_int_t)s->bytes,
+                              "limit_bytes", (json_int_t)s->limit_bytes, "consumers", consumers);
     if (json && s->queue)
         json_object_set_new (json, "queue",
                              json_pack ("{s:I s:I s:I s:I}", "waiting", (json_int_t)s->waiting, "leased",
@@ -83,11 +84,12 @@ static json_t *replica_json (const Strata__ReplicaStatus *r)
     }
     for (size_t i = 0; i < r->n_streams; i++)
         json_array_append_new (streams, stream_json (r->streams[i]));
-    return json_pack ("{s:o s:o s:o s:I s:b s:b s:b s:f s:f s:o s:o s:o s:o}", "replica", text_json (hb->replica), "service",
-                      text_json (hb->service), "node", text_json (hb->node), "pid", (json_int_t)hb->pid, "alive",
-                      (int)r->alive, "active", (int)hb->active, "stopped", (int)r->stopped, "age_s",
-                      (double)r->age_us / 1e6, "up_s", hb->started_us ? (double)(hb->now_us - hb->started_us) / 1e6 : 0.0,
-                      "trouble", text_json (hb->trouble), "metrics", metrics, "streams", streams, "streams_age_s",
+    return json_pack ("{s:o s:o s:o s:I s:b s:b s:b s:f s:f s:o s:o s:o s:o}", "replica", text_json (hb->replica),
+                      "service", text_json (hb->service), "node", text_json (hb->node), "pid", (json_int_t)hb->pid,
+                      "alive", (int)r->alive, "active", (int)hb->active, "stopped", (int)r->stopped, "age_s",
+                      (double)r->age_us / 1e6, "up_s",
+                      hb->started_us ? (double)(hb->now_us - hb->started_us) / 1e6 : 0.0, "trouble",
+                      text_json (hb->trouble), "metrics", metrics, "streams", streams, "streams_age_s",
                       r->streams_age_us < 0 ? json_null () : json_real ((double)r->streams_age_us / 1e6));
 }
 
@@ -125,10 +127,12 @@ const char *figures_stuck (const Strata__StatusReply *status, const struct campa
     }
     if (snapshots && (snapshots->waiting || snapshots->leased))
         return NULL;
-    if (figures_metric (status, "select", "candidates_waiting", 0) + figures_metric (status, "select", "candidates_proposed", 0)
+    if (figures_metric (status, "select", "candidates_waiting", 0)
+            + figures_metric (status, "select", "candidates_proposed", 0)
         > 0)
         return NULL;
-    snprintf (why, size, "no job runs or waits (%.0f were set aside after too many failures), no snapshot and no candidate waits",
+    snprintf (why, size,
+              "no job runs or waits (%.0f were set aside after too many failures), no snapshot and no candidate waits",
               aside);
     return why;
 }

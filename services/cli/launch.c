@@ -13,7 +13,7 @@
 #include "supervisor.h"
 
 #define READY_S 60
-#define STOP_S 150              /* the supervisor's own limits are shorter together */
+#define STOP_S 150 /* the supervisor's own limits are shorter together */
 #define REPLICAS_MAX 512
 
 static volatile sig_atomic_t caught;
@@ -118,13 +118,13 @@ static void print_tail (const struct workspace *workspace, const char *replica)
     fprintf (stderr, "last lines of %s:\n%s", path, line);
 }
 
-/* How many of the planned replicas are alive; missing: names of the others. */
+/* How many of the planned replicas are alive, and which. */
 static size_t count_alive (const Strata__StatusReply *status, char (*names)[64], size_t count, bool *is_alive)
 {
     size_t alive = 0;
     for (size_t i = 0; i < count; i++) {
         is_alive[i] = false;
-        for (size_t k = 0; status && k < status->n_replicas; k++) {
+        for (size_t k = 0; k < status->n_replicas; k++) {
             const Strata__ReplicaStatus *r = status->replicas[k];
             const Strata__ReplicaStatus *holder = figures_replica (status, r->heartbeat->service);
             if (strcmp (r->heartbeat->replica, names[i]) == 0)
@@ -161,7 +161,7 @@ int launch_wait (struct launch *self, volatile sig_atomic_t *stop)
         if (!client)
             client = strata_open (self->workspace.path, "strata", 700, &error);
         Strata__StatusReply *status = client ? ask_status (client, &error) : NULL;
-        size_t alive = count_alive (status, names, count, is_alive);
+        size_t alive = status ? count_alive (status, names, count, is_alive) : 0; /* is_alive: of the last answer */
         if (status)
             strata__status_reply__free_unpacked (status, NULL);
         if (!launch_report (self, stderr, "  "))

@@ -10,9 +10,10 @@
 
 static const struct command commands[] = {
     { "run", "FILE [--workspace DIR] [--timeout S]", "runs a campaign to its goal, shows it, and audits it",
-      "Starts the services (as `strata up`; goes on with what stands in the workspace), shows the campaign until its goal is\n"
-      "reached, stops the services, recounts the stores (as `strata audit`) and prints a summary. On a terminal: one screen,\n"
-      "redrawn; else one line every 10 s and each event as it comes. Ctrl-C stops cleanly; run it again to go on.\n"
+      "Starts the services (as `strata up`; goes on with what stands in the workspace), shows the campaign until\n"
+      "its goal is reached, stops the services, recounts the stores (as `strata audit`) and prints a summary.\n"
+      "On a terminal: one screen, redrawn; else one line every 10 s and each event as it comes.\n"
+      "Ctrl-C stops cleanly; run it again to go on.\n"
       "If the campaign is up already, it attaches to it; Ctrl-C then leaves it up.\n" EXIT_CODES ", 130 interrupted",
       CLI_WORKSPACE | CLI_TIMEOUT, 1, 1, cmd_run },
     { "up", "FILE [--workspace DIR] [--foreground]", "starts the services of a campaign",
@@ -21,31 +22,38 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_FOREGROUND, 1, 1, cmd_up },
     { "down", "[--workspace DIR]", "stops the services; jobs are stopped so that they can go on later", EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_down },
-    { "status", "[--workspace DIR] [--json]", "shows every figure with its age", EXIT_CODES, CLI_WORKSPACE | CLI_JSON, 0, 0,
-      cmd_status },
-    { "jobs", "[ID] [--state S] [--type T] [-n N] [--workspace DIR] [--json]", "lists jobs, newest first, or all about one",
-      "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default 1000).\n" EXIT_CODES,
+    { "status", "[--workspace DIR] [--json]", "shows every figure with its age", EXIT_CODES, CLI_WORKSPACE | CLI_JSON,
+      0, 0, cmd_status },
+    { "jobs", "[ID] [--state S] [--type T] [-n N] [--workspace DIR] [--json]",
+      "lists jobs, newest first, or all about one",
+      "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default "
+      "1000).\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_COUNT, 0, 1, cmd_jobs },
     { "cancel", "ID [--workspace DIR] [--json]", "cancels a job, or a simulation with all of its jobs", EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 1, 1, cmd_cancel },
+    { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",
+      "Jobs that failed too often wait again with all of their tries: a job, those of a simulation, or all of a type. Mend the\n"
+      "cause first; `strata jobs --state aside` shows it.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_TYPE, 0, 1, cmd_retry },
     { "events", "[-f] [-n N] [--workspace DIR] [--json]", "tells what happened, oldest first",
-      "The newest 20,000 are kept. -f: goes on; with --json then one object a line. -n N: only the newest N.\n" EXIT_CODES,
+      "The newest 20,000 are kept. -f: goes on; with --json then one object a line. -n N: only the newest "
+      "N.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_FOLLOW | CLI_COUNT, 0, 0, cmd_events },
     { "audit", "[--workspace DIR] [--json]", "recounts a campaign from its stores: nothing lost, nothing twice",
       "Works while the campaign runs; exact when it is down. One line a check, each violation named.\n"
       "exit codes: 0 all holds, 1 violations or a store that can't be read, 2 wrong usage",
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_audit },
-    { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 3, 3,
-      cmd_put },
-    { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)", EXIT_CODES,
-      CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
-    { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key", EXIT_CODES,
-      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
+    { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
+      CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
+    { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
+      EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
+    { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key",
+      EXIT_CODES, CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
     { "submit", "QUEUE SIMULATION INDEX SNAPSHOT [--workspace DIR] [--json]", "hands a snapshot folder to a queue of patch",
       "An index that SIMULATION handed in before, or one below it, is a repeat and dropped.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 4, 4, cmd_submit },
-    { "check", "FILE [--json]", "checks a campaign file", "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES,
-      CLI_JSON, 1, 1, cmd_check },
+    { "check", "FILE [--json]", "checks a campaign file",
+      "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES, CLI_JSON, 1, 1, cmd_check },
 };
 
 static void usage (FILE *out)
@@ -53,15 +61,15 @@ static void usage (FILE *out)
     fprintf (out, "strata: runs campaigns of simulations at several scales\n\nusage: strata COMMAND ...\n\n");
     for (size_t i = 0; i < sizeof (commands) / sizeof (commands[0]); i++)
         fprintf (out, "  %-8s %s\n", commands[i].name, commands[i].about);
-    fprintf (out,
-             "\n`strata COMMAND --help` says more. Without --workspace DIR, $STRATA_WORKSPACE is taken, else the newest under\n"
-             "./run.\n");
+    fprintf (out, "\n`strata COMMAND --help` says more. Without --workspace DIR, $STRATA_WORKSPACE is taken, else the "
+                  "newest under\n"
+                  "./run.\n");
 }
 
 static void command_usage (FILE *out, const struct command *command)
 {
-    fprintf (out, "usage: strata %s %s\n\nstrata %s: %s\n%s\n", command->name, command->usage, command->name, command->about,
-             command->help);
+    fprintf (out, "usage: strata %s %s\n\nstrata %s: %s\n%s\n", command->name, command->usage, command->name,
+             command->about, command->help);
 }
 
 static int bad_usage (const struct command *command)
@@ -81,10 +89,14 @@ static bool number (const char *text, long low, long high, long *out)
 static int parse (const struct command *command, int argc, char **argv, struct cli_args *args)
 {
     static const struct option options[] = {
-        { "workspace", required_argument, NULL, CLI_WORKSPACE }, { "json", no_argument, NULL, CLI_JSON },
-        { "foreground", no_argument, NULL, CLI_FOREGROUND },     { "timeout", required_argument, NULL, CLI_TIMEOUT },
-        { "follow", no_argument, NULL, CLI_FOLLOW },             { "state", required_argument, NULL, CLI_STATE },
-        { "type", required_argument, NULL, CLI_TYPE },           { "help", no_argument, NULL, 'h' },
+        { "workspace", required_argument, NULL, CLI_WORKSPACE },
+        { "json", no_argument, NULL, CLI_JSON },
+        { "foreground", no_argument, NULL, CLI_FOREGROUND },
+        { "timeout", required_argument, NULL, CLI_TIMEOUT },
+        { "follow", no_argument, NULL, CLI_FOLLOW },
+        { "state", required_argument, NULL, CLI_STATE },
+        { "type", required_argument, NULL, CLI_TYPE },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     long n = 0;

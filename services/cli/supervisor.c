@@ -16,10 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mesh/cards.h"
+
 #define REPLICAS_MAX 512
 #define BACKOFF_FIRST_US 100000LL
 #define BACKOFF_LAST_US 5000000LL
-#define LIFE_US 10000000LL          /* a life as long as this resets the backoff */
+#define LIFE_US 10000000LL /* a life as long as this resets the backoff */
 #define LOOP_DEATHS 10
 #define LOOP_US 60000000LL
 #define HURRY_US 3000000LL
@@ -28,10 +30,10 @@
 /* In the order they are stopped; started in the order of `start`. */
 static const struct kind {
     const char *service;
-    int64_t limit_us;               /* from SIGTERM to SIGKILL */
+    int64_t limit_us; /* from SIGTERM to SIGKILL */
 } kinds[] = {
-    { "schedule", 60000000 }, { "patch", 10000000 },  { "select", 10000000 },
-    { "feedback", 10000000 }, { "status", 5000000 },  { "stage", 10000000 },
+    { "schedule", 60000000 }, { "patch", 10000000 }, { "select", 10000000 },
+    { "feedback", 10000000 }, { "status", 5000000 }, { "stage", 10000000 },
 };
 #define KINDS (sizeof (kinds) / sizeof (kinds[0]))
 static const char *const start_order[] = { "stage", "select", "feedback", "patch", "schedule", "status" };
@@ -39,7 +41,7 @@ static const char *const start_order[] = { "stage", "select", "feedback", "patch
 struct child {
     char replica[64];
     size_t kind;
-    pid_t pid;                      /* 0: does not run */
+    pid_t pid; /* 0: does not run */
     int64_t started_us, start_at_us, backoff_us;
     int64_t deaths_us[LOOP_DEATHS]; /* a ring */
     uint64_t deaths;
@@ -54,11 +56,11 @@ struct supervisor {
     int report_fd, lock_fd;
     FILE *log;
     bool stopping, hurry;
-    size_t phase;                   /* kinds before it are stopped */
-    int64_t phase_us;               /* since when this phase's SIGTERM is out; 0: it isn't */
+    size_t phase;     /* kinds before it are stopped */
+    int64_t phase_us; /* since when this phase's SIGTERM is out; 0: it isn't */
     int code;
     pid_t pid;
-    sigset_t kept;                  /* the signal mask that children get */
+    sigset_t kept; /* the signal mask that children get */
 };
 
 static int64_t now_us (void)
@@ -162,8 +164,8 @@ static void exec_child (struct supervisor *self, const struct child *child)
     signal (SIGPIPE, SIG_DFL);
     signal (SIGHUP, SIG_DFL);
     sigprocmask (SIG_SETMASK, &self->kept, NULL);
-    execl (program, program, "--campaign", self->campaign->path, "--workspace", self->workspace->path, "--replica", number,
-           (char *)NULL);
+    execl (program, program, "--campaign", self->campaign->path, "--workspace", self->workspace->path, "--replica",
+           number, (char *)NULL);
     fprintf (stderr, "%s: %s\n", program, strerror (errno));
     _exit (127);
 }
@@ -317,10 +319,13 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
 {
     sigset_t signals;
     struct timespec wait = { 0, LOOK_US * 1000 };
+    struct strata_error error;
+    char sockets[160];
     struct supervisor *self = calloc (1, sizeof (*self));
     if (!self)
         return 1;
-    *self = (struct supervisor){ .campaign = campaign, .workspace = workspace, .report_fd = report_fd, .lock_fd = lock_fd };
+    *self =
+        (struct supervisor){ .campaign = campaign, .workspace = workspace, .report_fd = report_fd, .lock_fd = lock_fd };
     int code = 1;
     if (set_up (self, &signals) < 0)
         goto done;
@@ -338,6 +343,9 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
             break;
         take_signal (self, sigtimedwait (&signals, NULL, &wait));
     }
+    /* Each service took its sockets away; the empty folder would stay for each workspace there ever was. */
+    if (cards_socket_dir (workspace->path, sockets, sizeof (sockets), &error) == 0)
+        rmdir (sockets);
     say (self, "down");
     code = self->code;
 done:

@@ -7,9 +7,9 @@
  *           patch, select, feedback, status, and stage last. Each gets SIGTERM, and SIGKILL after its limit. A second
  *           signal hurries
  *
- * When the supervisor itself is killed its children get SIGKILL from the kernel (PR_SET_PDEATHSIG). That is a crash like
- * any other to them: their stores lose nothing, jobs go on under their shepherds, and the next `strata up` takes all of it
- * over at once, without waiting for half a mesh to drain without the other half.
+ * When the supervisor itself is killed its children get SIGKILL from the kernel (PR_SET_PDEATHSIG). That is a crash
+ * like any other to them: their stores lose nothing, jobs go on under their shepherds, and the next `strata up` takes
+ * all of it over at once, without waiting for half a mesh to drain without the other half.
  */
 #ifndef STRATA_SUPERVISOR_H
 #define STRATA_SUPERVISOR_H
@@ -27,8 +27,8 @@ int supervisor_bin_dir (char *dir, size_t size, struct strata_error *error);
 /* Whether every program that is needed is there. */
 int supervisor_check (const struct campaign *campaign, struct strata_error *error);
 
-/* Runs until a signal ends it: 0, or 1 after a crash loop. What happens is written to log/supervisor.log, and as lines to
- * `report_fd` (-1: none; never waited for). lock_fd: of workspace_lock. */
+/* Runs until a signal ends it: 0, or 1 after a crash loop. What happens is written to log/supervisor.log, and as lines
+ * to `report_fd` (-1: none; never waited for). lock_fd: of workspace_lock. */
 int supervisor_run (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int report_fd);
 /* The same in a process of its own session, which outlives this one. *report_fd: its lines; at its end, end of file.
  * Takes over lock_fd. */

@@ -74,8 +74,8 @@ static int read_identity (const char *path, struct workspace *self, struct strat
     json_t *json = json_load_file (name, JSON_REJECT_DUPLICATES, &why);
     if (!json)
         return strata_fail (error, "%s can't be read: %s", name, why.text);
-    int rc = json_unpack_ex (json, &why, 0, "{s:i s:s s:s s:s}", "format", &format, "campaign", &campaign, "fingerprint",
-                             &fingerprint, "file", &file);
+    int rc = json_unpack_ex (json, &why, 0, "{s:i s:s s:s s:s}", "format", &format, "campaign", &campaign,
+                             "fingerprint", &fingerprint, "file", &file);
     if (rc < 0)
         strata_fail (error, "%s is not a workspace's: %s", name, why.text);
     else if (format != WORKSPACE_FORMAT)
@@ -96,8 +96,8 @@ static int write_identity (const struct workspace *self, struct strata_error *er
     snprintf (name, sizeof (name), "%s/workspace.json", self->path);
     snprintf (temp, sizeof (temp), "%s.new", name);
     snprintf (fingerprint, sizeof (fingerprint), "%08x", (unsigned)self->fingerprint);
-    json_t *json = json_pack ("{s:i s:s s:s s:s}", "format", WORKSPACE_FORMAT, "campaign", self->campaign, "fingerprint",
-                              fingerprint, "file", self->file);
+    json_t *json = json_pack ("{s:i s:s s:s s:s}", "format", WORKSPACE_FORMAT, "campaign", self->campaign,
+                              "fingerprint", fingerprint, "file", self->file);
     int rc = json ? json_dump_file (json, temp, JSON_INDENT (1)) : -1;
     json_decref (json);
     if (rc < 0 || rename (temp, name) < 0)
@@ -105,7 +105,8 @@ static int write_identity (const struct workspace *self, struct strata_error *er
     return 0;
 }
 
-int workspace_make (const struct campaign *campaign, const char *dir, struct workspace *self, struct strata_error *error)
+int workspace_make (const struct campaign *campaign, const char *dir, struct workspace *self,
+                    struct strata_error *error)
 {
     static const char *const folders[] = { "log", "cards", "shards", "jobs" };
     char path[4200];
@@ -118,12 +119,19 @@ int workspace_make (const struct campaign *campaign, const char *dir, struct wor
     if (there < 0)
         return -1;
     if (there && strcmp (self->campaign, campaign->name) != 0)
-        return strata_fail (error, "workspace %s belongs to campaign '%s', not to '%s' of %s; give `workspace:` in the file, or "
-                            "--workspace, another folder", self->path, self->campaign, campaign->name, campaign->path);
+        return strata_fail (error,
+                            "workspace %s belongs to campaign '%s', not to '%s' of %s; give `workspace:` in the file, "
+                            "or "
+                            "--workspace, another folder",
+                            self->path, self->campaign, campaign->name, campaign->path);
     if (there && self->fingerprint != campaign_fingerprint (campaign))
-        return strata_fail (error, "workspace %s was made from another text of campaign '%s' (its copy: campaign.yaml there, now: "
-                            "%s); put that text back, name another folder with --workspace, or start over (make run FRESH=1, or "
-                            "remove the folder)", self->path, self->campaign, campaign->path);
+        return strata_fail (error,
+                            "workspace %s was made from another text of campaign '%s' (its copy: campaign.yaml there, "
+                            "now: "
+                            "%s); put that text back, name another folder with --workspace, or start over (make run "
+                            "FRESH=1, or "
+                            "remove the folder)",
+                            self->path, self->campaign, campaign->path);
     for (size_t i = 0; i < sizeof (folders) / sizeof (folders[0]); i++) {
         snprintf (path, sizeof (path), "%s/%s", self->path, folders[i]);
         if (mkdir (path, 0777) < 0 && errno != EEXIST)
@@ -165,8 +173,9 @@ static int find_newest (struct workspace *self, struct strata_error *error)
         globfree (&found);
     }
     if (!best[0])
-        return strata_fail (error, "no workspace: none under ./run, $STRATA_WORKSPACE is not set; name one with --workspace, or "
-                            "start a campaign with `strata run FILE`");
+        return strata_fail (error, "no workspace: none under ./run, $STRATA_WORKSPACE is not set; name one with "
+                                   "--workspace, or "
+                                   "start a campaign with `strata run FILE`");
     if (!realpath (best, self->path))
         return strata_fail (error, "workspace %s: %s", best, strerror (errno));
     return 0;
@@ -183,7 +192,8 @@ int workspace_find (const char *given, struct workspace *self, struct strata_err
         return strata_fail (error, "workspace %s: %s", from, strerror (errno));
     int there = read_identity (self->path, self, error);
     if (there == 0)
-        return strata_fail (error, "%s is not a workspace: it has no workspace.json (`strata up FILE` makes one)", self->path);
+        return strata_fail (error, "%s is not a workspace: it has no workspace.json (`strata up FILE` makes one)",
+                            self->path);
     return there < 0 ? -1 : 0;
 }
 
@@ -192,10 +202,12 @@ struct campaign *workspace_campaign (const struct workspace *self, struct strata
     struct campaign_mistakes mistakes = { 0 };
     struct campaign *campaign = campaign_load (self->file, &mistakes);
     if (!campaign)
-        strata_fail (error, "%s%s", mistakes.count ? mistakes.lines[0] : self->file, mistakes.count > 1 ? " (and more)" : "");
+        strata_fail (error, "%s%s", mistakes.count ? mistakes.lines[0] : self->file,
+                     mistakes.count > 1 ? " (and more)" : "");
     campaign_mistakes_fini (&mistakes);
     if (campaign && campaign_fingerprint (campaign) != self->fingerprint) {
-        strata_fail (error, "%s has changed since workspace %s was made from it; the text it had is campaign.yaml there",
+        strata_fail (error,
+                     "%s has changed since workspace %s was made from it; the text it had is campaign.yaml there",
                      self->file, self->path);
         campaign_free (&campaign);
     }
@@ -229,7 +241,8 @@ int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_e
     for (int i = 0; flock (fd, LOCK_EX | LOCK_NB) < 0; i++) {
         if (errno != EWOULDBLOCK || i == 10) {
             *holder = errno == EWOULDBLOCK ? read_pid (fd) : 0;
-            strata_fail (error, errno == EWOULDBLOCK ? "the campaign of %s runs already, pid %d" : "%s can't be locked (%d)",
+            strata_fail (error,
+                         errno == EWOULDBLOCK ? "the campaign of %s runs already, pid %d" : "%s can't be locked (%d)",
                          errno == EWOULDBLOCK ? self->path : path, errno == EWOULDBLOCK ? (int)*holder : errno);
             close (fd);
             return -1;
@@ -251,17 +264,16 @@ void workspace_lock_sign (int fd, pid_t pid)
 bool workspace_is_live (const struct workspace *self)
 {
     struct card *cards;
-    char node[REPLICA_NAME_MAX] = "node", path[64], name[32] = "";
+    char node[REPLICA_NAME_MAX] = "node", link[64], exe[4096];
     size_t count = cards_read (self->path, &cards), live = 0;
     gethostname (node, sizeof (node) - 1);
     for (size_t i = 0; i < count; i++) {
-        /* A killed replica's card stays, and its pid may be somebody else's by now. */
-        snprintf (path, sizeof (path), "/proc/%u/comm", cards[i].pid);
-        FILE *in = strcmp (cards[i].node, node) == 0 ? fopen (path, "re") : NULL;
-        live += strcmp (cards[i].node, node) != 0
-                || (in && fgets (name, sizeof (name), in) && strncmp (name, "strata-", 7) == 0);
-        if (in)
-            fclose (in);
+        /* A killed replica's card stays, and its pid may be nobody's or somebody else's by now. */
+        snprintf (link, sizeof (link), "/proc/%u/exe", cards[i].pid);
+        ssize_t n = readlink (link, exe, sizeof (exe) - 1);
+        exe[n > 0 ? n : 0] = '\0';
+        const char *name = strrchr (exe, '/');
+        live += strcmp (cards[i].node, node) != 0 || (name && strncmp (name, "/strata-", 8) == 0);
     }
     free (cards);
     return live > 0;

@@ -1,4 +1,5 @@
-/* workspace.h - the campaign's folder as the command line sees it: whose it is, who supervises it. See docs/workspace.md. */
+/* workspace.h - the campaign's folder as the command line sees it: whose it is, who supervises it. See
+ * docs/workspace.md. */
 #ifndef STRATA_CLI_WORKSPACE_H
 #define STRATA_CLI_WORKSPACE_H
 
@@ -12,16 +13,17 @@
 #define WORKSPACE_FORMAT 1
 
 struct workspace {
-    char path[4096];            /* absolute */
+    char path[4096]; /* absolute */
     char campaign[256];
-    char file[4096];            /* absolute path of the campaign file it was made from */
+    char file[4096]; /* absolute path of the campaign file it was made from */
     uint32_t fingerprint;
 };
 
 /* Makes the workspace of a campaign (dir NULL: where its file says), or takes one that was made for the same file.
  * Another campaign's workspace, or one made from a file of other text, is refused: what stands in its stores belongs to
  * that text. */
-int workspace_make (const struct campaign *campaign, const char *dir, struct workspace *self, struct strata_error *error);
+int workspace_make (const struct campaign *campaign, const char *dir, struct workspace *self,
+                    struct strata_error *error);
 /* The one that `given` names; else that of $STRATA_WORKSPACE; else the newest of ./run/<name>/workspace.json. */
 int workspace_find (const char *given, struct workspace *self, struct strata_error *error);
 /* The campaign that the workspace was made from, as it was: refused when the file has changed since. */

@@ -134,7 +134,7 @@ static void on_tick (struct service *service, int64_t now_us)
             schedule_proposal_sent (self->core, i);
             ask_select (service, schedule_proposal_at (self->core, i));
         }
-    const char *trouble = schedule_trouble (self->core);
+    const char *trouble = schedule_trouble (self->core, now_us);
     service_trouble (service, "%s", trouble ? trouble : "");
 }
 
@@ -196,6 +196,18 @@ static void add_id (const char *id, void *arg)
         ids->count++;
 }
 
+static void ids_fini (struct ids *ids)
+{
+    while (ids->count)
+        free (ids->list[--ids->count]);
+    free (ids->list);
+}
+
+static Strata__RefusalCode code_of (int error)
+{
+    return error == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID;
+}
+
 static void on_cancel (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     struct state *self = service_state (service);
@@ -203,18 +215,31 @@ static void on_cancel (struct service *service, struct request *request, const P
     struct ids ids = { 0 };
     const char *id = ((const Strata__Cancel *)body)->id;
     if (schedule_cancel (self->core, id, add_id, &ids, service_now_us (service), &error) != 0)
-        request_refuse (
-            request, errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
-            "%s", error.text);
+        request_refuse (request, code_of (errno), "%s", error.text);
     else {
         Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
         reply.ids = ids.list;
         reply.n_ids = ids.count;
         request_reply (request, &reply.base);
     }
-    while (ids.count)
-        free (ids.list[--ids.count]);
-    free (ids.list);
+    ids_fini (&ids);
+}
+
+static void on_retry (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct state *self = service_state (service);
+    struct strata_error error;
+    struct ids ids = { 0 };
+    const Strata__Retry *retry = (const Strata__Retry *)body;
+    if (schedule_retry (self->core, retry->id, retry->type, add_id, &ids, service_now_us (service), &error) != 0)
+        request_refuse (request, code_of (errno), "%s", error.text);
+    else {
+        Strata__RetryReply reply = STRATA__RETRY_REPLY__INIT;
+        reply.ids = ids.list;
+        reply.n_ids = ids.count;
+        request_reply (request, &reply.base);
+    }
+    ids_fini (&ids);
 }
 
 /* ---- start, stop, figures ---- */
@@ -292,7 +317,7 @@ static void on_metrics (struct service *service)
             const char *name;
             uint64_t value;
         } figures[] = { { "running", one.running }, { "succeeded", one.succeeded }, { "waiting", one.waiting },
-                        { "aside", one.aside } };
+                        { "aside", one.aside }, { "paused", one.paused } };
         for (size_t j = 0; j < sizeof (figures) / sizeof (figures[0]); j++) {
             char name[128];
             snprintf (name, sizeof (name), "%.100s_%s", campaign->jobs[i].name, figures[j].name);
@@ -304,6 +329,7 @@ static void on_metrics (struct service *service)
 static const struct service_handler handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_JOBS, &strata__jobs__descriptor, false, on_jobs },
     { STRATA__MESSAGE_TYPE__TYPE_CANCEL, &strata__cancel__descriptor, true, on_cancel },
+    { STRATA__MESSAGE_TYPE__TYPE_RETRY, &strata__retry__descriptor, true, on_retry },
     { 0, NULL, false, NULL },
 };
 

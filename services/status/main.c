@@ -49,9 +49,7 @@ static void on_events_read (struct service *service, const struct reply *reply, 
     struct probe *probe = arg;
     probe->events_asked = false;
     if (reply->ok
-        && status_take_events (self->core,
-                               probe->replica,
-                               (const Strata__StreamReadReply *)reply->body,
+        && status_take_events (self->core, probe->replica, (const Strata__StreamReadReply *)reply->body,
                                service_now_us (service)))
         ask_events (service, probe);
 }
@@ -64,16 +62,8 @@ static void ask_events (struct service *service, struct probe *probe)
     read.max_bytes = 4u << 20;
     status_want_events (self->core, probe->replica, &read.from, &read.max_records);
     probe->events_asked = true;
-    service_call (service,
-                  probe->replica,
-                  STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
-                  &read.base,
-                  NULL,
-                  0,
-                  &strata__stream_read_reply__descriptor,
-                  ASK_TIMEOUT_MS,
-                  on_events_read,
-                  probe);
+    service_call (service, probe->replica, STRATA__MESSAGE_TYPE__TYPE_STREAM_READ, &read.base, NULL, 0,
+                  &strata__stream_read_reply__descriptor, ASK_TIMEOUT_MS, on_events_read, probe);
 }
 
 static void on_streams (struct service *service, const struct reply *reply, void *arg)
@@ -82,9 +72,7 @@ static void on_streams (struct service *service, const struct reply *reply, void
     struct probe *probe = arg;
     probe->streams_asked = false;
     if (reply->ok)
-        status_take_streams (self->core,
-                             probe->replica,
-                             (const Strata__StreamStatReply *)reply->body,
+        status_take_streams (self->core, probe->replica, (const Strata__StreamStatReply *)reply->body,
                              service_now_us (service));
 }
 
@@ -93,16 +81,8 @@ static void ask_streams (struct service *service, struct probe *probe, int64_t n
     Strata__StreamStat stat = STRATA__STREAM_STAT__INIT;
     probe->streams_asked = true;
     probe->streams_us = now_us;
-    service_call (service,
-                  probe->replica,
-                  STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT,
-                  &stat.base,
-                  NULL,
-                  0,
-                  &strata__stream_stat_reply__descriptor,
-                  ASK_TIMEOUT_MS,
-                  on_streams,
-                  probe);
+    service_call (service, probe->replica, STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &stat.base, NULL, 0,
+                  &strata__stream_stat_reply__descriptor, ASK_TIMEOUT_MS, on_streams, probe);
 }
 
 static void on_heartbeat (struct service *service, const Strata__Heartbeat *heartbeat, void *arg)

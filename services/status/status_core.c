@@ -9,10 +9,10 @@
 
 struct replica {
     char name[64], service[64];
-    Strata__Heartbeat *heartbeat;       /* the last one; made of the name alone before the first */
-    int64_t heard_us;                   /* when it came; before the first: when the card was seen */
+    Strata__Heartbeat *heartbeat; /* the last one; made of the name alone before the first */
+    int64_t heard_us;             /* when it came; before the first: when the card was seen */
     bool heard;
-    int64_t gone_us;                    /* since when the card is not there; 0: it is */
+    int64_t gone_us; /* since when the card is not there; 0: it is */
     Strata__StreamStatReply *streams;
     int64_t streams_us;
 };
@@ -20,15 +20,15 @@ struct replica {
 /* Where reading the events of a shard stands. A shard outlives the replica that holds it. */
 struct source {
     char shard[64];
-    uint64_t next;                      /* sequence wanted; 0: the stream's end is not known yet */
-    bool behind;                        /* the last page was full */
+    uint64_t next; /* sequence wanted; 0: the stream's end is not known yet */
+    bool behind;   /* the last page was full */
 };
 
 struct entry {
     Strata__Event *event;
     size_t size;
     int64_t came_us;
-    uint64_t order;                     /* among those that came */
+    uint64_t order; /* among those that came */
 };
 
 struct status_core {
@@ -39,11 +39,11 @@ struct status_core {
     size_t replicas_count;
     struct source *sources;
     size_t sources_count;
-    struct entry *pending;              /* came and not numbered */
+    struct entry *pending; /* came and not numbered */
     size_t pending_count, pending_size;
     uint64_t arrivals;
-    struct entry *ring;                 /* [STATUS_EVENTS_MAX]; event n stands at n % STATUS_EVENTS_MAX */
-    uint64_t first, next;               /* running numbers kept: first .. next - 1 */
+    struct entry *ring;   /* [STATUS_EVENTS_MAX]; event n stands at n % STATUS_EVENTS_MAX */
+    uint64_t first, next; /* running numbers kept: first .. next - 1 */
     size_t ring_bytes;
     Strata__Goal goals[GOALS], *goal_pointers[GOALS];
     size_t goals_count;
@@ -52,7 +52,8 @@ struct status_core {
     const char *goal_services[GOALS];
 };
 
-static void add_goal (struct status_core *self, const char *service, const char *metric, const char *name, double wanted)
+static void add_goal (struct status_core *self, const char *service, const char *metric, const char *name,
+                      double wanted)
 {
     size_t i = self->goals_count++;
     snprintf (self->goal_names[i], sizeof (self->goal_names[i]), "%s", name);
@@ -286,7 +287,8 @@ static void add_pending (struct status_core *self, const Strata__Record *record,
     }
     Strata__Event *event = strata__event__unpack (NULL, record->data.len, record->data.data);
     if (event)
-        self->pending[self->pending_count++] = (struct entry){ event, record->data.len + sizeof (*event), now_us, self->arrivals++ };
+        self->pending[self->pending_count++] =
+            (struct entry){ event, record->data.len + sizeof (*event), now_us, self->arrivals++ };
 }
 
 bool status_take_events (struct status_core *self, const char *replica, const Strata__StreamReadReply *reply,

@@ -2,15 +2,16 @@
  *
  * Nothing here is durable: all of it comes again from heartbeats, cards and the others' streams within seconds.
  *
- * A replica:
- *                    heartbeat                       no heartbeat for 3 s
- *   (card or heartbeat) -----> alive  <------------------------------> dead      its card is still there: it was killed or hangs
- *                                |  card gone                           |
- *                                +------------> stopped <--------------+        dropped STATUS_STOPPED_US later
+ * A replica (dead: its card is still there, so it was killed or hangs):
  *
- * Events come from the stream "events" of every shard, each with a cursor of its own. They wait STATUS_HOLD_US for older
- * ones of other shards, are sorted by time, and get running numbers 1, 2, ... in that order; what comes later than that is
- * numbered when it comes. The ring keeps the newest STATUS_EVENTS_MAX of at most STATUS_EVENTS_BYTES.
+ *     heartbeat              no heartbeat for 3 s
+ *   ------------> alive <------------------------> dead
+ *                   |  card gone                     |
+ *                   +----------> stopped <-----------+      dropped STATUS_STOPPED_US later
+ *
+ * Events come from the stream "events" of every shard, each with a cursor of its own. They wait STATUS_HOLD_US for
+ * older ones of other shards, are sorted by time, and get running numbers 1, 2, ... in that order; what comes later
+ * than that is numbered when it comes. The ring keeps the newest STATUS_EVENTS_MAX of at most STATUS_EVENTS_BYTES.
  *
  * Ages are counted from when this process heard a thing, by its own clock: clocks of other nodes do not matter.
  */
@@ -25,14 +26,14 @@
 #include "status.pb-c.h"
 #include "stream.pb-c.h"
 
-#define STATUS_DEAD_US 3000000LL          /* not heard for so long: dead */
-#define STATUS_STOPPED_US 60000000LL      /* a stopped replica is shown for so long */
-#define STATUS_HOLD_US 1000000LL          /* events wait so long for older ones */
-#define STATUS_BEHIND_US 5000000LL        /* and so long for a shard of which more is being read */
+#define STATUS_DEAD_US 3000000LL     /* not heard for so long: dead */
+#define STATUS_STOPPED_US 60000000LL /* a stopped replica is shown for so long */
+#define STATUS_HOLD_US 1000000LL     /* events wait so long for older ones */
+#define STATUS_BEHIND_US 5000000LL   /* and so long for a shard of which more is being read */
 #define STATUS_EVENTS_MAX 20000u
 #define STATUS_EVENTS_BYTES (16u << 20)
-#define STATUS_PENDING_MAX 20000u         /* above it events are numbered at once */
-#define STATUS_PAGE 2000u                 /* records of one read */
+#define STATUS_PENDING_MAX 20000u /* above it events are numbered at once */
+#define STATUS_PAGE 2000u         /* records of one read */
 
 struct status_core;
 

@@ -4,10 +4,11 @@
 
 make_campaign
 peak=$work/peak
-( # resident memory of everything that belongs to this campaign, sampled; shared pages are counted in each process
+( # Memory of everything that belongs to this campaign: the mesh by its arguments, jobs and what they start by their environment.
     top=0
     while sleep 2; do
-        sum=$(for p in $(pgrep -f -- "$work"); do awk '/^Pss:/ {print $2}' "/proc/$p/smaps_rollup" 2> /dev/null; done | awk '{s += $1} END {print s + 0}')
+        pids=$(grep -lsF -- "$workspace" /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d/ -f3 | sort -u)
+        sum=$(for p in $pids; do awk '/^Pss:/ {print $2}' "/proc/$p/smaps_rollup" 2> /dev/null; done | awk '{s += $1} END {print s + 0}')
         [ "$sum" -gt "$top" ] && top=$sum && echo "$top" > "$peak"
     done
 ) &

@@ -66,7 +66,12 @@ done
 queue () { "$bin/strata" status --json 2> /dev/null | json "next(s['queue']['$1'] for r in d['replicas'] for s in r.get('streams') or [] if s['stream']=='snapshots')"; }
 all_aside () { [ "$(queue aside)" = $i ] && [ "$(queue done)" = 1 ]; }
 until_true 60 "$i broken snapshots are aside, the good one is cut" all_aside
-"$bin/strata" events > "$work/events" 2>&1
+all_told () { # events reach status by pub/sub, a moment after the queue's figures
+    "$bin/strata" events > "$work/events" 2>&1 || return 1
+    local name
+    for name in truncated header mixed nan gone; do grep -qF "broken/$name/snapshot.00000010" "$work/events" || return 1; done
+}
+until_true 20 "each broken snapshot is named in the events" all_told
 for name in truncated header mixed nan gone; do expect "broken/$name/snapshot.00000010" "$work/events"; done
 grep -F "broken/nan" "$work/events" | grep -qi nan || fail "the NaN was not named"
 

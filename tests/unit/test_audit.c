@@ -1,5 +1,5 @@
-/* test_audit.c - a small campaign in stores of a temporary folder: clean it passes; with one thing wrong in it, that thing
- * is named. Each case of the table spoils the same clean campaign in one way. */
+/* test_audit.c - a small campaign in stores of a temporary folder: clean it passes; with one thing wrong in it, that
+ * thing is named. Each case of the table spoils the same clean campaign in one way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +21,7 @@
 #include "stage.pb-c.h"
 #include "store/queue.h"
 #include "store/stream.h"
+#include "scratch.h"
 
 #define ROWS 2
 #define BINS 3
@@ -39,8 +40,13 @@ static const struct campaign campaign = {
     .select = { .from = "patches" },
     .jobs = jobs,
     .jobs_count = 3,
-    .feedback = { .from = "rdfs", .uptake = "uptakes", .states = states, .states_count = STATES, .rows = rows,
-                  .rows_count = ROWS, .bins = BINS },
+    .feedback = { .from = "rdfs",
+                  .uptake = "uptakes",
+                  .states = states,
+                  .states_count = STATES,
+                  .rows = rows,
+                  .rows_count = ROWS,
+                  .bins = BINS },
     .goal = { .job = "cg", .successes = 1, .uptakes = 1 },
 };
 
@@ -162,7 +168,8 @@ static void frame (struct shard *stage, uint64_t number, const char *state, int6
     append (stage, "rdfs", &h.base);
 }
 
-static void chosen (struct shard *select, const char *id, uint64_t index, Strata__CandidateState state, const char *proposal)
+static void chosen (struct shard *select, const char *id, uint64_t index, Strata__CandidateState state,
+                    const char *proposal)
 {
     char key[64];
     Strata__SelectCandidate c = STRATA__SELECT_CANDIDATE__INIT;
@@ -197,8 +204,8 @@ static void moved (struct shard *select, Strata__SelectEventKind kind, const cha
     append (select, "history", &e.base);
 }
 
-static void job (struct shard *schedule, const char *id, const char *type, const char *simulation, Strata__JobState state,
-                 const char *input)
+static void job (struct shard *schedule, const char *id, const char *type, const char *simulation,
+                 Strata__JobState state, const char *input)
 {
     char key[64], dir[64];
     Strata__Job j = STRATA__JOB__INIT;
@@ -340,8 +347,7 @@ static void close_all (struct world *w)
 static int setup (void **state)
 {
     struct world *w = calloc (1, sizeof (*w));
-    snprintf (w->dir, sizeof (w->dir), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (w->dir));
+    assert_true (scratch_new (w->dir, sizeof (w->dir)));
     write_file (w, "shards/here", "");
     open_all (w);
     make_stage (w);
@@ -560,23 +566,27 @@ static const struct spoiled {
     { AUDIT_SNAPSHOTS, spoil_cut_and_waiting, "snapshot macro-000001/120 stands twice" },
     { AUDIT_SNAPSHOTS, spoil_lost_snapshot, "took 3 snapshots, but 0 wait or are leased, 0 are aside and 2 done" },
     { AUDIT_SNAPSHOTS, spoil_done_without_candidates, "3 snapshots are done, but candidates of 2" },
-    { AUDIT_CANDIDATES, spoil_lost_candidate, "candidate b, record 2 of stream patches, was read by select and is lost" },
+    { AUDIT_CANDIDATES, spoil_lost_candidate,
+      "candidate b, record 2 of stream patches, was read by select and is lost" },
     { AUDIT_CANDIDATES, spoil_candidate_from_nowhere, "candidate z is waiting in select, but no record" },
     { AUDIT_CANDIDATES, spoil_id_twice, "candidate d stands twice in stream patches" },
     { AUDIT_CANDIDATES, spoil_unknown_state, "candidate b is in no state that there is (9)" },
     { AUDIT_CANDIDATES, spoil_read_past_the_end, "up to record 8, but it ends at 4" },
-    { AUDIT_PROPOSALS, spoil_selected_without_proposal, "candidate a is selected by proposal 'p-1', which lists it 0 times" },
+    { AUDIT_PROPOSALS, spoil_selected_without_proposal,
+      "candidate a is selected by proposal 'p-1', which lists it 0 times" },
     { AUDIT_PROPOSALS, spoil_expired_but_named, "candidate d is proposed by proposal p-2, which has expired" },
     { AUDIT_PROPOSALS, spoil_history, "candidate b is waiting, but the history has it confirmed 1 times" },
     { AUDIT_CHAINS, spoil_selected_without_chain, "candidate a is selected and has 0 chains" },
-    { AUDIT_CHAINS, spoil_two_chains, "candidate a has two chains: one begins with createsim-000001, another with createsim-000002" },
+    { AUDIT_CHAINS, spoil_two_chains,
+      "candidate a has two chains: one begins with createsim-000001, another with createsim-000002" },
     { AUDIT_CHAINS, spoil_chain_of_one_that_waits, "job createsim-000002 is for candidate b, which is not selected" },
     { AUDIT_JOBS, spoil_success_not_followed, "job createsim-000001 succeeded and is followed by 0 jobs of type cg" },
     { AUDIT_JOBS, spoil_followed_twice, "job createsim-000001 succeeded and is followed by 2 jobs of type cg" },
     { AUDIT_JOBS, spoil_success_counter, "1 jobs of type cg succeeded, but the counter says 2" },
     { AUDIT_JOBS, spoil_job_number, "job cg-000001 has a number that was never given" },
     { AUDIT_FRAMES, spoil_sum, "state RASa, row CHOL, bin 1: the records add up to 20, the sums say 21" },
-    { AUDIT_FRAMES, spoil_frame_without_mark, "frame 3 of a, record 3 of stream rdfs, was read by feedback and is in no report's sums" },
+    { AUDIT_FRAMES, spoil_frame_without_mark,
+      "frame 3 of a, record 3 of stream rdfs, was read by feedback and is in no report's sums" },
     { AUDIT_FRAMES, spoil_mark_without_frame, "holds 3 frames that feedback has read and could use, but 4 are marked" },
     { AUDIT_FRAMES, spoil_counted_twice, "state RASb, row POPC, bin 1: the records add up to 1, the sums say 2" },
     { AUDIT_REPORTS, spoil_report_missing, "round 1 was written, but" },

@@ -56,7 +56,8 @@ static struct seen look (struct status_core *core, const char *replica, int64_t 
     status_reply (core, now_us, &reply);
     for (size_t i = 0; i < reply.n_replicas; i++)
         if (strcmp (reply.replicas[i]->heartbeat->replica, replica) == 0)
-            seen = (struct seen){ true, reply.replicas[i]->alive, reply.replicas[i]->stopped, reply.replicas[i]->age_us };
+            seen =
+                (struct seen){ true, reply.replicas[i]->alive, reply.replicas[i]->stopped, reply.replicas[i]->age_us };
     status_reply_fini (&reply);
     return seen;
 }
@@ -192,7 +193,7 @@ static bool feed (struct status_core *core, const char *replica, uint64_t first_
 static void events_of_several_shards_are_merged_by_time_and_numbered (void **state)
 {
     Strata__EventsReply reply;
-    feed (*state, "stage-0", 0, 0, 3, 0, 0, "", 100 * S);   /* the first look: where the stream ends */
+    feed (*state, "stage-0", 0, 0, 3, 0, 0, "", 100 * S); /* the first look: where the stream ends */
     feed (*state, "select-0", 0, 0, 3, 0, 0, "", 100 * S);
     assert_false (feed (*state, "stage-0", 1, 2, 3, 10 * S, 20 * S, "a", 100 * S));
     assert_false (feed (*state, "select-0", 1, 2, 3, 20 * S, 20 * S, "b", 100 * S));
