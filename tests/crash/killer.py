@@ -380,7 +380,8 @@ def interrupted(signum, frame):
 
 def main():
     args = options()
-    signal.signal(signal.SIGTERM, interrupted)
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # also where a shell had them ignored
+        signal.signal(signum, interrupted)
     mesh = Mesh(os.environ.get("STRATA_BIN", "build/bin"))
     killer = Killer(mesh, args)
     code, keep = 1, args.keep
