@@ -49,8 +49,13 @@ class Mesh:
 
     def remove(self, keep=None):
         """Ends what is left, keeps logs in folder `keep`, removes everything else."""
-        for p in self.processes():
-            self.signal(p, signal.SIGKILL)
+        for _ in range(100):  # again: what lives may have started more
+            left = self.processes()
+            for p in left:
+                self.signal(p, signal.SIGKILL)
+            if not left:
+                break
+            time.sleep(0.05)
         if keep:
             shutil.rmtree(keep, ignore_errors=True)
             os.makedirs(keep, exist_ok=True)
