@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs tests and says how each ended: scripts/test.sh BUILD [unit|mesh|peers|campaign|crash ...]   (all groups by default)
+# Runs tests and says how each ended: scripts/test.sh BUILD [unit|fuzz|mesh|peers|campaign|crash ...]   (all groups by default)
 #
 #   unit      BUILD/tests/test_*        cmocka, pure cores and small pieces; some start a process of their own
+#   fuzz      BUILD/fuzz/*              each parser on the inputs kept in tests/fuzz; new ones are made by `make fuzz`
 #   mesh      tests/mesh/*.sh           real services, real kills
 #   peers     tests/peers/*.sh          our files and numbers against other people's programs
 #   campaign  tests/campaign/*.sh       the whole loop with GROMACS
@@ -17,7 +18,7 @@ cd "$(dirname "$0")/.."
 build=${1:?usage: scripts/test.sh BUILD [group ...]}
 shift
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(unit mesh peers campaign crash)
+[ ${#groups[@]} -gt 0 ] || groups=(unit fuzz mesh peers campaign crash)
 case $build in /*) ;; *) build=$PWD/$build ;; esac
 log=$build/test-log
 export STRATA_BUILD=$build STRATA_BIN=$build/bin
@@ -87,7 +88,7 @@ run () { # group name seconds command...
         printf 'skipped %4d s   %s\n' "$took" "$(grep -a . "$log/$name.log" | tail -n 1)"
     else
         passed=$((passed + 1))
-        printf 'ok      %4d s   %s\n' "$took" "$(grep -ao '[0-9]* test(s)\.$' "$log/$name.log" | tail -n 1)"
+        printf 'ok      %4d s   %s\n' "$took" "$(grep -aoE '^[0-9]+ inputs$|[0-9]* test\(s\)\.$' "$log/$name.log" | tail -n 1)"
     fi
 }
 
@@ -99,6 +100,14 @@ for group in "${groups[@]}"; do
             name=$(basename "$t" .c)
             run unit "$name" 300 "$build/tests/$name"
         done ;;
+    fuzz)
+        MAKEFLAGS='' make -s -j"$(nproc)" fuzzers-built SAN="$SAN" BUILD="${build#"$PWD"/}" || exit 1
+        for t in tests/fuzz/fuzz_*.c; do
+            t=${t##*/fuzz_} t=${t%.c}
+            inputs=(tests/fuzz/corpus/"$t")
+            [ -d "tests/fuzz/regressions/$t" ] && inputs+=(tests/fuzz/regressions/"$t")
+            run fuzz "fuzz_$t" 60 "$build/fuzz/$t" "${inputs[@]}"
+        done ;;
     mesh|peers|campaign|crash)
         for t in tests/"$group"/*.sh; do
             case $t in */lib.sh) continue ;; esac
@@ -106,7 +115,7 @@ for group in "${groups[@]}"; do
             run "$group" "$(basename "$t" .sh)" 840 bash "$t"
         done ;;
     *)
-        echo "scripts/test.sh: no group '$group' (unit, mesh, peers, campaign, crash)" >&2
+        echo "scripts/test.sh: no group '$group' (unit, fuzz, mesh, peers, campaign, crash)" >&2
         exit 2 ;;
     esac
 done

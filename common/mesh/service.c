@@ -479,12 +479,12 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
     /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
      * replicas that do not hold it stand by. */
-    snprintf (self->shard_dir,
-              sizeof (self->shard_dir),
-              "%s/shards/%s-%ld",
-              self->workspace,
+    snprintf (self->shard_name,
+              sizeof (self->shard_name),
+              "%.40s-%ld",
               self->spec->name,
               strcmp (self->spec->name, "stage") == 0 ? replica : 0L);
+    snprintf (self->shard_dir, sizeof (self->shard_dir), "%s/shards/%s", self->workspace, self->shard_name);
     return 0;
 }
 

@@ -27,6 +27,7 @@ struct service {
     struct shard *shard;
     void *state;
     char workspace[4096], bin_dir[4096], shard_dir[4200], replica[REPLICA_NAME_MAX];
+    char shard_name[REPLICA_NAME_MAX]; /* "select-0", whichever replica holds it */
     bool active;                    /* start () has returned 0 */
     bool ending;                    /* asked to end */
     bool quit;
