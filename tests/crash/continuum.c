@@ -137,7 +137,9 @@ int load_continuum (const struct load_options *options, struct strata_error *err
 {
     struct continuum self = { .options = options };
     uint64_t index = newest (options->out);
-    int rc;
+    int rc = load_alone (options, error);
+    if (rc < 0)
+        return -1;
     if (options->grid < 2 * LOAD_COARSE || options->grid > 4096)
         return strata_fail (error, "--grid %u: 10 to 4096", options->grid);
     self.client = strata_open (NULL, MODEL, LOAD_CALL_MS, error);

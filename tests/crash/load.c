@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,6 +93,20 @@ int load_violation (const struct load_options *options, struct strata_error *err
     return -1;
 }
 
+int load_alone (const struct load_options *options, struct strata_error *error)
+{
+    char path[4096];
+    snprintf (path, sizeof (path), "%s/alone", options->out);
+    int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return strata_fail (error, "%s: %s", path, strerror (errno));
+    if (flock (fd, LOCK_EX | LOCK_NB) == 0)
+        return 0; /* open until the end */
+    close (fd);
+    strata_fail (error, "attempt %u runs while another attempt does", options->attempt);
+    return load_violation (options, error);
+}
+
 /* ---- model ---- */
 
 int load_model (const struct load_options *options, struct strata_error *error)
@@ -152,7 +167,9 @@ int load_setup (const struct load_options *options, struct strata_error *error)
     void *data = NULL;
     size_t size = 0;
     double share;
-    int end = load_own_end (options, options->candidate, &share), rc;
+    int end = load_own_end (options, options->candidate, &share), rc = load_alone (options, error);
+    if (rc < 0)
+        return -1;
     if (end && share < 0.5)
         load_end (end);
     struct strata_client *client = strata_open (NULL, options->candidate, LOAD_CALL_MS, error);
@@ -241,8 +258,8 @@ static int begin (struct simulation *self, struct strata_error *error)
     snprintf (path, sizeof (path), "%s/sim.json", options->in);
     json_t *sim = json_load_file (path, 0, &why);
     const char *candidate = json_string_value (json_object_get (sim, "candidate"));
-    int rc = 0;
-    if (!candidate || strcmp (candidate, options->simulation) != 0)
+    int rc = load_alone (options, error);
+    if (rc == 0 && (!candidate || strcmp (candidate, options->simulation) != 0))
         rc = strata_fail (error, "%s is not of simulation %s: %s", path, options->simulation, candidate ? candidate : why.text);
     json_decref (sim);
     if (rc < 0 || load_save (options->out, "simulation", options->simulation, strlen (options->simulation), error) < 0)

@@ -33,7 +33,9 @@ void load_pace (const struct load_options *options, unsigned ms);
 /* This attempt's own end, by seed: 0 none, else 1 exit code, 2 signal; *share: how far in its work, 0..1. */
 int load_own_end (const struct load_options *options, const char *who, double *share);
 void load_end (int how) __attribute__ ((noreturn));
-/* A promise of the stage was broken: keeps the sentence in <out>/violation, which recount finds. */
+/* Holds a lock in --out until the process ends. Found held: two attempts of one job run at once, a violation. */
+int load_alone (const struct load_options *options, struct strata_error *error);
+/* A promise of the mesh was broken: keeps the sentence in <out>/violation, which recount finds. */
 int load_violation (const struct load_options *options, struct strata_error *error);
 
 #endif

@@ -7,6 +7,7 @@
  *     to it, and at most the one more that it had just sent;
  *   - the sum of all these frames, made anew, is feedback's sum, in each of the 18 x 8 x 599 integers;
  *   - the stream of frames at the stage has the same frames, once each, in order, byte for byte;
+ *   - no job says that another attempt of it ran beside it, or that the stage forgot what it had acknowledged;
  *   - no simulation has two folders, and nobody has frames who has no folder.
  * Exact when feedback had read all and everything is down; tests/crash/killer.py sees to that.
  */
@@ -33,7 +34,7 @@ struct simulation {
     char name[201];
     struct content_progress progress;
     bool done;
-    uint64_t marked, streamed;      /* frames 1..n at feedback, in the stream of frames */
+    uint64_t marked, streamed;      /* the last frame at feedback, in the stream of frames */
 };
 
 struct recount {
@@ -136,8 +137,11 @@ static void read_marks (struct recount *self, struct shard *feedback)
         self->frames++;
         if (!s)
             violation (self, "feedback has frame %" PRIu64 " of %s, which has no job folder", frame, name);
-        else if (frame != ++s->marked)
-            violation (self, "feedback has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame, name, s->marked);
+        else {
+            if (frame != s->marked + 1)
+                violation (self, "feedback has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame, name, s->marked + 1);
+            s->marked = frame;
+        }
     }
     shard_iter_end (&it);
 }
@@ -176,8 +180,9 @@ static int take_frame (uint64_t sequence, int64_t time_us, const void *record, s
         violation (self, "record %" PRIu64 " of the stream of frames is of %s", sequence, frame ? frame->simulation : "nobody: it is broken");
     else {
         content_frame (s->name, frame->frame, point, blob);
-        if (frame->frame != ++s->streamed)
-            violation (self, "the stream has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame->frame, s->name, s->streamed);
+        if (frame->frame != s->streamed + 1)
+            violation (self, "the stream has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame->frame, s->name, s->streamed + 1);
+        s->streamed = frame->frame;
         if (frame->blob.len != sizeof (blob) || memcmp (frame->blob.data, blob, sizeof (blob)) != 0 || frame->n_coordinates != 3
             || memcmp (frame->coordinates, point, sizeof (point)) != 0)
             violation (self, "frame %" PRIu64 " of %s is not what was handed in", frame->frame, s->name);
