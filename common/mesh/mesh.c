@@ -14,6 +14,8 @@
 #define MESH_TICK_MS 100
 #define CARDS_EVERY_TICKS 3  /* folders on network file systems tell nobody when they change: look */
 
+#define CARDS_SETTLE_US 3000000
+
 int64_t mesh_now_us (void)
 {
     struct timespec ts;
@@ -242,6 +244,16 @@ static zsock_t *connect_dealer (const char *endpoint)
     return dealer;
 }
 
+/* One that ended, and took its card away, is asked only when there is no other: it may come back. */
+static bool better (const struct mesh_peer *a, const struct mesh_peer *b)
+{
+    if (a->gone != b->gone)
+        return b->gone;
+    if (a->card.active != b->card.active)
+        return a->card.active;
+    return a->card.epoch > b->card.epoch;
+}
+
 struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name)
 {
     struct mesh_peer *best = NULL;
@@ -250,9 +262,7 @@ struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name)
         if (strcmp (peer->card.replica, name) == 0)
             return peer;
         /* Of a service's replicas the active one with the highest epoch. */
-        if (strcmp (peer->card.service, name) == 0
-            && (!best || peer->card.active > best->card.active
-                || (peer->card.active == best->card.active && peer->card.epoch > best->card.epoch)))
+        if (strcmp (peer->card.service, name) == 0 && (!best || better (peer, best)))
             best = peer;
     }
     return best;
@@ -275,12 +285,15 @@ static void peer_disconnect (struct mesh_peer *peer)
 
 static int peer_connect (struct mesh *self, struct mesh_peer *peer)
 {
+    uv_poll_t *poll = calloc (1, sizeof (*poll));
     peer->dealer = connect_dealer (peer->card.rpc);
-    peer->poll = calloc (1, sizeof (*peer->poll));
-    if (!peer->dealer || !peer->poll || watch (self, peer->poll, peer->dealer) < 0) {
+    if (!peer->dealer || !poll || watch (self, poll, peer->dealer) < 0) {
         log_warn ("can't connect to %s at %s", peer->card.replica, peer->card.rpc);
+        zsock_destroy (&peer->dealer);
+        free (poll); /* not started: the loop does not know it */
         return -1;
     }
+    peer->poll = poll;
     return 0;
 }
 
@@ -301,13 +314,14 @@ static void peer_update (struct mesh *self, const struct card *card)
         *peer = (struct mesh_peer){ .dealer = NULL };
     }
     bool moved = strcmp (peer->card.rpc, card->rpc) != 0 || strcmp (peer->card.pub, card->pub) != 0;
-    bool changed = fresh || peer->card.active != card->active || peer->card.epoch != card->epoch;
+    bool changed = fresh || peer->gone || peer->card.active != card->active || peer->card.epoch != card->epoch;
     if (self->sub && moved) {
         if (peer->card.pub[0])
             zsock_disconnect (self->sub, "%s", peer->card.pub);
         zsock_connect (self->sub, "%s", card->pub);
     }
     peer->card = *card;
+    peer->gone = false;
     /* A restarted peer gets a new socket: what lay in the old one's pipe is sent again by its calls. */
     if (fresh || moved) {
         peer_disconnect (peer);
@@ -320,9 +334,20 @@ static void peer_update (struct mesh *self, const struct card *card)
     }
 }
 
+static bool has_card (const struct card *cards, size_t count, const char *replica)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp (cards[i].replica, replica) == 0)
+            return true;
+    return false;
+}
+
+/* A folder's time stamp moves in steps of milliseconds (of seconds on some network file systems): a card that is written
+ * in the step in which the folder was looked at does not change it. So a stamp is believed only when it is old. */
 void mesh_look_at_cards (struct mesh *self)
 {
     uint64_t stamp = cards_stamp (self->workspace);
+    int64_t age_us = mesh_now_us () - (int64_t)(stamp / 1000);
     if (stamp == self->cards_seen)
         return;
     struct card *cards;
@@ -330,8 +355,10 @@ void mesh_look_at_cards (struct mesh *self)
     for (size_t i = 0; i < count; i++)
         if (strcmp (cards[i].replica, self->card.replica) != 0)
             peer_update (self, &cards[i]);
+    for (size_t i = 0; i < self->peers_count; i++)
+        self->peers[i].gone = !has_card (cards, count, self->peers[i].card.replica);
     free (cards);
-    self->cards_seen = stamp;
+    self->cards_seen = age_us > CARDS_SETTLE_US ? stamp : 0;
 }
 
 size_t mesh_peers (struct mesh *self, const struct card **cards, size_t max)

@@ -8,6 +8,7 @@ struct mesh_peer {
     struct card card;
     zsock_t *dealer;
     uv_poll_t *poll;
+    bool gone;              /* its card was taken away */
 };
 
 /* What leaves after the commit: a message for a socket, or a call's first sending. */
@@ -19,7 +20,7 @@ struct mesh_out {
 };
 
 struct mesh_call {
-    struct mesh_call *next;
+    struct mesh_call *next, *prev, *same_bucket;
     uint64_t id;
     char peer[REPLICA_NAME_MAX];
     uint32_t type;

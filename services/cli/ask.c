@@ -1,12 +1,20 @@
 /* ask.c - see cli.h: requests to a running mesh that end soon, whatever runs and whatever doesn't. */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "cli.h"
+#include "mesh/cards.h"
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {
     if (!workspace_supervisor (workspace) && !workspace_is_live (workspace)) {
-        strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`",
-                     workspace->campaign, workspace->path, workspace->file);
+        char jobs[128] = "";
+        size_t running = workspace_shepherds (workspace);
+        if (running)
+            snprintf (jobs, sizeof (jobs), " (%zu of its jobs run on under their shepherds; they are taken over)", running);
+        strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`%s",
+                     workspace->campaign, workspace->path, workspace->file, jobs);
         return NULL;
     }
     return strata_open (workspace->path, "strata", timeout_ms, error);

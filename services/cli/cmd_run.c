@@ -62,7 +62,8 @@ static void keep_event (struct run *self, const Strata__Event *event)
         return;
     if (self->events_count == SCREEN_EVENTS) {
         strata__event__free_unpacked (self->events[0], NULL);
-        memmove (self->events, self->events + 1, (SCREEN_EVENTS - 1) * sizeof (self->events[0]));
+        for (size_t i = 1; i < SCREEN_EVENTS; i++)
+            self->events[i - 1] = self->events[i];
         self->events_count--;
     }
     self->events[self->events_count++] = kept;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "core/log.h"
 #include "drive.h"
@@ -10,6 +11,8 @@
 
 #define TICK_MS 100
 #define SELECT_TIMEOUT_MS 30000
+/* Below so much room a store can't be sure of its next log file, and a job that is started only fails. */
+#define ROOM_MIN_BYTES (16u << 20)
 
 struct state {
     struct schedule *core;
@@ -17,6 +20,7 @@ struct state {
     struct executor_capacity capacity;
     int64_t drain_until_us;         /* 0: not draining */
     struct question *questions;     /* under way */
+    bool full;                      /* no room on the workspace's disk: nothing new starts */
 };
 
 /* ---- what the core tells ---- */
@@ -123,19 +127,37 @@ static void ask_select (struct service *service, const Strata__Question *message
 
 /* ---- time ---- */
 
+static bool is_full (const char *folder)
+{
+    struct statvfs disk;
+    return statvfs (folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < ROOM_MIN_BYTES;
+}
+
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
+    bool full = is_full (service_workspace (service));
+    if (full != self->full)
+        service_event (service, full ? "disk-full" : "disk-has-room", "schedule", "%s",
+                       full ? "no job is started until there is room again" : "jobs are started again");
+    self->full = full;
     /* Looking first: cores that come free are given away in the same turn. */
     drive_tick (&self->drive, now_us);
-    schedule_tick (self->core, now_us);
+    if (!full)
+        schedule_tick (self->core, now_us);
     for (size_t i = 0; i < schedule_proposals (self->core); i++)
         if (schedule_proposal_due (self->core, i, now_us)) {
             schedule_proposal_sent (self->core, i);
             ask_select (service, schedule_proposal_at (self->core, i));
         }
     const char *trouble = schedule_trouble (self->core, now_us);
-    service_trouble (service, "%s", trouble ? trouble : "");
+    if (full)
+        service_trouble (service,
+                         "no space left: less than %u MiB are free on the disk of workspace %.200s; no job is started, and "
+                         "running ones wait to write how they ended. Make room",
+                         ROOM_MIN_BYTES >> 20, service_workspace (service));
+    else
+        service_trouble (service, "%s", trouble ? trouble : "");
 }
 
 /* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what

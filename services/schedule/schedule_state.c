@@ -11,10 +11,10 @@ static const struct {
     unsigned moves;             /* states that may come next */
     bool ended;                 /* goes on by itself no more */
 } states[STATES] = {
-    [S (PROPOSED)] = { "proposed", TO (WAITING) | TO (CANCELLED) },
-    [S (WAITING)] = { "waiting", TO (LAUNCHING) | TO (CANCELLED) },
-    [S (LAUNCHING)] = { "launching", TO (RUNNING) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED) },
-    [S (RUNNING)] = { "running", TO (SUCCEEDED) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED) },
+    [S (PROPOSED)] = { "proposed", TO (WAITING) | TO (CANCELLED), false },
+    [S (WAITING)] = { "waiting", TO (LAUNCHING) | TO (CANCELLED), false },
+    [S (LAUNCHING)] = { "launching", TO (RUNNING) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED), false },
+    [S (RUNNING)] = { "running", TO (SUCCEEDED) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED), false },
     [S (SUCCEEDED)] = { "succeeded", 0, true },
     [S (ASIDE)] = { "aside", TO (WAITING), true },
     [S (CANCELLED)] = { "cancelled", 0, true },

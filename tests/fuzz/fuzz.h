@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 #define FUZZ_REQUIRE(condition) ((condition) ? (void)0 : fuzz_broken (__FILE__, __LINE__, #condition, NULL))
 void fuzz_broken (const char *file, int line, const char *what, const char *text) __attribute__ ((noreturn));
 
-/* A failed call (rc < 0) must have told why, in one line. With FUZZ_SAY in the environment
- * the sentence is shown: what a seed fails at. */
+/* A failed call (rc < 0) must have told why, in one line. With FUZZ_SAY in the environment the sentence is shown: what
+ * an input fails at. */
 void fuzz_require_sentence (int rc, const struct strata_error *error);
 void fuzz_require_line (const char *text);
 
@@ -32,7 +32,8 @@ const char *fuzz_file (const char *name, const void *data, size_t size);
 /* Removes a file or a folder with all that is in it. */
 void fuzz_remove (const char *path);
 
-/* One input as several files: cut at each "=====" with its newline. Returns how many of `most` parts there are; the rest are empty. */
+/* One input as several files: cut at each "=====" with its newline. Returns how many of `most` parts there are; the
+ * rest are empty. */
 struct fuzz_part {
     const uint8_t *data;
     size_t size;

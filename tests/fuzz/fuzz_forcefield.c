@@ -52,7 +52,7 @@ static void use (const struct forcefield *ff)
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-    static bool copied;
+    static bool copied, real[TABLES]; /* which tables are now the real ones */
     struct strata_error error = { "" };
     struct fuzz_part parts[TABLES];
     char name[64];
@@ -64,10 +64,11 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     fuzz_split (data, size, parts, TABLES);
     for (size_t i = 0; i < TABLES; i++) {
         snprintf (name, sizeof (name), "ff/%s", tables[i]);
-        if (parts[i].size < 2)
-            copy (tables[i]);
-        else
+        if (parts[i].size >= 2)
             fuzz_file (name, parts[i].data, parts[i].size);
+        else if (!real[i])
+            copy (tables[i]);
+        real[i] = parts[i].size < 2;
     }
     struct forcefield *ff = forcefield_read (fuzz_path ("ff"), &error);
     fuzz_require_sentence (ff ? 0 : -1, &error);

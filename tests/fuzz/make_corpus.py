@@ -40,8 +40,8 @@ def source(path):
 
 def encode(message, text):
     protos = sorted(os.path.join(ROOT, "proto", f) for f in os.listdir(os.path.join(ROOT, "proto")))
-    return subprocess.run(["protoc", "--proto_path=" + os.path.join(ROOT, "proto"), "--encode=strata." + message] + protos,
-                          input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+    command = ["protoc", "--proto_path=" + os.path.join(ROOT, "proto"), "--encode=strata." + message]
+    return subprocess.run(command + protos, input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
 
 
 def fields(message, protos):
@@ -101,7 +101,8 @@ def gridsim():
             "  lrec = 68; endian_key = 875770417;\n  field_names = ix iy il %s;\n  loop = 5;\n  time = 100 fs;\n"
             "  nx = %d; ny = %d; nl = 1; nLipids = 14;\n  Lx = 2 nm; Ly = 2 nm; delta = 1 nm;\n}\n\n"
             % (nx * ny, LIPIDS, nx, ny)).encode()
-    records = b"".join(struct.pack("<17f", x, y, 0, *[0.1 * k for k in range(14)]) for y in range(ny) for x in range(nx))
+    density = [0.1 * k for k in range(14)]
+    records = b"".join(struct.pack("<17f", x, y, 0, *density) for y in range(ny) for x in range(nx))
     atoms = ("atoms FILEHEADER {\n  datatype = VARRECORDASCII;\n  nfiles = 1;\n  nrecord = %d;\n  loop = 5;\n"
              "  time = 100 fs;\n  h = 20 0 0 0 20 0 0 0 0 Ang;\n}\n\n")
     bonds = ("bonds FILEHEADER {\n  datatype = VARRECORDASCII;\n  nfiles = 1;\n  nrecord = %d;\n  loop = 5;\n"
@@ -183,7 +184,8 @@ def campaign():
     lean = b"\n".join(line for line in text.split(b"\n") if line.strip() and not line.strip().startswith(b"#"))
     put("campaign", "lean", lean + b"\n")
     put("campaign", "small", SMALL_CAMPAIGN)
-    put("campaign", "mistakes", "strata: 1\nstrata: [1]\ncampain: x\nseed: -1\nreplicas: {patch: 0x10, select: }\njobs: 7\n")
+    put("campaign", "mistakes",
+        "strata: 1\nstrata: [1]\ncampain: x\nseed: -1\nreplicas: {patch: 0x10, select: }\njobs: 7\n")
     put("campaign", "anchors", "strata: &a 1\ncampaign: *a\n<<: {seed: *a}\n? [x]\n: !!binary aGk=\n")
 
 
@@ -202,7 +204,8 @@ def jsons():
     gro = "title\n6\n" + "".join("    1POPC   NC3%5d%8.3f%8.3f%8.3f\n" % (i + 1, 1, 2, i) for i in range(6)) + "5 5 5\n"
     ndx = ("[ System ]\n1 2 3 4 5 6 ; all\n[ anchor ]\n1\n[ gdomain ]\n1 2 3 4\n[ inner_POPC ]\n5\n[ outer_CHOL ]\n6\n")
     mdp = "integrator = md\ndt = 0.02 ; ps\nnsteps = 100\nnstxout-compressed = 5\ngen_vel = yes\n"
-    run = {"simulation": "s-1", "steps": 50000, "steps_per_frame": 1000, "segment": 1000, "seed": 1, "starts": 2, "dt_ps": 0.02}
+    run = {"simulation": "s-1", "steps": 50000, "steps_per_frame": 1000, "segment": 1000, "seed": 1, "starts": 2,
+           "dt_ps": 0.02}
     done = {"simulation": "s-1", "time_ns": 1.0, "frames": 50, "steps": 50000, "beads": 6, "restarts": 0}
     line = '{"simulation": "s-1", "frame": 1, "counts": [[0]]}\n{"simulation": "s-1", "frame": 2, "cou'
     put("cg", "whole", parts(json.dumps(sim), gro, ndx, mdp, json.dumps(run), json.dumps(done), line))

@@ -29,7 +29,7 @@ expect "nowhere.yaml" "$work/out"
 
 # ---- a mesh without GROMACS for its jobs; snapshots come from here ----
 "$bin/membrane-macro" --out "$work/macro" --no-mesh --steps 20 --snapshot-every 10 --pace 0 --seed 5 > "$work/out" 2>&1 || fail "membrane-macro: $(cat "$work/out")"
-make_campaign -e 's|command: \["{bin_dir}/membrane-macro".*|command: [sleep, "100000"]|' \
+make_campaign -e "s|command: \[\"{bin_dir}/membrane-macro\".*|command: [sleep, \"100000.$$\"]|" \
     -e 's|command: \["{bin_dir}/membrane-createsim",|command: [env, PATH=/nowhere, "{bin_dir}/membrane-createsim",|'
 "$bin/strata" up "$campaign" || fail "strata up"
 services=$(pgrep -f -- "strata-(stage|select|schedule|feedback|patch|status) .*$workspace" | sort)
@@ -85,7 +85,8 @@ expect "gmx" "$work/job"
 
 # ---- cancel ----
 macro=$("$bin/strata" jobs --json --state running --type macro | json "d['jobs'][0]['id']")
-pid=$(pgrep -f -- 'sleep 100000' | head -n 1)
+pid=$(pgrep -fx -- "sleep 100000.$$")
+[ -n "$pid" ] || fail "the job's process was not found"
 "$bin/strata" cancel "$macro" > /dev/null || fail "strata cancel $macro"
 gone () { ! kill -0 "$pid"; }
 until_true 30 "a cancelled job's process is gone" gone
