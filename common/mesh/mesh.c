@@ -323,8 +323,11 @@ static void reconnect (struct mesh *self)
         if (peer->dealer && !secure_link_dead (peer->link))
             continue;
         bool refused = peer->dealer != NULL;
-        if (refused)
-            peer_trouble (peer, secure_link_trouble (peer->link));
+        if (refused) {
+            char text[sizeof (peer->trouble)];
+            snprintf (text, sizeof (text), "%s: %s", peer->card.replica, secure_link_trouble (peer->link));
+            peer_trouble (peer, text);
+        }
         peer_disconnect (peer);
         peer_connect (self, peer);
         if (!refused && peer->dealer)

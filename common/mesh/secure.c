@@ -43,7 +43,7 @@ struct secure {
     struct side sides[2];
     uv_timer_t *look;
     bool rebind;              /* the endpoints are to be bound anew */
-    uint64_t refused;
+    uint64_t refused, unfinished;
     char last[320];
 };
 
@@ -62,6 +62,11 @@ uint64_t secure_refused (const struct secure *self, const char **last)
     if (last)
         *last = self ? self->last : "";
     return self ? self->refused : 0;
+}
+
+uint64_t secure_unfinished (const struct secure *self)
+{
+    return self ? self->unfinished : 0;
 }
 
 static void address_of (uint32_t fd, char address[ADDRESS_MAX])
@@ -124,6 +129,8 @@ static void on_server_event (void *arg, zsock_t *socket, zmsg_t *message)
             remember (side, value);
         else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
             side->failed = true;
+        else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+            side->secure->unfinished++;
         else if (event == ZMQ_EVENT_DISCONNECTED) {
             forget (side, value, address);
             if (side->failed)
@@ -172,7 +179,8 @@ static int open_side (struct side *side, const struct keys *keys, struct strata_
     if (side->accepted)
         side->monitor = zwatch_monitor (mesh->loop,
                                         side->socket,
-                                        ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_DISCONNECTED,
+                                        ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+                                            | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED,
                                         on_server_event,
                                         side);
     if (!side->monitor)
@@ -383,7 +391,7 @@ static void on_client_event (void *arg, zsock_t *socket, zmsg_t *message)
         if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
             self->trouble = "";
         else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
-            self->trouble = "it refused this process: its key isn't in keys/allowed of the workspace";
+            self->trouble = "it refused this process, whose key isn't in keys/allowed of the workspace";
             self->dead = true; /* libzmq tries again after lost connections, not after a refusal */
         } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
             self->trouble = "who listens there doesn't have the campaign's keys";

@@ -32,6 +32,9 @@ void secure_stop (struct secure *self);
 void secure_free (struct secure **self);
 /* Connections refused since the start. last (NULL: not wanted): who and why, the latest; "" when none. self may be NULL. */
 uint64_t secure_refused (const struct secure *self, const char **last);
+/* Connections that their peer ended in the middle of the handshake: a client that had no more to ask, or somebody without
+ * CURVE who saw that it is wanted before we could refuse. */
+uint64_t secure_unfinished (const struct secure *self);
 
 /* Where a peer's ROUTER (pub false) or PUB is connected to: Unix socket on this node, TCP on others and, when the
  * environment has STRATA_FORCE_TCP=1, everywhere. -1: nowhere safe; why. */

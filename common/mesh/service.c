@@ -289,8 +289,10 @@ static void on_heartbeat_timer (uv_timer_t *timer)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
-    if (self->mesh.secure)
+    if (self->mesh.secure) {
         service_metric (self, "peers_refused", (double)secure_refused (self->mesh.secure, NULL), 0);
+        service_metric (self, "handshakes_unfinished", (double)secure_unfinished (self->mesh.secure), 0);
+    }
     service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
     if (self->shard)
         service_metric (self, "commits", (double)shard_commits (self->shard), 0);
