@@ -5,13 +5,19 @@
 #   services/NAME/*.c       -> build/libsvc-NAME.a + build/bin/strata-NAME   (main.c)
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
-# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), V=1 (show commands).
+#   tests/fuzz/fuzz_*.c     -> build/fuzz/*         (feeds files to a parser; with FUZZ=1 it makes up inputs by libFuzzer)
+# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), FUZZ=1 (libFuzzer and both sanitizers, by
+#        clang), V=1 (show commands).
 
 CC ?= gcc
 SAN ?=
 V ?=
 Q := $(if $(V),,@)
-BUILD := build$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang)
+FUZZ ?=
+ifneq ($(FUZZ),)
+CC := clang
+endif
+BUILD := build$(if $(FUZZ),-fuzz,$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang))
 
 PKGS := libczmq libzmq libprotobuf-c libuv hwloc jansson yaml-0.1 libzip zlib
 CPPFLAGS += -D_GNU_SOURCE -Icommon/include -Icommon -I$(BUILD) -I$(BUILD)/deps/include
@@ -22,10 +28,15 @@ ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined
 endif
+ifneq ($(FUZZ),)
+FUZZ_SAN := address,undefined,float-cast-overflow
+CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
+LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
+endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # FAISS: Debian's static library plus the C glue that scripts/deps.sh builds from Debian's source package.
-DEPS := $(HOME)/.cache/strata-deps
+DEPS := $(or $(STRATA_DEPS),$(HOME)/.cache/strata-deps)
 FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas -lgomp -lstdc++
 
 PROTOS := $(wildcard proto/*.proto)
@@ -36,19 +47,22 @@ SERVICES := $(patsubst services/%/main.c,%,$(wildcard services/*/main.c))
 APPS := $(patsubst apps/%/main.c,%,$(wildcard apps/*/*/main.c))
 PART_SRC := $(filter-out %/main.c,$(wildcard services/*/*.c apps/*/*/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICES:%=$(BUILD)/bin/strata-%))
 APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 
-.PHONY: help deps all run test unit mesh-test peers-test campaign-test audit lint clean install
+.PHONY: help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test fuzz \
+        audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run        install what is missing, build, run the quick campaign of apps/membrane (FRESH=1 starts over)'
 	@echo 'make test       install what is missing, build, run every test (SAN=1: under sanitizers)'
 	@echo 'make audit      recount the last campaign of make run from its stores'
-	@echo 'make deps all   install dependencies; build everything into $(BUILD)/bin'
-	@echo 'make unit mesh-test peers-test campaign-test   one group of tests'
+	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
+	@echo 'make unit fuzz-test mesh-test peers-test campaign-test   one group of tests'
+	@echo 'make fuzz       made-up input for each parser, FUZZ_SECONDS=60 each; needs clang, libclang-rt-14-dev, libomp-dev'
 	@echo 'make install PREFIX=/usr/local   make lint   make clean'
 
 deps:
@@ -56,24 +70,38 @@ deps:
 
 all: $(BINS)
 
-# The second make sees what deps has just installed (pkg-config is asked while make reads this file).
+# Before anything is compiled: says what to do rather than let the first missing program fail.
+needed:
+	@command -v protoc-c >/dev/null && command -v pkg-config >/dev/null && [ -e $(DEPS)/lib/libfaiss_c.a ] \
+	    || { echo "something that Strata is built with is missing: 'make deps' installs it" >&2; exit 1; }
+
+# All cores, unless -j was given. (With the second make all of this file is read after deps has installed pkg-config.)
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 run: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all
 	$(Q)scripts/run.sh $(if $(FRESH),--fresh)
 
 audit: all
 	$(Q)$(BUILD)/bin/strata audit
 
 test: deps
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)scripts/test.sh $(BUILD)
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
 unit mesh-test peers-test campaign-test: all $(TESTS)
-	$(Q)scripts/test.sh $(BUILD) $(@:-test=)
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
+
+fuzz-test: $(FUZZERS)
+	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) fuzz
+
+# Finds new inputs; make test only feeds those that are kept in tests/fuzz.
+fuzz:
+	$(Q)scripts/fuzz.sh
 
 tests-built: $(TESTS)
+fuzzers-built: $(FUZZERS)
 
-$(BUILD)/proto/%.pb-c.c: proto/%.proto
+$(BUILD)/proto/%.pb-c.c: proto/%.proto | needed
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  PROTO   $<')
 	$(Q)protoc-c --proto_path=proto --c_out=$(BUILD)/proto $<
@@ -106,6 +134,20 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(FAISS_LIBS) $(LDLIBS)
+
+# The parsers of the parts: an archive, so that a fuzzer links only what it calls.
+$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))
+	@rm -f $@; ar rcs $@ $^
+
+# Every kind of message body there is, for fuzz_wire.c.
+$(BUILD)/fuzz_bodies.h: $(PROTO_C)
+	$(Q)sed -n 's/^extern const ProtobufCMessageDescriptor \(.*\);/BODY (\1)/p' $(PROTO_C:.c=.h) > $@
+$(BUILD)/tests/fuzz/fuzz_wire.o: $(BUILD)/fuzz_bodies.h
+
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/inputs.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/standalone.o) $(BUILD)/libparts.a $(BUILD)/libstrata.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
 
 lint:
 	$(Q)scripts/lint.sh

@@ -3,7 +3,7 @@
 # Does nothing, quickly, when all is there. Needs root or sudo, and the package registry, only when something is missing.
 set -euo pipefail
 
-packages=(build-essential pkg-config libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
     librocksdb-dev libuv1-dev libfaiss-dev libopenblas-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
     libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq dpkg-dev)
 prefix=${STRATA_DEPS:-$HOME/.cache/strata-deps}
@@ -34,7 +34,8 @@ if [ ! -e "$prefix/lib/libfaiss_c.a" ]; then
     # A source list of this script's own: the machine's package sources stay as they are.
     sed -E 's/^Types:.*/Types: deb-src/; s/^deb /deb-src /' /etc/apt/sources.list.d/debian.sources > "$work/src.sources" 2>/dev/null \
         || sed -E 's/^deb /deb-src /' /etc/apt/sources.list > "$work/src.list"
-    opts=(-o "Dir::Etc::SourceParts=$work/parts" -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache")
+    # As the caller: apt's own user may not write into this folder.
+    opts=(-o "APT::Sandbox::User=$(id -un)" -o "Dir::Etc::SourceParts=$work/parts" -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache")
     mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial"
     if [ -s "$work/src.sources" ]; then mv "$work/src.sources" "$work/parts/"; opts+=(-o "Dir::Etc::SourceList=/dev/null")
     else opts+=(-o "Dir::Etc::SourceList=$work/src.list"); fi

@@ -73,5 +73,6 @@ else
     say "cppcheck is not installed, skipped"
 fi
 
+[ ${#checked[@]} -gt 0 ] || { say "nothing that checks is installed: apt install clang clang-tidy cppcheck"; exit 2; }
 [ $failed = 0 ] && say "${#files[@]} files are clean by ${checked[*]}"
 exit $failed

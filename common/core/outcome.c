@@ -81,6 +81,17 @@ int outcome_write (const char *folder, const struct outcome *outcome, struct str
     return 0;
 }
 
+/* Cut to fit, but never inside a UTF-8 character: the text goes on into protobuf and JSON. */
+static void copy_text (char *to, size_t size, const char *from)
+{
+    size_t n = strnlen (from, size);
+    if (n == size)
+        for (n--; n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80;)
+            n--;
+    memcpy (to, from, n);
+    to[n] = '\0';
+}
+
 static int understand (json_t *json, struct outcome *outcome, const char *path, struct strata_error *error)
 {
     json_error_t wrong;
@@ -102,8 +113,8 @@ static int understand (json_t *json, struct outcome *outcome, const char *path, 
     if (outcome->end == STRATA__JOB_END__END_NONE)
         return strata_fail (
             error, "%s: \"%.40s\" is not a way to end; remove the file to have the attempt counted as lost", path, end);
-    snprintf (outcome->reason, sizeof (outcome->reason), "%s", reason);
-    snprintf (outcome->stderr_tail, sizeof (outcome->stderr_tail), "%s", tail);
+    copy_text (outcome->reason, sizeof (outcome->reason), reason);
+    copy_text (outcome->stderr_tail, sizeof (outcome->stderr_tail), tail);
     outcome->started_us = started;
     outcome->ended_us = ended;
     return 1;

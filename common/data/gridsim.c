@@ -88,6 +88,7 @@ static int part_fail (const struct part *part, struct strata_error *error)
 static int read_at (const struct part *part, void *to, size_t size, size_t offset, struct strata_error *error)
 {
     size_t done = 0;
+    errno = 0;
     while (done < size) {
         ssize_t n = pread (part->fd, (char *)to + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
@@ -157,6 +158,7 @@ struct worst {
     enum flaw flaw;
     float ix, iy, value;
     int lipid;
+    int code; /* errno of the thread that found it, for the caller's errno */
     struct strata_error read_error;
 };
 
@@ -201,10 +203,12 @@ static int check_record (const float *record, struct gridsim *s, unsigned char *
 static void read_block (const struct part *part, size_t first, size_t n, float *buffer, struct gridsim *s,
                         unsigned char *seen, struct worst *worst)
 {
-    struct worst found = { .record = first, .flaw = buffer ? FLAW_NONE : FLAW_MEMORY };
+    struct worst found = { .record = first, .flaw = buffer ? FLAW_NONE : FLAW_MEMORY, .code = buffer ? 0 : ENOMEM };
     size_t offset = part->header.data_offset + first * RECORD_SIZE;
-    if (buffer && read_at (part, buffer, n * RECORD_SIZE, offset, &found.read_error) != 0)
+    if (buffer && read_at (part, buffer, n * RECORD_SIZE, offset, &found.read_error) != 0) {
         found.flaw = FLAW_READ;
+        found.code = errno;
+    }
     for (size_t i = 0; i < n && found.flaw == FLAW_NONE; i++) {
         found.record = first + i;
         check_record (buffer + i * FIELDS, s, seen, &found);
@@ -215,6 +219,7 @@ static void read_block (const struct part *part, size_t first, size_t n, float *
 
 static int flaw_sentence (const struct worst *worst, const struct gridsim *s, struct strata_error *error)
 {
+    errno = worst->code;
     switch (worst->flaw) {
     case FLAW_READ:
         return strata_fail (error, "%s", worst->read_error.text);

@@ -64,8 +64,9 @@ int card_write (const char *workspace, const struct card *card, struct strata_er
     if (rc < 0 || rename (temp, path) < 0) {
         int saved = errno;
         unlink (temp);
+        strata_fail (error, "card %s can't be written: %s", path, strerror (saved));
         errno = saved;
-        return strata_fail (error, "card %s can't be written: %s", path, strerror (errno));
+        return -1;
     }
     return 0;
 }

@@ -99,7 +99,7 @@ static void read_more (struct source *source)
     read.from = source->cursor;
     read.max_records = READ_RECORDS;
     read.max_bytes = READ_BYTES;
-    read.consumer = consumer->service->replica;
+    read.consumer = consumer->service->shard_name; /* the cursor is the shard's, whoever holds it */
     read.committed = source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
     service_call (consumer->service,

@@ -22,7 +22,7 @@
 
 #define HEARTBEAT_MS 500
 #define HOUSEKEEPING_MS 100
-#define COMMIT_AGAIN_US 500000
+#define AGAIN_US 500000
 #define SWEEP_US 60000000
 #define EVENTS_KEPT 100000
 #define EVENT_TIMEOUT_MS 60000
@@ -175,6 +175,14 @@ void service_metric (struct service *self, const char *name, double value, doubl
     self->metrics_count += metric->name != NULL;
 }
 
+/* Shown before what the service itself says is wrong, and kept apart from it: each ends for a reason of its own. */
+static void store_trouble (struct service *self, const char *text)
+{
+    if (strcmp (text, self->store_trouble) != 0)
+        log_warn ("%s", text[0] ? text : "the store can be written again");
+    snprintf (self->store_trouble, sizeof (self->store_trouble), "%s", text);
+}
+
 void service_trouble (struct service *self, const char *fmt, ...)
 {
     char text[sizeof (self->trouble)] = "";
@@ -241,14 +249,12 @@ static int commit (void *arg)
         return -1;
     if (shard_commit (self->shard, &error) < 0) {
         self->held = true;
-        self->commit_again_us = self->now_us + COMMIT_AGAIN_US;
-        service_trouble (self, "%s", error.text);
+        self->commit_again_us = self->now_us + AGAIN_US;
+        store_trouble (self, error.text);
         return -1;
     }
-    if (self->held) {
-        self->held = false;
-        service_trouble (self, NULL);
-    }
+    self->held = false;
+    store_trouble (self, "");
     return 0;
 }
 
@@ -308,7 +314,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     hb.active = self->active;
     hb.metrics = pointers;
     hb.n_metrics = pointers ? self->metrics_count : 0;
-    hb.trouble = self->trouble;
+    hb.trouble = self->store_trouble[0] ? self->store_trouble : self->trouble;
     mesh_send_heartbeat (&self->mesh, &hb.base);
     for (size_t i = 0; i < self->metrics_count; i++)
         free (self->metrics[i].name);
@@ -327,18 +333,43 @@ static void on_service_timer (uv_timer_t *timer)
 
 /* ---- becoming active ---- */
 
+/* A card that the disk has no room for is written later: the process serves those who know it already. */
+static int publish (struct service *self, struct strata_error *error)
+{
+    self->card_due = mesh_publish_card (&self->mesh, error) < 0;
+    if (!self->card_due)
+        return 0;
+    self->again_us = self->now_us + AGAIN_US;
+    return errno == ENOSPC ? 0 : -1;
+}
+
+/* 1 it is held (or none is needed), 0 not yet: another replica holds it, or the disk is full. */
+static int take_shard (struct service *self, struct strata_error *error)
+{
+    if (!self->spec->has_shard)
+        return 1;
+    if (self->now_us < self->again_us)
+        return 0;
+    self->shard = shard_open (self->shard_dir, error);
+    if (!self->shard && errno == ENOSPC) {
+        self->again_us = self->now_us + AGAIN_US;
+        store_trouble (self, error->text);
+        return 0;
+    }
+    if (!self->shard)
+        return errno == EBUSY ? 0 : -1;
+    store_trouble (self, "");
+    self->mesh.card.epoch = shard_epoch (self->shard);
+    log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
+    return 1;
+}
+
 static int activate (struct service *self, struct strata_error *error)
 {
     const struct card *cards[1024];
-    if (self->spec->has_shard) {
-        self->shard = shard_open (self->shard_dir, error);
-        if (!self->shard && errno == EBUSY)
-            return 0; /* stands by */
-        if (!self->shard)
-            return -1;
-        self->mesh.card.epoch = shard_epoch (self->shard);
-        log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
-    }
+    int rc = take_shard (self, error);
+    if (rc <= 0)
+        return rc;
     self->now_us = mesh_now_us ();
     mesh_look_at_cards (&self->mesh);
     if (self->spec->start && self->spec->start (self, error) < 0)
@@ -348,7 +379,7 @@ static int activate (struct service *self, struct strata_error *error)
     size_t count = mesh_peers (&self->mesh, cards, 1024);
     for (size_t i = 0; i < count && i < 1024; i++)
         consume_peer (self, cards[i]);
-    return mesh_publish_card (&self->mesh, error);
+    return publish (self, error);
 }
 
 /* Somebody who tries all the time doesn't fill the events: one of them tells of many. */
@@ -383,6 +414,8 @@ static void on_housekeeping (uv_timer_t *timer)
         service_quit (self, 1);
         return;
     }
+    if (self->card_due && self->now_us >= self->again_us && publish (self, &error) < 0)
+        log_warn ("%s", error.text);
     if (!self->active || self->held)
         goto ending;
     consume_tick (self);
@@ -470,12 +503,12 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
     /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
      * replicas that do not hold it stand by. */
-    snprintf (self->shard_dir,
-              sizeof (self->shard_dir),
-              "%s/shards/%s-%ld",
-              self->workspace,
+    snprintf (self->shard_name,
+              sizeof (self->shard_name),
+              "%.40s-%ld",
               self->spec->name,
               strcmp (self->spec->name, "stage") == 0 ? replica : 0L);
+    snprintf (self->shard_dir, sizeof (self->shard_dir), "%s/shards/%s", self->workspace, self->shard_name);
     return 0;
 }
 
@@ -551,7 +584,7 @@ static int set_up (struct service *self, struct strata_error *error)
         state->timer.data = state;
         uv_timer_start (&state->timer, on_service_timer, state->spec->every_ms, state->spec->every_ms);
     }
-    return mesh_publish_card (&self->mesh, error);
+    return publish (self, error);
 }
 
 static void close_walked (uv_handle_t *handle, void *arg)

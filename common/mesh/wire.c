@@ -3,6 +3,43 @@
 
 #include <stdlib.h>
 
+/* protobuf-c takes an unknown field of the illegal number 0 when its key has more bytes than it needs, packs it in one,
+ * and then refuses what it packed: a copy of such a message would be lost. */
+static bool has_field_zero (const ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->n_unknown_fields; i++)
+        if (message->unknown_fields[i].tag == 0)
+            return true;
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+        const char *at = (const char *)message + field->offset;
+        const char *quantifier = (const char *)message + field->quantifier_offset;
+        bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
+        if (field->type != PROTOBUF_C_TYPE_MESSAGE
+            || ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)quantifier != field->id))
+            continue;
+        size_t count = repeated ? *(const size_t *)quantifier : 1;
+        ProtobufCMessage *const *inner = (ProtobufCMessage *const *)at;
+        if (repeated)
+            inner = *(ProtobufCMessage *const *const *)at;
+        for (size_t k = 0; k < count; k++)
+            if (inner[k] && has_field_zero (inner[k]))
+                return true;
+    }
+    return false;
+}
+
+/* NULL when the bytes are no such message. Freed with protobuf_c_message_free_unpacked. */
+static ProtobufCMessage *unpack (const ProtobufCMessageDescriptor *descriptor, zframe_t *frame)
+{
+    ProtobufCMessage *message = protobuf_c_message_unpack (descriptor, NULL, zframe_size (frame), zframe_data (frame));
+    if (message && has_field_zero (message)) {
+        protobuf_c_message_free_unpacked (message, NULL);
+        message = NULL;
+    }
+    return message;
+}
+
 int wire_parse (struct wire_message *message, zmsg_t **frames_p, Strata__RefusalCode *code, struct strata_error *error)
 {
     *message = (struct wire_message){ .frames = *frames_p };
@@ -12,7 +49,7 @@ int wire_parse (struct wire_message *message, zmsg_t **frames_p, Strata__Refusal
     zframe_t *first = zmsg_first (message->frames);
     if (!first || zframe_size (first) > WIRE_MAX_HEADER)
         return strata_fail (error, "the header is missing or larger than %d bytes", WIRE_MAX_HEADER);
-    message->header = strata__header__unpack (NULL, zframe_size (first), zframe_data (first));
+    message->header = (Strata__Header *)unpack (&strata__header__descriptor, first);
     if (!message->header)
         return strata_fail (error, "the header is not a strata.Header");
     if (message->header->version != WIRE_VERSION) {
@@ -60,10 +97,7 @@ zframe_t *wire_blob (const struct wire_message *message, size_t i)
 ProtobufCMessage *wire_body (const struct wire_message *message, const ProtobufCMessageDescriptor *descriptor,
                              struct strata_error *error)
 {
-    ProtobufCMessage *body = protobuf_c_message_unpack (descriptor,
-                                                        NULL,
-                                                        zframe_size (message->body),
-                                                        zframe_data (message->body));
+    ProtobufCMessage *body = unpack (descriptor, message->body);
     if (!body)
         strata_fail (error, "the body of type %u is not a %s", message->header->type, descriptor->name);
     return body;

@@ -6,7 +6,9 @@
  *   "q/<queue>/x/" n   aside: tries, time_us, reason
  *   "q/<queue>/y/" n   aside: the record itself, since the stream is trimmed past it
  *   "q/<queue>/d/" n   done: token of the lease it was done under; the newest DONE_KEPT are kept, for repeated acks
- *   "Q/<queue>"        struct meta: waiting, leased, aside, done, last token
+ *   "Q/<queue>"        struct meta
+ * The two bounds in meta keep a take short: a scan from the prefix's start would walk over the keys of all records that
+ * were ever taken, since RocksDB keeps deleted keys until it compacts them away.
  */
 #include "store/queue.h"
 
@@ -20,6 +22,8 @@
 
 struct meta {
     uint64_t waiting, leased, aside, done, token;
+    uint64_t low;           /* no record below it waits or is leased */
+    uint64_t ends_us;       /* no lease ends before it */
 };
 
 static void put_numbers (struct shard *shard, const struct shard_key *key, const uint64_t *n, size_t count)
@@ -30,14 +34,15 @@ static void put_numbers (struct shard *shard, const struct shard_key *key, const
     shard_put (shard, key->data, key->size, value.data, value.size);
 }
 
+/* Numbers that a shorter value (an older store's) does not have stay as they are. */
 static bool get_numbers (struct shard *shard, const struct shard_key *key, uint64_t *n, size_t count)
 {
     void *value;
     size_t size;
     if (!shard_get (shard, key->data, key->size, &value, &size))
         return false;
-    bool ok = size >= count * 8;
-    for (size_t i = 0; ok && i < count; i++)
+    bool ok = size >= 8;
+    for (size_t i = 0; i < count && i < size / 8; i++)
         n[i] = shard_u64 ((const uint8_t *)value + i * 8);
     free (value);
     return ok;
@@ -46,18 +51,18 @@ static bool get_numbers (struct shard *shard, const struct shard_key *key, uint6
 static void meta_load (struct shard *shard, const char *name, struct meta *meta)
 {
     struct shard_key key;
-    uint64_t n[5] = { 0 };
+    uint64_t n[7] = { 0 };
     shard_key (&key, "Q/%s", name);
-    get_numbers (shard, &key, n, 5);
-    *meta = (struct meta){ n[0], n[1], n[2], n[3], n[4] };
+    get_numbers (shard, &key, n, 7);
+    *meta = (struct meta){ n[0], n[1], n[2], n[3], n[4], n[5], n[6] };
 }
 
 static void meta_save (struct shard *shard, const char *name, const struct meta *m)
 {
     struct shard_key key;
-    uint64_t n[5] = { m->waiting, m->leased, m->aside, m->done, m->token };
+    uint64_t n[7] = { m->waiting, m->leased, m->aside, m->done, m->token, m->low, m->ends_us };
     shard_key (&key, "Q/%s", name);
-    put_numbers (shard, &key, n, 5);
+    put_numbers (shard, &key, n, 7);
 }
 
 static void item_key (struct shard_key *key, const char *name, char kind, uint64_t sequence)
@@ -110,21 +115,34 @@ int queue_put (struct shard *shard, const char *name, const char *producer, uint
     return 1;
 }
 
-/* The stream keeps a record until nothing before it and it itself is waiting or leased: trims up to the lowest one. */
-static void trim_done (struct shard *shard, const char *name)
+/* The lowest record in state `kind`, from meta's bound on; UINT64_MAX when there is none. *tries: of a waiting one. */
+static uint64_t lowest (struct shard *shard, const char *name, char kind, const struct meta *meta, uint64_t *tries)
 {
-    uint64_t lowest = UINT64_MAX;
-    for (const char *kind = "wl"; *kind; kind++) {
-        struct shard_key prefix;
-        struct shard_iter it;
-        shard_key (&prefix, "q/%s/%c/", name, *kind);
-        if (shard_iter_begin (shard, &it, prefix.data, prefix.size, NULL, 0)) {
-            uint64_t sequence = shard_u64 (it.key + prefix.size);
-            lowest = sequence < lowest ? sequence : lowest;
-        }
-        shard_iter_end (&it);
+    struct shard_key prefix, start;
+    struct shard_iter it;
+    uint64_t sequence = UINT64_MAX;
+    shard_key (&prefix, "q/%s/%c/", name, kind);
+    start = prefix;
+    shard_key_u64 (&start, meta->low);
+    if (shard_iter_begin (shard, &it, prefix.data, prefix.size, start.data, start.size)) {
+        sequence = shard_u64 (it.key + prefix.size);
+        if (tries)
+            *tries = it.value_size == 8 ? shard_u64 (it.value) : 0;
     }
-    stream_trim (shard, name, lowest);
+    shard_iter_end (&it);
+    return sequence;
+}
+
+/* The stream keeps a record until nothing before it and it itself is waiting or leased: trims up to the lowest one. */
+static void trim_done (struct shard *shard, const char *name, struct meta *meta)
+{
+    struct stream_stat stream;
+    uint64_t waiting = lowest (shard, name, 'w', meta, NULL), leased = lowest (shard, name, 'l', meta, NULL);
+    stream_stat (shard, name, &stream);
+    meta->low = waiting < leased ? waiting : leased;
+    if (meta->low > stream.next)
+        meta->low = stream.next;
+    stream_trim (shard, name, meta->low);
 }
 
 static int keep_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
@@ -173,15 +191,28 @@ static void expire (struct shard *shard, const char *name, struct meta *meta, in
 {
     struct ended ended[256];
     size_t count = 0;
-    struct shard_key prefix;
+    struct shard_key prefix, start;
     struct shard_iter it;
+    uint64_t next_us = UINT64_MAX;
+    if (meta->leased == 0 || (int64_t)meta->ends_us >= now_us || meta->ends_us == UINT64_MAX)
+        return;
     shard_key (&prefix, "q/%s/l/", name);
-    for (bool more = shard_iter_begin (shard, &it, prefix.data, prefix.size, NULL, 0);
+    start = prefix;
+    shard_key_u64 (&start, meta->low);
+    for (bool more = shard_iter_begin (shard, &it, prefix.data, prefix.size, start.data, start.size);
          more && count < sizeof (ended) / sizeof (ended[0]);
-         more = shard_iter_next (&it))
-        if (it.value_size == LEASE_SIZE && (int64_t)shard_u64 (it.value + 8) < now_us)
+         more = shard_iter_next (&it)) {
+        if (it.value_size != LEASE_SIZE)
+            continue;
+        uint64_t ends_us = shard_u64 (it.value + 8);
+        if ((int64_t)ends_us < now_us)
             ended[count++] = (struct ended){ shard_u64 (it.key + prefix.size), shard_u64 (it.value + 16) };
+        else if (ends_us < next_us)
+            next_us = ends_us;
+    }
     shard_iter_end (&it);
+    /* Those past the bunch of 256 may have ended as well: looked at by the next take. */
+    meta->ends_us = count == sizeof (ended) / sizeof (ended[0]) ? 0 : next_us;
     for (size_t i = 0; i < count; i++) {
         item_delete (shard, name, 'l', ended[i].sequence);
         meta->leased--;
@@ -198,37 +229,36 @@ static void expire (struct shard *shard, const char *name, struct meta *meta, in
         }
     }
     if (count)
-        meta_save (shard, name, meta);
+        trim_done (shard, name, meta);
+    meta_save (shard, name, meta);
 }
 
 int queue_take (struct shard *shard, const char *name, const char *consumer, int64_t now_us, int64_t lease_us,
                 uint32_t max_tries, struct queue_lease *lease)
 {
     struct meta meta;
-    struct shard_key prefix, key;
-    struct shard_iter it;
+    struct shard_key key;
+    uint64_t tries = 0;
     *lease = (struct queue_lease){ 0 };
     meta_load (shard, name, &meta);
     expire (shard, name, &meta, now_us, max_tries);
-    shard_key (&prefix, "q/%s/w/", name);
-    bool found = shard_iter_begin (shard, &it, prefix.data, prefix.size, NULL, 0);
-    if (found) {
-        lease->sequence = shard_u64 (it.key + prefix.size);
-        lease->tries = (uint32_t)(it.value_size == 8 ? shard_u64 (it.value) : 0) + 1;
-    }
-    shard_iter_end (&it);
-    if (!found)
+    lease->sequence = lowest (shard, name, 'w', &meta, &tries);
+    if (lease->sequence == UINT64_MAX) {
+        *lease = (struct queue_lease){ 0 };
         return 0;
+    }
+    lease->tries = (uint32_t)tries + 1;
     stream_read (shard, name, lease->sequence, 1, SIZE_MAX, keep_record, lease);
     if (!lease->record)
         return 0;
     lease->token = ++meta.token;
     meta.waiting--;
-    meta.leased++;
+    uint64_t n[4] = { lease->token, (uint64_t)(now_us + lease_us), lease->tries, 0 };
+    if (meta.leased++ == 0 || n[1] < meta.ends_us)
+        meta.ends_us = n[1];
     meta_save (shard, name, &meta);
     item_delete (shard, name, 'w', lease->sequence);
     item_key (&key, name, 'l', lease->sequence);
-    uint64_t n[4] = { lease->token, (uint64_t)(now_us + lease_us), lease->tries, 0 };
     put_numbers (shard, &key, n, 4);
     return 1;
 }
@@ -272,8 +302,8 @@ int queue_ack (struct shard *shard, const char *name, uint64_t sequence, uint64_
     meta_load (shard, name, &meta);
     meta.leased--;
     meta.done++;
+    trim_done (shard, name, &meta);
     meta_save (shard, name, &meta);
-    trim_done (shard, name);
     return 0;
 }
 
@@ -293,6 +323,7 @@ int queue_nack (struct shard *shard, const char *name, uint64_t sequence, uint64
         make_waiting (shard, name, sequence, tries);
         meta.waiting++;
     }
+    trim_done (shard, name, &meta);
     meta_save (shard, name, &meta);
     if (aside)
         *aside = final;

@@ -1,26 +1,39 @@
 /* shard.c - see shard.h
  *
  * The batch is a RocksDB write batch with an index, so that reads and iterators see it on top of the store. When a commit
- * fails the database is closed and, at the next try, opened anew: RocksDB stays read-only after a write error, and writing
- * the same batch again is harmless (it only sets and deletes keys).
+ * fails the batch is kept and the database stays open for reading (RocksDB refuses writes after a write error). Before the
+ * next try it is closed and opened anew, but only when a trial file shows that there is room again: opening writes too, and
+ * a database that could not be opened could not be read either. Should it fail all the same it is opened for reading, so
+ * that whoever looks into the store meanwhile (an answer's callback, a heartbeat) finds it. Writing the same batch twice is
+ * harmless: it only sets and deletes keys.
+ *
+ * "HOLDER" in the folder is locked before RocksDB is asked: an attempt that fails on RocksDB's own lock has moved the
+ * holder's log file aside by then, and a standby makes ten attempts a second.
  */
 #include "store/shard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <rocksdb/c.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/log.h"
 
 #define EPOCH_KEY "!epoch"
+/* Room asked for before a store that could not be written is opened anew: its next log, manifest and tables. */
+#define TRIAL_BYTES (1u << 20)
 
 struct shard {
     char *dir;                      /* "" in memory */
-    rocksdb_t *db;                  /* NULL after a failed commit, until it is opened anew */
+    rocksdb_t *db;
+    bool failed;                    /* the last commit failed: db is for reading, or NULL */
+    int lock_fd;                    /* of HOLDER; -1: none */
     rocksdb_env_t *env;             /* in memory only */
     rocksdb_options_t *options;
     rocksdb_readoptions_t *read;
@@ -39,22 +52,77 @@ static void die (const struct shard *self, const char *what, const char *why)
     abort ();
 }
 
-static int open_db (struct shard *self, struct strata_error *error)
+static int open_db (struct shard *self, bool readonly, struct strata_error *error)
 {
     char *err = NULL;
-    if (self->readonly)
+    if (readonly)
         self->db = rocksdb_open_for_read_only (self->options, self->dir, 0, &err);
     else
         self->db = rocksdb_open (self->options, self->dir[0] ? self->dir : "/strata-memory", &err);
     if (err) {
-        bool held = strstr (err, "lock") && strstr (err, "LOCK");
+        bool held = strstr (err, "lock") && strstr (err, "LOCK"), no_space = strstr (err, "No space") != NULL;
         strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
         rocksdb_free (err);
         self->db = NULL;
-        errno = held ? EBUSY : EIO;
+        errno = held ? EBUSY : no_space ? ENOSPC : EIO;
         return -1;
     }
     return 0;
+}
+
+/* -1 with errno EBUSY when another process holds it. */
+static int lock_dir (struct shard *self, struct strata_error *error)
+{
+    char path[4300];
+    snprintf (path, sizeof (path), "%s/HOLDER", self->dir);
+    if (mkdir (self->dir, 0777) < 0 && errno != EEXIST)
+        return strata_fail (error, "store %s can't be made: %s", self->dir, strerror (errno));
+    self->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (self->lock_fd < 0)
+        return strata_fail (error, "store %s can't be opened: %s: %s", self->dir, path, strerror (errno));
+    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return strata_fail (error, "store %s can't be locked: %s", self->dir, strerror (errno));
+    strata_fail (error, "store %s is held by another process", self->dir);
+    errno = EBUSY;
+    return -1;
+}
+
+/* Whether the disk takes so many bytes more. */
+static bool has_room (const struct shard *self, size_t bytes)
+{
+    static const char zeros[65536];
+    char path[4300];
+    if (!self->dir[0])
+        return true;
+    snprintf (path, sizeof (path), "%s/TRIAL", self->dir);
+    int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return false;
+    bool ok = true;
+    for (size_t done = 0; ok && done < bytes;) {
+        ssize_t n = write (fd, zeros, sizeof (zeros));
+        ok = n > 0;
+        done += ok ? (size_t)n : 0;
+    }
+    ok = ok && fsync (fd) == 0;
+    close (fd);
+    unlink (path);
+    return ok;
+}
+
+static int no_room (const struct shard *self, struct strata_error *error)
+{
+    errno = ENOSPC;
+    return strata_fail (error, "store %s can't be written: no space is left for it on its disk; it is tried again until it works",
+                        self->dir);
+}
+
+/* RocksDB is asked to open only what it can write: see has_room and info_log_level below. */
+static int open_to_write (struct shard *self, struct strata_error *error)
+{
+    return has_room (self, TRIAL_BYTES) ? open_db (self, false, error) : no_room (self, error);
 }
 
 static struct shard *open_any (const char *dir, bool memory, bool readonly, struct strata_error *error)
@@ -66,14 +134,21 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
         return NULL;
     }
     self->readonly = readonly;
+    self->lock_fd = -1;
     self->options = rocksdb_options_create ();
     rocksdb_options_set_create_if_missing (self->options, !readonly);
     rocksdb_options_set_paranoid_checks (self->options, 1);
     rocksdb_options_set_write_buffer_size (self->options, 32u << 20);
     rocksdb_options_set_max_total_wal_size (self->options, 128u << 20);
-    rocksdb_options_set_keep_log_file_num (self->options, 4);
     rocksdb_options_set_max_open_files (self->options, 256);
-    rocksdb_options_set_info_log_level (self->options, 3);
+    /* A shard has few files: the 16 threads that RocksDB starts to open them cost more than they save. */
+    rocksdb_options_set_max_file_opening_threads (self->options, 1);
+    rocksdb_options_set_manifest_preallocation_size (self->options, 64u << 10);
+    /* RocksDB's own log says nothing but its settings when it is opened: on a full disk the second line that such a log
+     * can't take ends the process by an assertion (WritableFileWriter, RocksDB 7.8). What goes wrong comes back from each
+     * call, and stands in our log. */
+    rocksdb_options_set_info_log_level (self->options, 4);
+    rocksdb_options_set_keep_log_file_num (self->options, 4);
     if (memory) {
         self->env = rocksdb_create_mem_env ();
         rocksdb_options_set_env (self->options, self->env);
@@ -82,7 +157,10 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
     self->write = rocksdb_writeoptions_create ();
     rocksdb_writeoptions_set_sync (self->write, memory ? 0 : 1);
     self->batch = rocksdb_writebatch_wi_create (0, 1);
-    if (open_db (self, error) < 0) {
+    int rc = memory || readonly ? open_db (self, readonly, error) : lock_dir (self, error);
+    if (rc == 0 && !memory && !readonly)
+        rc = open_to_write (self, error);
+    if (rc < 0) {
         int saved = errno;
         shard_close (&self);
         errno = saved;
@@ -92,7 +170,9 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
     if (!readonly) {
         shard_put_u64 (self, EPOCH_KEY, ++self->epoch);
         if (shard_commit (self, error) < 0) {
+            int saved = errno;
             shard_close (&self);
+            errno = saved;
             return NULL;
         }
     }
@@ -133,6 +213,8 @@ void shard_close (struct shard **self_p)
     rocksdb_options_destroy (self->options);
     if (self->env)
         rocksdb_env_destroy (self->env);
+    if (self->lock_fd >= 0)
+        close (self->lock_fd);
     free (self->dir);
     free (self);
     *self_p = NULL;
@@ -175,13 +257,12 @@ void shard_delete (struct shard *self, const void *key, size_t key_size)
     rocksdb_writebatch_wi_delete (self->batch, key, key_size);
 }
 
-/* A commit that failed left the database closed; reading needs it back. Services hold still meanwhile, so that only a
- * timer that fires between can come here: it waits for nothing and finds the store gone. */
+/* Only an attempt to open it anew can have left it closed, when even reading failed then. */
 static void need_db (struct shard *self)
 {
     struct strata_error error;
-    if (!self->db && open_db (self, &error) < 0)
-        die (self, "reopening after a failed commit", error.text);
+    if (!self->db && open_db (self, true, &error) < 0)
+        die (self, "opening it for reading after a failed commit", error.text);
 }
 
 int shard_get (struct shard *self, const void *key, size_t key_size, void **value, size_t *value_size)
@@ -245,6 +326,25 @@ uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing)
     return n;
 }
 
+/* After a failed commit: a database that takes writes again. -1: not yet; what there is stays readable. */
+static int mend (struct shard *self, struct strata_error *error)
+{
+    size_t size;
+    struct strata_error ignored;
+    rocksdb_writebatch_wi_data (self->batch, &size);
+    if (!has_room (self, TRIAL_BYTES + 2 * size))
+        return no_room (self, error);
+    if (self->db)
+        rocksdb_close (self->db);
+    self->db = NULL;
+    if (open_db (self, false, error) == 0)
+        return 0;
+    int saved = errno;
+    open_db (self, true, &ignored);
+    errno = saved;
+    return -1;
+}
+
 int shard_commit (struct shard *self, struct strata_error *error)
 {
     char *err = NULL;
@@ -252,15 +352,14 @@ int shard_commit (struct shard *self, struct strata_error *error)
         return 0;
     if (self->readonly)
         return strata_fail (error, "store %s is open for reading only", self->dir);
-    if (!self->db && open_db (self, error) < 0)
+    if (self->failed && mend (self, error) < 0)
         return -1;
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
+    self->failed = err != NULL;
     if (err) {
         strata_fail (error, "store %s can't be written: %s; it is tried again until it works", self->dir, err);
+        errno = strstr (err, "No space") ? ENOSPC : EIO;
         rocksdb_free (err);
-        rocksdb_close (self->db);
-        self->db = NULL;
-        errno = EIO;
         return -1;
     }
     rocksdb_writebatch_wi_clear (self->batch);
@@ -273,8 +372,9 @@ int shard_commit (struct shard *self, struct strata_error *error)
 struct iter_impl {
     rocksdb_iterator_t *it;
     struct shard *shard;
-    uint8_t *prefix;
-    size_t prefix_size;
+    uint8_t *prefix, *end;      /* end: the first key behind all with the prefix */
+    size_t prefix_size, end_size;
+    rocksdb_readoptions_t *read;
 };
 
 static bool iter_settle (struct shard_iter *it)
@@ -299,16 +399,26 @@ bool shard_iter_begin (struct shard *self, struct shard_iter *it, const void *pr
 {
     need_db (self);
     struct iter_impl *impl = calloc (1, sizeof (*impl));
-    uint8_t *copy = malloc (prefix_size ? prefix_size : 1);
+    uint8_t *copy = malloc (2 * prefix_size + 1);
     if (!impl || !copy)
         die (self, "iterating", "out of memory");
     memcpy (copy, prefix, prefix_size);
+    memcpy (copy + prefix_size, prefix, prefix_size);
     impl->shard = self;
     impl->prefix = copy;
     impl->prefix_size = prefix_size;
+    impl->end = copy + prefix_size;
+    impl->end_size = prefix_size;
+    while (impl->end_size && ++impl->end[impl->end_size - 1] == 0)
+        impl->end_size--;
+    /* Without a bound the step behind the last key would walk over every deleted key up to the next live one, of whatever
+     * prefix: in a store of queues that is hundreds of thousands. */
+    impl->read = rocksdb_readoptions_create ();
+    if (impl->end_size)
+        rocksdb_readoptions_set_iterate_upper_bound (impl->read, (const char *)impl->end, impl->end_size);
     /* The combined iterator owns the base iterator. */
     impl->it = rocksdb_writebatch_wi_create_iterator_with_base (self->batch,
-                                                                rocksdb_create_iterator (self->db, self->read));
+                                                                rocksdb_create_iterator (self->db, impl->read));
     *it = (struct shard_iter){ .impl = impl };
     if (start)
         rocksdb_iter_seek (impl->it, start, start_size);
@@ -329,6 +439,7 @@ void shard_iter_end (struct shard_iter *it)
     if (!impl)
         return;
     rocksdb_iter_destroy (impl->it);
+    rocksdb_readoptions_destroy (impl->read);
     free (impl->prefix);
     free (impl);
     it->impl = NULL;

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TRIM_MAX 16384 /* records that one call forgets at most, so that a turn stays short */
+
 bool stream_name_valid (const char *name)
 {
     size_t n = strspn (name, "abcdefghijklmnopqrstuvwxyz0123456789-");
@@ -159,10 +161,13 @@ size_t stream_read (struct shard *shard, const char *name, uint64_t from, size_t
 {
     struct shard_key prefix, start;
     struct shard_iter it;
+    struct stream_stat meta;
     size_t seen = 0, bytes = 0;
+    load (shard, name, &meta);
     shard_key (&prefix, "s/%s/", name);
     start = prefix;
-    shard_key_u64 (&start, from);
+    /* Not from the prefix: what was trimmed lies there as tombstones until RocksDB compacts, and each costs a step. */
+    shard_key_u64 (&start, from > meta.first ? from : meta.first);
     for (bool more = shard_iter_begin (shard, &it, prefix.data, prefix.size, start.data, start.size);
          more && seen < max_records && (seen == 0 || bytes + it.value_size - 8 <= max_bytes);
          more = shard_iter_next (&it)) {
@@ -210,7 +215,7 @@ void stream_trim (struct shard *shard, const char *name, uint64_t before)
         before = d.before = meta.next;
     if (before <= meta.first)
         return;
-    stream_read (shard, name, meta.first, SIZE_MAX, SIZE_MAX, doom, &d);
+    stream_read (shard, name, meta.first, TRIM_MAX, SIZE_MAX, doom, &d);
     for (size_t i = 0; i < d.count; i++) {
         struct shard_key key;
         shard_key (&key, "s/%s/", name);

@@ -35,7 +35,7 @@ uint64_t stream_producer_last (struct shard *shard, const char *name, const char
 typedef int stream_each_f (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg);
 size_t stream_read (struct shard *shard, const char *name, uint64_t from, size_t max_records, size_t max_bytes,
                     stream_each_f *each, void *arg);
-/* Forgets records below `before`. */
+/* Forgets records below `before`; at most 16,384 in one call, the rest in the next ones: a turn stays short. */
 void stream_trim (struct shard *shard, const char *name, uint64_t before);
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat);
 /* Calls each (name, arg) for every stream of the shard (queues too: their names are the queue's, see queue.h). */

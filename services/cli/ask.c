@@ -4,9 +4,20 @@
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {
-    if (!workspace_supervisor (workspace) && !workspace_is_live (workspace)) {
-        strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`",
-                     workspace->campaign, workspace->path, workspace->file);
+    struct card *cards;
+    size_t count = cards_read (workspace->path, &cards);
+    bool status = false;
+    for (size_t i = 0; i < count; i++)
+        status = status || strcmp (cards[i].service, "status") == 0;
+    free (cards);
+    /* A killed service's card stays. */
+    if ((!status || !workspace_is_live (workspace)) && !workspace_supervisor (workspace)) {
+        char jobs[128] = "";
+        size_t running = workspace_shepherds (workspace);
+        if (running)
+            snprintf (jobs, sizeof (jobs), " (%zu of its jobs run on under their shepherds; they are taken over)", running);
+        strata_fail (error, "campaign %s is not up: no service of workspace %s runs; start it with `strata up %s`%s",
+                     workspace->campaign, workspace->path, workspace->file, jobs);
         return NULL;
     }
     return strata_open (workspace->path, "strata", timeout_ms, error);
@@ -56,4 +67,13 @@ Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, s
     body.id = (char *)id;
     return (Strata__CancelReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_CANCEL, &body.base,
                                        &strata__cancel_reply__descriptor, error);
+}
+
+Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error)
+{
+    Strata__Retry body = STRATA__RETRY__INIT;
+    body.id = (char *)id;
+    body.type = (char *)type;
+    return (Strata__RetryReply *)
+        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_RETRY, &body.base, &strata__retry_reply__descriptor, error);
 }

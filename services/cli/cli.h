@@ -53,6 +53,7 @@ int cmd_status (const struct cli_args *args);
 int cmd_jobs (const struct cli_args *args);
 int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
+int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
@@ -90,6 +91,8 @@ Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, u
 Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
                              uint32_t max, struct strata_error *error);
 Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error);
+/* id or type may be "". */
+Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error);
 
 /* ---- figures (figures.c) ---- */
 

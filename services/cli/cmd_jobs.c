@@ -1,4 +1,4 @@
-/* cmd_jobs.c - strata jobs and strata cancel. */
+/* cmd_jobs.c - strata jobs, strata cancel and strata retry. */
 #include <errno.h>
 #include <string.h>
 
@@ -142,6 +142,21 @@ int cmd_jobs (const struct cli_args *args)
     return code;
 }
 
+/* The ids that were `done`, for people or programs. */
+static void print_ids (const struct cli_args *args, const char *done, char **list, size_t count)
+{
+    char clean[256];
+    json_t *ids = json_array ();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new (ids, text (list[i]));
+        if (!args->json)
+            printf ("%s %s\n", done, cli_clean (list[i], clean, sizeof (clean)));
+    }
+    if (args->json)
+        cli_print_json (json_pack ("{s:O}", done, ids));
+    json_decref (ids);
+}
+
 int cmd_cancel (const struct cli_args *args)
 {
     struct strata_error error;
@@ -150,15 +165,24 @@ int cmd_cancel (const struct cli_args *args)
     strata_close (&client);
     if (!reply)
         return cli_fail (args, CLI_FAILED, "%s", error.text);
-    json_t *ids = json_array ();
-    for (size_t i = 0; i < reply->n_ids; i++) {
-        json_array_append_new (ids, text (reply->ids[i]));
-        if (!args->json)
-            printf ("cancelled %s\n", reply->ids[i]);
-    }
-    if (args->json)
-        cli_print_json (json_pack ("{s:O}", "cancelled", ids));
-    json_decref (ids);
+    print_ids (args, "cancelled", reply->ids, reply->n_ids);
     strata__cancel_reply__free_unpacked (reply, NULL);
+    return CLI_OK;
+}
+
+int cmd_retry (const struct cli_args *args)
+{
+    struct strata_error error;
+    const char *id = args->rest_count ? args->rest[0] : "", *type = args->type ? args->type : "";
+    if (!id[0] && !type[0])
+        return cli_fail (args, CLI_USAGE, "which jobs? `strata retry ID`, or `strata retry --type T` for all of a type; "
+                         "`strata jobs --state aside` lists them");
+    struct strata_client *client = open_client (args, &error);
+    Strata__RetryReply *reply = client ? ask_retry (client, id, type, &error) : NULL;
+    strata_close (&client);
+    if (!reply)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    print_ids (args, "retried", reply->ids, reply->n_ids);
+    strata__retry_reply__free_unpacked (reply, NULL);
     return CLI_OK;
 }

@@ -4,6 +4,7 @@
  *                                                                   |-> Ctrl-C -> down (attached: leaves it up), 130
  *                                                                   |-> stuck, --timeout, supervisor ended -> down, 1
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -61,7 +62,8 @@ static void keep_event (struct run *self, const Strata__Event *event)
         return;
     if (self->events_count == SCREEN_EVENTS) {
         strata__event__free_unpacked (self->events[0], NULL);
-        memmove (self->events, self->events + 1, (SCREEN_EVENTS - 1) * sizeof (self->events[0]));
+        for (size_t i = 1; i < SCREEN_EVENTS; i++)
+            self->events[i - 1] = self->events[i];
         self->events_count--;
     }
     self->events[self->events_count++] = kept;
@@ -236,7 +238,7 @@ static int finish (struct run *self, enum verdict verdict)
         printf ("campaign %s is complete\n", self->launch.campaign->name);
         return conclude (self);
     case INTERRUPTED:
-        printf ("stopped. `strata run %s` goes on from here.\n", file);
+        printf ("stopped. `%s run %s` goes on from here.\n", program_invocation_name, file);
         return CLI_INTERRUPTED;
     case TIMED_OUT:
         conclude (self);

@@ -47,12 +47,16 @@ int cmd_down (const struct cli_args *args)
     if (workspace_find (args->workspace, &workspace, &error) < 0)
         return cli_fail (args, CLI_FAILED, "%s", error.text);
     pid_t pid = workspace_supervisor (&workspace);
+    size_t jobs = pid ? 0 : workspace_shepherds (&workspace);
     if (!pid && args->json) {
-        cli_print_json (json_pack ("{s:s s:b}", "workspace", workspace.path, "was_up", 0));
+        cli_print_json (json_pack ("{s:s s:b s:i}", "workspace", workspace.path, "was_up", 0, "jobs_running", (int)jobs));
         return CLI_OK;
     }
     if (!pid) {
         printf ("campaign %s is not up (no supervisor runs in %s)\n", workspace.campaign, workspace.path);
+        if (jobs)
+            printf ("%zu of its jobs run on under their shepherds, at the longest to their walltime; to stop them: `strata up %s`, "
+                    "which takes them over, then `strata down`\n", jobs, workspace.file);
         return CLI_OK;
     }
     if (!args->json)

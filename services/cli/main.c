@@ -31,6 +31,10 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_COUNT, 0, 1, cmd_jobs },
     { "cancel", "ID [--workspace DIR] [--json]", "cancels a job, or a simulation with all of its jobs", EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 1, 1, cmd_cancel },
+    { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",
+      "Jobs that failed too often wait again with all of their tries: a job, those of a simulation, or all of a type. Mend the\n"
+      "cause first; `strata jobs --state aside` shows it.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_TYPE, 0, 1, cmd_retry },
     { "events", "[-f] [-n N] [--workspace DIR] [--json]", "tells what happened, oldest first",
       "The newest 20,000 are kept. -f: goes on; with --json then one object a line. -n N: only the newest "
       "N.\n" EXIT_CODES,

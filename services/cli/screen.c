@@ -161,7 +161,7 @@ static void put_storage (FILE *out, const struct screen *s)
 
 static void put_replicas (FILE *out, const struct screen *s)
 {
-    char text[32], clean[256];
+    char text[32], clean[512];
     fprintf (out, "replicas   ");
     for (size_t i = 0; i < s->status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = s->status->replicas[i];
@@ -185,9 +185,8 @@ static void put_running (FILE *out, const struct screen *s)
     for (size_t i = 0; s->jobs && i < s->jobs->n_jobs && i < 12; i++) {
         const Strata__Job *job = s->jobs->jobs[i];
         double seconds = (double)(s->status->now_us - job->started_us) / 1e6 + s->answer_age_s;
-        fprintf (out, "%s %-14s %10s  attempt %u  %s\n", i ? "           " : "running    ", job->id,
-                 cli_duration (seconds, age, sizeof (age)), job->attempt,
-                 cli_clean (job->simulation, clean, sizeof (clean)));
+        fprintf (out, "%s %-18s %10s  attempt %u  %s\n", i ? "           " : "running    ", job->id,
+                 cli_duration (seconds, age, sizeof (age)), job->attempt, cli_clean (job->simulation, clean, sizeof (clean)));
     }
     if (s->jobs && s->jobs->total > 12)
         fprintf (out, "            and %llu more (`strata jobs --state running`)\n",
@@ -213,6 +212,8 @@ void screen_text (FILE *out, const struct screen *s)
         return;
     }
     put_header (out, s);
+    if (s->note)
+        fprintf (out, "note        %s\n", s->note);
     put_continuum (out, s);
     put_candidates (out, s);
     put_jobs (out, s);
@@ -220,12 +221,6 @@ void screen_text (FILE *out, const struct screen *s)
     put_storage (out, s);
     put_replicas (out, s);
     put_running (out, s);
-    if (s->events_count)
-        fprintf (out, "\n");
-    for (size_t i = 0; i < s->events_count; i++)
-        screen_event (out, s->events[i]);
-    if (s->note)
-        fprintf (out, "\n%s\n", s->note);
 }
 
 void screen_line (FILE *out, const struct screen *s)
@@ -288,6 +283,62 @@ void screen_leave (void)
     entered = 0;
 }
 
+/* How much of a line of `left` bytes goes on a row of `width`: up to a blank if there is one in the row's second half. */
+static size_t row_of (const char *line, size_t left, size_t width)
+{
+    size_t part = width;
+    if (left <= width)
+        return left;
+    while (part > width / 2 && line[part] != ' ')
+        part--;
+    return part > width / 2 ? part : width;
+}
+
+/* Writes text's lines to out (NULL: only counts), at most `rows` of them; returns how many. A long line goes on below,
+ * indented: no figure is hidden. */
+static size_t lay_out (FILE *out, const char *text, size_t rows, size_t width)
+{
+    size_t row = 0;
+    for (const char *line = text, *end; row < rows && (end = strchr (line, '\n')); line = end + 1) {
+        size_t left = (size_t)(end - line);
+        for (bool first = true; row < rows && (left || first); first = false, row++) {
+            size_t indent = first ? 0 : 12, part = row_of (line, left, width - indent);
+            if (out)
+                fprintf (out, "%*s%.*s\033[K\r\n", (int)indent, "", (int)part, line);
+            line += part;
+            left -= part;
+            for (; left && *line == ' '; left--)
+                line++;
+        }
+    }
+    return row;
+}
+
+/* The newest events that fit into what the figures leave, the oldest of them first. */
+static void lay_out_events (FILE *out, const struct screen *s, size_t rows, size_t width)
+{
+    char *texts[SCREEN_EVENTS] = { NULL };
+    size_t first = s->events_count, used = 1;
+    for (size_t i = s->events_count; i-- > 0 && first == i + 1;) {
+        size_t size;
+        FILE *text = open_memstream (&texts[i], &size);
+        if (!text)
+            break;
+        screen_event (text, s->events[i]);
+        if (fclose (text) != 0)
+            break;
+        used += lay_out (NULL, texts[i], rows + 1, width);
+        if (used <= rows)
+            first = i;
+    }
+    if (first < s->events_count)
+        fprintf (out, "\033[K\r\n");
+    for (size_t i = first; i < s->events_count; i++)
+        lay_out (out, texts[i], rows, width);
+    for (size_t i = 0; i < SCREEN_EVENTS; i++)
+        free (texts[i]);
+}
+
 void screen_draw (const struct screen *screen)
 {
     struct winsize window = { .ws_row = 24, .ws_col = 80 };
@@ -300,22 +351,11 @@ void screen_draw (const struct screen *screen)
     if (out)
         screen_text (out, screen);
     if (out && fclose (out) == 0 && frame) {
-        unsigned row = 0;
+        /* The last row stays empty: a newline on it would scroll. */
+        size_t rows = window.ws_row - 1u, width = window.ws_col > 40 ? window.ws_col - 1u : 40;
         fprintf (frame, "\033[H");
-        for (char *line = text, *end; *line && row + 1 < window.ws_row; line = end + 1) {
-            end = strchr (line, '\n');
-            if (!end)
-                break;
-            /* A long line goes on below, indented: no figure is hidden. */
-            size_t left = (size_t)(end - line), width = window.ws_col > 20 ? window.ws_col - 1 : 20;
-            for (bool first = true; row + 1 < window.ws_row && (left || first); first = false) {
-                size_t indent = first ? 0 : 12, part = left < width - indent ? left : width - indent;
-                fprintf (frame, "%*s%.*s\033[K\r\n", (int)indent, "", (int)part, line);
-                line += part;
-                left -= part;
-                row++;
-            }
-        }
+        size_t used = lay_out (frame, text, rows, width);
+        lay_out_events (frame, screen, rows - used, width);
         fprintf (frame, "\033[J");
     }
     if (frame && fclose (frame) == 0)

@@ -4,7 +4,7 @@
 
 #include "cli.h"
 
-#define SCREEN_EVENTS 6
+#define SCREEN_EVENTS 20
 
 struct screen {
     const struct campaign *campaign;
@@ -14,17 +14,17 @@ struct screen {
     double elapsed_s;                  /* < 0: not shown */
     const Strata__Event *events[SCREEN_EVENTS];
     size_t events_count;
-    const char *note; /* a sentence at the end; NULL: none */
+    const char *note;                       /* a sentence; NULL: none */
 };
 
-/* Every line ends in a newline; none is longer than the figures make it. */
+/* The figures. Every line ends in a newline; none is longer than the figures make it. */
 void screen_text (FILE *out, const struct screen *screen);
 /* One line for a log. */
 void screen_line (FILE *out, const struct screen *screen);
 /* "12:34:56 schedule-0 job-started cg-3: sentence" */
 void screen_event (FILE *out, const Strata__Event *event);
 
-/* Redraws the terminal: cursor home, each line cut to the width and cleared to its end, the rest cleared. */
+/* Redraws the terminal in place: the figures, long lines wrapped, then as many of the newest events as there is room for. */
 void screen_draw (const struct screen *screen);
 /* The alternate screen without cursor, and back. Back is safe to call always, also from a signal handler. */
 void screen_enter (void);

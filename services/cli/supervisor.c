@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mesh/cards.h"
+
 #define REPLICAS_MAX 512
 #define BACKOFF_FIRST_US 100000LL
 #define BACKOFF_LAST_US 5000000LL
@@ -317,6 +319,8 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
 {
     sigset_t signals;
     struct timespec wait = { 0, LOOK_US * 1000 };
+    struct strata_error error;
+    char sockets[160];
     struct supervisor *self = calloc (1, sizeof (*self));
     if (!self)
         return 1;
@@ -339,6 +343,9 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
             break;
         take_signal (self, sigtimedwait (&signals, NULL, &wait));
     }
+    /* Each service took its sockets away; the empty folder would stay for each workspace there ever was. */
+    if (cards_socket_dir (workspace->path, sockets, sizeof (sockets), &error) == 0)
+        rmdir (sockets);
     say (self, "down");
     code = self->code;
 done:

@@ -261,19 +261,54 @@ void workspace_lock_sign (int fd, pid_t pid)
         fprintf (stderr, "strata: up.lock can't be written: %s\n", strerror (errno));
 }
 
+/* Whether `pid` is a process of this machine whose name begins with `name`, and not one that only waits to be reaped. */
+static bool process_runs (long pid, const char *name)
+{
+    char path[64], text[256] = "";
+    snprintf (path, sizeof (path), "/proc/%ld/stat", pid);
+    FILE *in = fopen (path, "re");
+    if (!in)
+        return false;
+    size_t n = fread (text, 1, sizeof (text) - 1, in);
+    fclose (in);
+    text[n] = '\0';
+    const char *open = strchr (text, '('), *close = strrchr (text, ')'); /* pid (name) state ... */
+    return open && close && strncmp (open + 1, name, strlen (name)) == 0 && close[1] == ' ' && close[2] != 'Z' && close[2] != 'X';
+}
+
+size_t workspace_shepherds (const struct workspace *self)
+{
+    char pattern[4200];
+    glob_t found;
+    size_t running = 0;
+    snprintf (pattern, sizeof (pattern), "%s/jobs/*/attempt-*/lock", self->path);
+    if (glob (pattern, GLOB_NOSORT, NULL, &found) != 0)
+        return 0;
+    /* The pid in the lock, not the lock itself: to try it would take it for an instant. */
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char outcome[4300];
+        int length = (int)(strrchr (found.gl_pathv[i], '/') - found.gl_pathv[i]);
+        snprintf (outcome, sizeof (outcome), "%.*s/outcome.json", length, found.gl_pathv[i]);
+        int fd = open (found.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        pid_t pid = read_pid (fd);
+        close (fd);
+        running += pid && access (outcome, F_OK) < 0 && process_runs (pid, "strata-shepherd");
+    }
+    globfree (&found);
+    return running;
+}
+
 bool workspace_is_live (const struct workspace *self)
 {
     struct card *cards;
-    char node[REPLICA_NAME_MAX] = "node", link[64], exe[4096];
+    char node[REPLICA_NAME_MAX] = "node";
     size_t count = cards_read (self->path, &cards), live = 0;
     gethostname (node, sizeof (node) - 1);
     for (size_t i = 0; i < count; i++) {
-        /* A killed replica's card stays, and its pid may be nobody's or somebody else's by now. */
-        snprintf (link, sizeof (link), "/proc/%u/exe", cards[i].pid);
-        ssize_t n = readlink (link, exe, sizeof (exe) - 1);
-        exe[n > 0 ? n : 0] = '\0';
-        const char *name = strrchr (exe, '/');
-        live += strcmp (cards[i].node, node) != 0 || (name && strncmp (name, "/strata-", 8) == 0);
+        /* A killed replica's card stays, and its pid may be somebody else's by now. */
+        live += strcmp (cards[i].node, node) != 0 || process_runs (cards[i].pid, "strata-");
     }
     free (cards);
     return live > 0;

@@ -35,6 +35,8 @@ int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_e
 void workspace_lock_sign (int fd, pid_t pid);
 /* Whether a process of this node that has a card runs. A card of another node counts as running. */
 bool workspace_is_live (const struct workspace *self);
+/* How many jobs run on this node, up or not: a shepherd outlives the services. */
+size_t workspace_shepherds (const struct workspace *self);
 /* The supervisor's pid; 0 when none runs. */
 pid_t workspace_supervisor (const struct workspace *self);
 

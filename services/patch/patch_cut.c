@@ -1,6 +1,7 @@
 /* patch_cut.c - see patch_cut.h */
 #include "patch_cut.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -378,6 +379,7 @@ int patch_cut (const struct gridsim *snapshot, const struct patch_params *params
     set->count = c.nras + params->lipid_only;
     set->patches = calloc (set->count + 1, sizeof (*set->patches));
     if (!set->patches || cut_all (&c, set) != 0) {
+        errno = ENOMEM; /* each thread has its own: the one that failed may be another */
         strata_fail (error, "snapshot %" PRIu64 ": out of memory for %zu patches", snapshot->loop, set->count);
         goto done;
     }

@@ -47,6 +47,7 @@ struct worker {
     size_t of[PATCH_CONFIGURATIONS];
     struct strata_error error;
     bool failed, final;                 /* final: trying again can't help */
+    double thread_s;                    /* read when the thread has ended */
     double cut_s;
     /* figures */
     uint64_t snapshots, patches, invalid, refused, lost;
@@ -184,7 +185,7 @@ static void work (uv_work_t *req)
     }
     /* What is wrong with the bytes stays wrong; what the machine lacked may be there next time. */
     self->final = errno != ENOMEM && errno != EIO && errno != EMFILE && errno != ENFILE;
-    self->cut_s = (double)(uv_hrtime () - start) / 1e9;
+    self->thread_s = (double)(uv_hrtime () - start) / 1e9;
 }
 
 /* ---- giving back, putting, acknowledging ---- */
@@ -345,7 +346,10 @@ static void after_work (uv_work_t *req, int status)
     if (self->abandoned) {
         self->step = IDLE;
         worker_free (&self);
-    } else if (self->failed)
+        return;
+    }
+    self->cut_s = self->thread_s;
+    if (self->failed)
         nack (self);
     else
         put_more (self);

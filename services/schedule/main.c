@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "core/log.h"
 #include "drive.h"
@@ -10,6 +11,8 @@
 
 #define TICK_MS 100
 #define SELECT_TIMEOUT_MS 30000
+/* Below so much room a store can't be sure of its next log file, and a job that is started only fails. */
+#define ROOM_MIN_BYTES (16u << 20)
 
 struct state {
     struct schedule *core;
@@ -17,6 +20,7 @@ struct state {
     struct executor_capacity capacity;
     int64_t drain_until_us;         /* 0: not draining */
     struct question *questions;     /* under way */
+    bool full;                      /* no room on the workspace's disk: nothing new starts */
 };
 
 /* ---- what the core tells ---- */
@@ -123,19 +127,37 @@ static void ask_select (struct service *service, const Strata__Question *message
 
 /* ---- time ---- */
 
+static bool is_full (const char *folder)
+{
+    struct statvfs disk;
+    return statvfs (folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < ROOM_MIN_BYTES;
+}
+
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
+    bool full = is_full (service_workspace (service));
+    if (full != self->full)
+        service_event (service, full ? "disk-full" : "disk-has-room", "schedule", "%s",
+                       full ? "no job is started until there is room again" : "jobs are started again");
+    self->full = full;
     /* Looking first: cores that come free are given away in the same turn. */
     drive_tick (&self->drive, now_us);
-    schedule_tick (self->core, now_us);
+    if (!full)
+        schedule_tick (self->core, now_us);
     for (size_t i = 0; i < schedule_proposals (self->core); i++)
         if (schedule_proposal_due (self->core, i, now_us)) {
             schedule_proposal_sent (self->core, i);
             ask_select (service, schedule_proposal_at (self->core, i));
         }
-    const char *trouble = schedule_trouble (self->core);
-    service_trouble (service, "%s", trouble ? trouble : "");
+    const char *trouble = schedule_trouble (self->core, now_us);
+    if (full)
+        service_trouble (service,
+                         "no space left: less than %u MiB are free on the disk of workspace %.200s; no job is started, and "
+                         "running ones wait to write how they ended. Make room",
+                         ROOM_MIN_BYTES >> 20, service_workspace (service));
+    else
+        service_trouble (service, "%s", trouble ? trouble : "");
 }
 
 /* The campaign goes down: running jobs are asked to end, and wait for the next start. Each has its grace for that; what
@@ -196,6 +218,18 @@ static void add_id (const char *id, void *arg)
         ids->count++;
 }
 
+static void ids_fini (struct ids *ids)
+{
+    while (ids->count)
+        free (ids->list[--ids->count]);
+    free (ids->list);
+}
+
+static Strata__RefusalCode code_of (int error)
+{
+    return error == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID;
+}
+
 static void on_cancel (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     struct state *self = service_state (service);
@@ -203,18 +237,31 @@ static void on_cancel (struct service *service, struct request *request, const P
     struct ids ids = { 0 };
     const char *id = ((const Strata__Cancel *)body)->id;
     if (schedule_cancel (self->core, id, add_id, &ids, service_now_us (service), &error) != 0)
-        request_refuse (
-            request, errno == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID,
-            "%s", error.text);
+        request_refuse (request, code_of (errno), "%s", error.text);
     else {
         Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
         reply.ids = ids.list;
         reply.n_ids = ids.count;
         request_reply (request, &reply.base);
     }
-    while (ids.count)
-        free (ids.list[--ids.count]);
-    free (ids.list);
+    ids_fini (&ids);
+}
+
+static void on_retry (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct state *self = service_state (service);
+    struct strata_error error;
+    struct ids ids = { 0 };
+    const Strata__Retry *retry = (const Strata__Retry *)body;
+    if (schedule_retry (self->core, retry->id, retry->type, add_id, &ids, service_now_us (service), &error) != 0)
+        request_refuse (request, code_of (errno), "%s", error.text);
+    else {
+        Strata__RetryReply reply = STRATA__RETRY_REPLY__INIT;
+        reply.ids = ids.list;
+        reply.n_ids = ids.count;
+        request_reply (request, &reply.base);
+    }
+    ids_fini (&ids);
 }
 
 /* ---- start, stop, figures ---- */
@@ -292,7 +339,7 @@ static void on_metrics (struct service *service)
             const char *name;
             uint64_t value;
         } figures[] = { { "running", one.running }, { "succeeded", one.succeeded }, { "waiting", one.waiting },
-                        { "aside", one.aside } };
+                        { "aside", one.aside }, { "paused", one.paused } };
         for (size_t j = 0; j < sizeof (figures) / sizeof (figures[0]); j++) {
             char name[128];
             snprintf (name, sizeof (name), "%.100s_%s", campaign->jobs[i].name, figures[j].name);
@@ -304,6 +351,7 @@ static void on_metrics (struct service *service)
 static const struct service_handler handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_JOBS, &strata__jobs__descriptor, false, on_jobs },
     { STRATA__MESSAGE_TYPE__TYPE_CANCEL, &strata__cancel__descriptor, true, on_cancel },
+    { STRATA__MESSAGE_TYPE__TYPE_RETRY, &strata__retry__descriptor, true, on_retry },
     { 0, NULL, false, NULL },
 };
 

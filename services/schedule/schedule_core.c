@@ -16,6 +16,7 @@
 #define PAUSE_US 1000000
 #define PAUSE_MAX_US 30000000
 #define AGAIN_SHORT_US 60000000 /* an `always` job that ran shorter starts again after a pause that grows */
+#define WORDS_MAX 300           /* of stderr's last line in a reason */
 
 /* ---- small help ---- */
 
@@ -100,6 +101,31 @@ static struct live *add_live (struct schedule *self, Strata__Job *job, struct jo
     return live;
 }
 
+static void set_folder (const struct schedule *self, char **field, const char *job)
+{
+    char path[PATH_MAX];
+    snprintf (path, sizeof (path), "%s/jobs/%s", self->workspace, job);
+    schedule_set_string (field, path);
+}
+
+/* A workspace may have been moved: folders are where it is now. */
+static void renew_folders (const struct schedule *self, Strata__Job *job)
+{
+    const char *base = strrchr (job->input, '/');
+    set_folder (self, &job->dir, job->id);
+    if (base) {
+        char name[256];
+        snprintf (name, sizeof (name), "%s", base + 1);
+        set_folder (self, &job->input, name);
+    }
+}
+
+struct live *schedule_revive (struct schedule *self, Strata__Job *job, struct job_type *type)
+{
+    renew_folders (self, job);
+    return add_live (self, job, type);
+}
+
 static void live_free (struct live *live)
 {
     strata__job__free_unpacked (live->job, NULL);
@@ -113,13 +139,6 @@ static uint64_t next_number (struct schedule *self, const char *type)
     uint64_t number = shard_get_u64 (self->shard, key, 0) + 1;
     shard_put_u64 (self->shard, key, number);
     return number;
-}
-
-static void set_folder (const struct schedule *self, char **field, const char *job)
-{
-    char path[PATH_MAX];
-    snprintf (path, sizeof (path), "%s/jobs/%s", self->workspace, job);
-    schedule_set_string (field, path);
 }
 
 struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
@@ -253,18 +272,6 @@ static void make_resources (struct schedule *self, const struct schedule_capacit
     }
 }
 
-/* A workspace may have been moved: folders are where it is now. */
-static void renew_folders (const struct schedule *self, Strata__Job *job)
-{
-    const char *base = strrchr (job->input, '/');
-    set_folder (self, &job->dir, job->id);
-    if (base) {
-        char name[256];
-        snprintf (name, sizeof (name), "%s", base + 1);
-        set_folder (self, &job->input, name);
-    }
-}
-
 static int load_jobs (struct schedule *self, struct strata_error *error)
 {
     struct shard_iter it;
@@ -315,7 +322,8 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
         out_of_memory ();
     make_types (self);
     make_resources (self, capacity);
-    if (load_jobs (self, error) != 0 || schedule_load_proposals (self, error) != 0)
+    if (load_jobs (self, error) != 0 || schedule_load_proposals (self, error) != 0
+        || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
     return self;
 }
@@ -327,6 +335,8 @@ void schedule_free (struct schedule **self)
     for (size_t i = 0; i < (*self)->live_count; i++)
         live_free ((*self)->live[i]);
     schedule_free_proposals (*self);
+    for (size_t i = 0; i < (*self)->types_count; i++)
+        schedule_breaker_free (&(*self)->types[i]);
     free ((*self)->live);
     free ((*self)->types);
     free ((*self)->cores);
@@ -450,6 +460,7 @@ static int succeed (struct schedule *self, struct live *live, int64_t now_us, st
         return -1;
     }
     shard_put_u64 (self->shard, key, type->successes);
+    schedule_breaker_succeeded (self, live);
     /* One that has nothing left to do ends at once, every time. */
     bool brief = now_us - job->started_us < AGAIN_SHORT_US;
     live->pause_us = !brief ? 0 : live->pause_us ? live->pause_us * 2 : PAUSE_US;
@@ -472,6 +483,7 @@ static int cancelled (struct schedule *self, struct live *live, struct strata_er
     live->job->end = END (CANCELLED);
     if (schedule_move (self, live, S (CANCELLED), error) != 0)
         return -1;
+    schedule_breaker_undecided (self, live);
     schedule_event (self, "job-cancelled", live->job->id, "cancelled; no job follows it for %s", live->job->simulation);
     return 0;
 }
@@ -480,6 +492,7 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
 {
     if (schedule_move (self, live, S (WAITING), error) != 0)
         return -1;
+    schedule_breaker_undecided (self, live);
     live->not_before_us = 0;
     schedule_event (self, "job-stopped", live->job->id, "attempt %u: %s; it goes on when it is started again",
                     live->job->attempt, live->job->reason);
@@ -493,21 +506,42 @@ static int failed (struct schedule *self, struct live *live, int64_t now_us, str
     bool last = job->tries >= job->tries_limit;
     if (schedule_move (self, live, last ? S (ASIDE) : S (WAITING), error) != 0)
         return -1;
-    const char *tail = strrchr (job->stderr_tail, '\n');
-    tail = tail ? tail + 1 : job->stderr_tail;
-    const char *says = tail[0] ? "; its last words: " : "";
     if (last) {
-        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s%s%.200s", job->tries, job->reason,
-                        says, tail);
+        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s", job->tries, job->reason);
+        schedule_breaker_failed (self, live, now_us);
         return 0;
     }
     int64_t pause_us = PAUSE_US;
     for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
         pause_us *= 2;
     live->not_before_us = now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US);
-    schedule_event (self, "job-failed", job->id, "attempt %u %s%s%.200s; try %u of %u follows", job->attempt,
-                    job->reason, says, tail, job->tries + 1, job->tries_limit);
+    schedule_event (self, "job-failed", job->id, "attempt %u: %s; try %u of %u follows", job->attempt, job->reason,
+                    job->tries + 1, job->tries_limit);
+    schedule_breaker_failed (self, live, now_us);
     return 0;
+}
+
+/* "exit code 4: <last words>": what a table of jobs has room for, and what a person asks first. */
+static void set_reason (Strata__Job *job, const struct outcome *outcome)
+{
+    char text[sizeof (outcome->reason) + WORDS_MAX + 8];
+    const char *reason = outcome->reason[0] ? outcome->reason : outcome_end_name (outcome->end);
+    static const char prefix[] = "ended with ";
+    if (outcome->end == END (EXIT) && strncmp (reason, prefix, sizeof (prefix) - 1) == 0)
+        reason += sizeof (prefix) - 1;
+    /* Where the end says by itself what went wrong, the last words may be about anything. */
+    bool asks = (outcome->end == END (EXIT) && outcome->code) || outcome->end == END (SIGNAL)
+                || outcome->end == END (NO_OUTPUT);
+    const char *end = outcome->stderr_tail + strlen (outcome->stderr_tail), *words;
+    while (end > outcome->stderr_tail && (end[-1] == '\n' || end[-1] == ' '))
+        end--;
+    for (words = end; words > outcome->stderr_tail && words[-1] != '\n'; words--)
+        ;
+    if (!asks || words == end)
+        snprintf (text, sizeof (text), "%s", reason);
+    else
+        snprintf (text, sizeof (text), "%s: %.*s", reason, (int)(end - words < WORDS_MAX ? end - words : WORDS_MAX), words);
+    schedule_set_string (&job->reason, text);
 }
 
 int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
@@ -528,7 +562,7 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     job->started_us = outcome->started_us ? outcome->started_us : job->started_us;
     job->ended_us = outcome->ended_us ? outcome->ended_us : now_us;
     job->pid = 0;
-    schedule_set_string (&job->reason, outcome->reason[0] ? outcome->reason : outcome_end_name (outcome->end));
+    set_reason (job, outcome);
     schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
     bool always = live->type->campaign->start == JOB_ALWAYS;
     int rc;

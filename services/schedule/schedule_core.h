@@ -8,7 +8,7 @@
  *                |           +-----------+-----------+  failed with tries left, or stopped with the campaign
  *                |           |           |           |
  *                |           v           v           v
- *                |        CANCELLED   ASIDE, CANCELLED
+ *                |        CANCELLED   ASIDE, CANCELLED             ASIDE -> WAITING  asked for by hand (schedule_retry)
  *                +-> (none) the proposal was stale       +-> CANCELLED  asked for before it was confirmed
  *
  * Where jobs come from (campaign file, `start`):
@@ -21,6 +21,7 @@
  * Keys in the shard (audit reads them):
  *   job/<id>      Strata Job: every job there ever was, <id> = <type>-<number>
  *   prop/<name>   Strata Question: questions to select that have no final answer yet
+ *   breaker/<type>  Strata Breaker: of a type whose jobs were set aside in a row (schedule_breaker.c)
  *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two
  *   next/<type>   u64, number of the last job of the type       next-prop   u64, number of the last proposal
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
@@ -89,6 +90,11 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
 int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
                      int64_t now_us, struct strata_error *error);
 
+/* Jobs that were set aside wait again with all of their tries. id: as schedule_cancel, "" for any; type: "" for any; not
+ * both "". -1: errno EINVAL neither is given; ENOENT nothing matches; EALREADY nothing of it is set aside. */
+int schedule_retry (struct schedule *self, const char *id, const char *type, void (*each) (const char *id, void *arg),
+                    void *arg, int64_t now_us, struct strata_error *error);
+
 /* ---- questions to select ---- */
 size_t schedule_proposals (const struct schedule *self);
 const Strata__Question *schedule_proposal_at (const struct schedule *self, size_t i);
@@ -108,12 +114,13 @@ struct schedule_figures {
     uint64_t waiting, running, succeeded, aside, cancelled;   /* waiting: PROPOSED too; running: LAUNCHING too */
     uint64_t buffer_ready;              /* prepared, and not consumed yet */
     double occupancy;                   /* busy core-seconds / core-seconds there were, since schedule_new */
+    uint64_t paused;                    /* types that are paused because their jobs were set aside in a row */
 };
 void schedule_figures (const struct schedule *self, struct schedule_figures *figures);
 /* The same for the i-th type of the campaign: cores and buffer_ready of selection types only, occupancy 0. */
 void schedule_type_figures (const struct schedule *self, size_t i, struct schedule_figures *figures);
 /* A sentence about what keeps jobs from running; NULL when nothing does. */
-const char *schedule_trouble (struct schedule *self);
+const char *schedule_trouble (struct schedule *self, int64_t now_us);
 /* Answers Jobs from the shard. The caller frees with schedule_jobs_fini. -1: an unknown state is asked for. */
 int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply,
                    struct strata_error *error);

@@ -23,6 +23,7 @@ struct job_type {
     uint64_t successes;
     /* selection types */
     int64_t ask_after_us, ask_pause_us; /* after an empty answer */
+    Strata__Breaker *breaker;           /* as on disk; NULL: nothing was set aside since the last success */
 };
 
 struct proposal {
@@ -53,7 +54,7 @@ struct schedule {
     bool *gpus;                         /* busy ones */
     size_t gpus_count, gpus_busy;
     bool draining;
-    char capacity_trouble[256], trouble[512];
+    char capacity_trouble[256], trouble[768];
     int64_t since_us;                   /* figures are complete up to here */
     double core_seconds, busy_core_seconds;
 };
@@ -78,9 +79,28 @@ void schedule_sweep (struct schedule *self);
 /* As if it had never been: only of PROPOSED. */
 void schedule_forget (struct schedule *self, struct live *live);
 void schedule_give_back (struct schedule *self, struct live *live);
+/* An ended job, read from the shard, is on the live list again; takes the record. */
+struct live *schedule_revive (struct schedule *self, Strata__Job *job, struct job_type *type);
 
 /* Whether a pause that ends at `until_us` is over; also when the clock was set back by more than any pause is long. */
 bool schedule_pause_over (int64_t until_us, int64_t now_us);
+
+/* schedule_breaker.c: see there. The four ends are told after the job's move. */
+int schedule_breaker_load (struct schedule *self, struct strata_error *error);
+void schedule_breaker_free (struct job_type *type);
+bool schedule_breaker_open (const struct job_type *type);
+/* Whether a job of the type may start now; of an open one that is due: exactly one. */
+bool schedule_breaker_lets (const struct job_type *type, int64_t now_us);
+void schedule_breaker_launched (struct schedule *self, struct live *live);
+void schedule_breaker_succeeded (struct schedule *self, struct live *live);
+void schedule_breaker_failed (struct schedule *self, struct live *live, int64_t now_us);
+void schedule_breaker_undecided (struct schedule *self, struct live *live);     /* stopped, cancelled */
+/* Somebody says that the cause is mended: the next probe goes at once. */
+void schedule_breaker_retry (struct schedule *self, struct job_type *type, int64_t now_us);
+/* At most so many candidates may be asked for, for the chain that begins with `root`. */
+uint64_t schedule_breaker_ask_limit (struct schedule *self, const struct job_type *root, int64_t now_us);
+/* False: not paused, text is untouched. */
+bool schedule_breaker_trouble (const struct job_type *type, int64_t now_us, char *text, size_t size);
 
 /* schedule_place.c */
 void schedule_place (struct schedule *self, int64_t now_us);

@@ -27,6 +27,7 @@ void schedule_figures (const struct schedule *self, struct schedule_figures *fig
         const struct job_type *type = &self->types[i];
         add_counts (figures, type->counts);
         figures->succeeded += type->successes;
+        figures->paused += schedule_breaker_open (type);
         if (type->campaign->start == JOB_SELECTION)
             figures->buffer_ready += schedule_ready (self, type);
     }
@@ -40,11 +41,12 @@ void schedule_type_figures (const struct schedule *self, size_t i, struct schedu
     const struct job_type *type = &self->types[i];
     add_counts (figures, type->counts);
     figures->succeeded = type->successes;
+    figures->paused = schedule_breaker_open (type);
     if (type->campaign->start == JOB_SELECTION)
         figures->buffer_ready = schedule_ready (self, type);
 }
 
-const char *schedule_trouble (struct schedule *self)
+const char *schedule_trouble (struct schedule *self, int64_t now_us)
 {
     for (size_t i = 0; i < self->types_count; i++) {
         const struct job_type *type = &self->types[i];
@@ -56,6 +58,9 @@ const char *schedule_trouble (struct schedule *self)
             return self->trouble;
         }
     }
+    for (size_t i = 0; i < self->types_count; i++)
+        if (schedule_breaker_trouble (&self->types[i], now_us, self->trouble, sizeof (self->trouble)))
+            return self->trouble;
     return self->capacity_trouble[0] ? self->capacity_trouble : NULL;
 }
 

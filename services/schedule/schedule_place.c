@@ -2,7 +2,8 @@
  *
  * Order: `always` types, then later steps of chains before earlier ones (what is prepared runs before more is
  * prepared), then the older job. The first that finds no room keeps the room for itself: smaller ones behind it don't
- * slip past, or a job of many cores would wait for ever. Jobs that need no core of their own are never in the way.
+ * slip past, or a job of many cores would wait for ever. Jobs that need no core of their own are never in the way, nor
+ * are those of a type that is paused (schedule_breaker.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,9 @@ static void launch (struct schedule *self, struct live *live)
     if (schedule_move (self, live, S (LAUNCHING), NULL) != 0) {
         live->job->attempt--;
         schedule_give_back (self, live);
+        return;
     }
+    schedule_breaker_launched (self, live);
 }
 
 void schedule_place (struct schedule *self, int64_t now_us)
@@ -111,7 +114,7 @@ void schedule_place (struct schedule *self, int64_t now_us)
     for (size_t i = 0; waiting && i < self->live_count; i++) {
         struct live *live = self->live[i];
         if (live->job->state == S (WAITING) && schedule_pause_over (live->not_before_us, now_us)
-            && !live->type->too_big)
+            && !live->type->too_big && schedule_breaker_lets (live->type, now_us))
             waiting[n++] = live;
     }
     if (n > 1)
@@ -119,6 +122,8 @@ void schedule_place (struct schedule *self, int64_t now_us)
     bool blocked = false;
     for (size_t i = 0; i < n; i++) {
         const struct campaign_job *type = waiting[i]->type->campaign;
+        if (!schedule_breaker_lets (waiting[i]->type, now_us))
+            continue; /* one before it is the probe */
         bool wants = type->cores || type->gpus;
         bool room =
             type->cores <= self->cores_count - self->cores_busy && type->gpus <= self->gpus_count - self->gpus_busy;

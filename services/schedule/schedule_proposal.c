@@ -9,7 +9,8 @@
  * A crash anywhere repeats the question of that state, and select gives the same answer to the same name. So each
  * candidate that select counts as selected has one chain, and no other has one.
  *
- * How many to ask for: at most `buffer` of a selection type are prepared and not consumed, in work, or waiting.
+ * How many to ask for: at most `buffer` of a selection type are prepared and not consumed, in work, or waiting; none, or
+ * one to probe with, while a type of its chain is paused (schedule_breaker.c).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -152,8 +153,11 @@ void schedule_ask (struct schedule *self, int64_t now_us)
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]
                          + type->counts[S (RUNNING)] + schedule_ready (self, type);
-        if (ahead < type->campaign->buffer)
-            ask (self, type, type->campaign->buffer - ahead);
+        if (ahead >= type->campaign->buffer)
+            continue;
+        uint64_t count = type->campaign->buffer - ahead, limit = schedule_breaker_ask_limit (self, type, now_us);
+        if (limit)
+            ask (self, type, count < limit ? count : limit);
     }
 }
 

@@ -8,15 +8,16 @@
 
 static const struct {
     const char *name;
-    unsigned moves;             /* states that may come next; none: it is a last one */
+    unsigned moves;             /* states that may come next */
+    bool ended;                 /* goes on by itself no more */
 } states[STATES] = {
-    [S (PROPOSED)] = { "proposed", TO (WAITING) | TO (CANCELLED) },
-    [S (WAITING)] = { "waiting", TO (LAUNCHING) | TO (CANCELLED) },
-    [S (LAUNCHING)] = { "launching", TO (RUNNING) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED) },
-    [S (RUNNING)] = { "running", TO (SUCCEEDED) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED) },
-    [S (SUCCEEDED)] = { "succeeded", 0 },
-    [S (ASIDE)] = { "aside", 0 },
-    [S (CANCELLED)] = { "cancelled", 0 },
+    [S (PROPOSED)] = { "proposed", TO (WAITING) | TO (CANCELLED), false },
+    [S (WAITING)] = { "waiting", TO (LAUNCHING) | TO (CANCELLED), false },
+    [S (LAUNCHING)] = { "launching", TO (RUNNING) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED), false },
+    [S (RUNNING)] = { "running", TO (SUCCEEDED) | TO (WAITING) | TO (ASIDE) | TO (CANCELLED), false },
+    [S (SUCCEEDED)] = { "succeeded", 0, true },
+    [S (ASIDE)] = { "aside", TO (WAITING), true },
+    [S (CANCELLED)] = { "cancelled", 0, true },
 };
 
 const char *schedule_state_name (Strata__JobState state)
@@ -26,7 +27,7 @@ const char *schedule_state_name (Strata__JobState state)
 
 bool schedule_state_ended (Strata__JobState state)
 {
-    return (unsigned)state >= STATES || states[state].moves == 0;
+    return (unsigned)state >= STATES || states[state].ended;
 }
 
 bool schedule_state_allows (Strata__JobState from, Strata__JobState to)

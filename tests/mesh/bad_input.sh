@@ -29,7 +29,7 @@ expect "nowhere.yaml" "$work/out"
 
 # ---- a mesh without GROMACS for its jobs; snapshots come from here ----
 "$bin/membrane-macro" --out "$work/macro" --no-mesh --steps 20 --snapshot-every 10 --pace 0 --seed 5 > "$work/out" 2>&1 || fail "membrane-macro: $(cat "$work/out")"
-make_campaign -e 's|command: \["{bin_dir}/membrane-macro".*|command: [sleep, "100000"]|' \
+make_campaign -e "s|command: \[\"{bin_dir}/membrane-macro\".*|command: [sleep, \"100000.$$\"]|" \
     -e 's|command: \["{bin_dir}/membrane-createsim",|command: [env, PATH=/nowhere, "{bin_dir}/membrane-createsim",|'
 "$bin/strata" up "$campaign" || fail "strata up"
 services=$(pgrep -f -- "strata-(stage|select|schedule|feedback|patch|status) .*$workspace" | sort)
@@ -66,7 +66,12 @@ done
 queue () { "$bin/strata" status --json 2> /dev/null | json "next(s['queue']['$1'] for r in d['replicas'] for s in r.get('streams') or [] if s['stream']=='snapshots')"; }
 all_aside () { [ "$(queue aside)" = $i ] && [ "$(queue done)" = 1 ]; }
 until_true 60 "$i broken snapshots are aside, the good one is cut" all_aside
-"$bin/strata" events > "$work/events" 2>&1
+all_told () { # events reach status by pub/sub, a moment after the queue's figures
+    "$bin/strata" events > "$work/events" 2>&1 || return 1
+    local name
+    for name in truncated header mixed nan gone; do grep -qF "broken/$name/snapshot.00000010" "$work/events" || return 1; done
+}
+until_true 20 "each broken snapshot is named in the events" all_told
 for name in truncated header mixed nan gone; do expect "broken/$name/snapshot.00000010" "$work/events"; done
 grep -F "broken/nan" "$work/events" | grep -qi nan || fail "the NaN was not named"
 
@@ -80,7 +85,8 @@ expect "gmx" "$work/job"
 
 # ---- cancel ----
 macro=$("$bin/strata" jobs --json --state running --type macro | json "d['jobs'][0]['id']")
-pid=$(pgrep -f -- 'sleep 100000' | head -n 1)
+pid=$(pgrep -fx -- "sleep 100000.$$")
+[ -n "$pid" ] || fail "the job's process was not found"
 "$bin/strata" cancel "$macro" > /dev/null || fail "strata cancel $macro"
 gone () { ! kill -0 "$pid"; }
 until_true 30 "a cancelled job's process is gone" gone

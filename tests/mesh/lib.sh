@@ -1,5 +1,6 @@
 # lib.sh - sourced by tests that start a mesh of their own in a temporary workspace.
-# Waits are for conditions with a limit, never for time.
+# Waits are for conditions with a limit, never for time. The limits are for an ordinary build; STRATA_SLOW (a whole
+# number, 5 with SAN=1) multiplies them.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
@@ -7,7 +8,10 @@ bin=${STRATA_BIN:-$root/build/bin}
 work=$(mktemp -d /tmp/strata-test-XXXXXX)
 workspace=$work/ws
 campaign=$work/campaign.yaml
+slow=${STRATA_SLOW:-${SAN:+5}}
+slow=${slow:-1}
 export STRATA_WORKSPACE=$workspace
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$root/tests/leaks.txt:print_suppressions=0}
 
 fail () {
     echo "FAILED: $*"
@@ -15,11 +19,27 @@ fail () {
     exit 1
 }
 
+# What a sanitizer found in a program that a test started stands only where that program wrote: in a service's log, a
+# job's stderr, or the output of a command that the test kept. True, and shown, when there is any.
+sanitizer_found () {
+    local found
+    found=$(grep -rlaE --include='*.log' --include=stderr --include=stdout 'ERROR: (Address|Leak)Sanitizer|runtime error: ' "$workspace" 2> /dev/null
+            grep -laE 'ERROR: (Address|Leak)Sanitizer|runtime error: ' "$work"/* 2> /dev/null)
+    [ -n "$found" ] || return 1
+    local f
+    while IFS= read -r f; do
+        echo "FAILED: a sanitizer speaks in $f:"
+        grep -aE -A 30 'ERROR: (Address|Leak)Sanitizer|runtime error: ' "$f" | head -n 60
+    done <<< "$found"
+}
+
 clean_up () {
     local rc=$?
-    "$bin/strata" down --workspace "$workspace" > /dev/null 2>&1
+    "$bin/strata" down --workspace "$workspace" > "$work/down.log" 2>&1
+    if sanitizer_found && [ $rc = 0 ]; then rc=1; fi
     # Whatever a failed test left behind.
-    pkill -KILL -f -- "$work" 2> /dev/null
+    local pid
+    for pid in $(pgrep -f -- "$work"); do [ "$pid" = $$ ] || kill -KILL "$pid" 2> /dev/null; done
     rm -rf "$work"
     exit $rc
 }
@@ -44,7 +64,7 @@ pid_of () { "$bin/strata" status --json 2> /dev/null | json "next(r['pid'] for r
 
 # until_true SECONDS TEXT COMMAND...
 until_true () {
-    local limit=$1 text=$2 start=$SECONDS
+    local limit=$(($1 * slow)) text=$2 start=$SECONDS
     shift 2
     until "$@" > /dev/null 2>&1; do
         [ $((SECONDS - start)) -lt "$limit" ] || fail "after $limit s still not: $text"

@@ -2,7 +2,7 @@
 # membrane-cg ends with the right exit code and one sentence that tells what is wrong, whatever GROMACS or its input do.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${1:-$here/../../build}" && pwd)/bin/membrane-cg
+bin=$(cd "${1:-${STRATA_BUILD:-$here/../../build}}" && pwd)/bin/membrane-cg
 work=$(mktemp -d /tmp/strata-cg-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -47,7 +47,7 @@ expect 1 'is not a whole number' run good good-out2 --frame-ps 3
 rm good-out/done.json
 expect 1 'was begun with' run good good-out --frame-ps 10
 # Two at once: the second waits for the first's lock and gives up.
-flock good-out/.lock sleep 15 &
+flock --no-fork good-out/.lock sleep 15 &
 sleep 0.3
 expect 1 'is at work' run good good-out
 kill $! 2>/dev/null || true

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # membrane-createsim makes simulations that GROMACS runs: of a RAS and of a lipid-only patch made by numpy, then 1,000 steps
 # at 20 fs of each; a second run finds them finished; SIGTERM ends it and its gmx; what can't be built is refused.
-# Usage: createsim_builds.sh [BUILD]   BUILD: the build folder, default build
+# Usage: createsim_builds.sh [BUILD]   BUILD: the build folder, default $STRATA_BUILD or build
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-program=$(realpath "${1:-build}")/bin/membrane-createsim
+program=$(realpath "${1:-${STRATA_BUILD:-build}}")/bin/membrane-createsim
 [ -x "$program" ] || { echo "createsim_builds: no $program; build it with: make $program" >&2; exit 1; }
 command -v gmx >/dev/null || { echo "createsim_builds: skipped, GROMACS is not installed"; exit 77; }
 work=$(mktemp -d)

@@ -3,7 +3,7 @@
 # and depth those that numpy gives from the definitions; a run that is killed leaves what one leaves that was let alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${1:-$here/../../build}" && pwd)/bin/membrane-cg
+bin=$(cd "${1:-${STRATA_BUILD:-$here/../../build}}" && pwd)/bin/membrane-cg
 work=$(mktemp -d /tmp/strata-cg-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -3,7 +3,7 @@
 # precisions, of 3 (plain floats), 12 and 639 atoms, and one spread so wide that a coordinate takes more than 24 bits.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-bin=${1:-$here/../../build}/bin/membrane-cg
+bin=${1:-${STRATA_BUILD:-$here/../../build}}/bin/membrane-cg
 work=$(mktemp -d /tmp/strata-xtc-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -21,6 +21,7 @@
 #include "stage.pb-c.h"
 #include "store/queue.h"
 #include "store/stream.h"
+#include "scratch.h"
 
 #define ROWS 2
 #define BINS 3
@@ -346,8 +347,7 @@ static void close_all (struct world *w)
 static int setup (void **state)
 {
     struct world *w = calloc (1, sizeof (*w));
-    snprintf (w->dir, sizeof (w->dir), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (w->dir));
+    assert_true (scratch_new (w->dir, sizeof (w->dir)));
     write_file (w, "shards/here", "");
     open_all (w);
     make_stage (w);

@@ -12,6 +12,7 @@
 
 #include "../../services/feedback/feedback_core.h"
 #include "store/stream.h"
+#include "scratch.h"
 
 #define STATES 3
 #define ROWS 2
@@ -70,8 +71,7 @@ static void commit (struct world *w)
 static int setup (void **state)
 {
     struct world *w = calloc (1, sizeof (*w));
-    snprintf (w->dir, sizeof (w->dir), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (w->dir));
+    assert_true (scratch_new (w->dir, sizeof (w->dir)));
     snprintf (w->store, sizeof (w->store), "%s/feedback-0", w->dir);
     w->config = config;
     world_open (w);

@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 #include "strata_gridsim.h"
+#include "scratch.h"
 
 #define NX 12
 #define NY 10
 #define FIELDS 17
 #define LOOP 40
-static char dir[] = "/tmp/test_gridsim.XXXXXX";
-static char snapshot_path[64];
+static char dir[64];
+static char snapshot_path[96];
 
 /* A density that no other point or lipid has. */
 static float value_at (size_t x, size_t y, size_t lipid)
@@ -190,7 +191,7 @@ static void a_large_grid_is_read_whole_and_its_lowest_wrong_record_is_named (voi
 {
     struct strata_error error;
     struct gridsim s = { .nx = 700, .ny = 300, .lx = 70, .ly = 30, .loop = 1 }, t;
-    char path[64], large[96];
+    char path[96], large[128];
     size_t n = s.nx * s.ny * GRIDSIM_LIPIDS;
     s.density = malloc (n * sizeof (float));
     for (size_t i = 0; i < n; i++)
@@ -418,7 +419,7 @@ static void each_state_has_its_index (void **state)
 
 static int make_dir (void **state)
 {
-    if (!mkdtemp (dir))
+    if (!scratch_new (dir, sizeof (dir)))
         return -1;
     snprintf (snapshot_path, sizeof (snapshot_path), "%s/snapshot.%08d", dir, LOOP);
     return 0;
@@ -426,7 +427,7 @@ static int make_dir (void **state)
 
 static int remove_dir (void **state)
 {
-    char command[64];
+    char command[128];
     snprintf (command, sizeof (command), "rm -r '%s'", dir);
     return system (command);
 }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../apps/membrane/macro/macro.h"
+#include "scratch.h"
 
 #define PI 3.14159265358979323846
 
@@ -20,8 +21,7 @@ static char dir[64];
 
 static int make_dir (void **state)
 {
-    strcpy (dir, "/tmp/strata-macro-XXXXXX");
-    return mkdtemp (dir) ? 0 : -1;
+    return scratch_new (dir, sizeof (dir)) ? 0 : -1;
 }
 
 static int remove_dir (void **state)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "store/stream.h"
+#include "scratch.h"
 
 #define SECOND 1000000
 #define START (1700000000 * (int64_t)SECOND)
@@ -74,10 +75,8 @@ static void fixture_open (struct fixture *f)
 static void fixture_init (struct fixture *f, bool on_disk)
 {
     *f = (struct fixture){ .dir = "" };
-    if (on_disk) {
-        snprintf (f->dir, sizeof (f->dir), "/tmp/test-select-XXXXXX");
-        assert_non_null (mkdtemp (f->dir));
-    }
+    if (on_disk)
+        assert_true (scratch_new (f->dir, sizeof (f->dir)));
     fixture_open (f);
 }
 

@@ -13,6 +13,7 @@
 
 #include "../../services/stage/stage_core.h"
 #include "core/crc32c.h"
+#include "scratch.h"
 
 #define QUOTA 10000
 
@@ -62,8 +63,7 @@ static int setup (void **state)
 {
     struct world *w = calloc (1, sizeof (*w));
     w->backend = *state;
-    snprintf (w->dir, sizeof (w->dir), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (w->dir));
+    assert_true (scratch_new (w->dir, sizeof (w->dir)));
     snprintf (w->store, sizeof (w->store), "%s/stage-0", w->dir);
     snprintf (w->root, sizeof (w->root), "%s/objects", w->dir);
     world_open (w);

@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <dirent.h>
+#include <rocksdb/c.h>
 
+#include "mesh/replies.h"
 #include "store/queue.h"
 #include "store/shard.h"
 #include "store/stream.h"
@@ -81,6 +84,41 @@ static void a_shard_that_is_held_is_refused_to_another_process (void **state)
     int status;
     assert_int_equal (waitpid (pid, &status, 0), pid);
     assert_int_equal (status, 0);
+    shard_close (&shard);
+    remove_folder (dir);
+}
+
+static size_t count_files (const char *dir)
+{
+    size_t n = 0;
+    DIR *d = opendir (dir);
+    assert_non_null (d);
+    while (readdir (d))
+        n++;
+    closedir (d);
+    return n;
+}
+
+/* A standby tries ten times a second, for months. */
+static void attempts_to_take_a_held_shard_leave_its_folder_as_it_is (void **state)
+{
+    struct strata_error error;
+    char dir[64];
+    folder (dir, sizeof (dir));
+    struct shard *shard = shard_open (dir, &error);
+    assert_non_null (shard);
+    size_t before = count_files (dir);
+    pid_t pid = fork ();
+    if (pid == 0) {
+        for (int i = 0; i < 20; i++)
+            if (shard_open (dir, &error))
+                _exit (1);
+        _exit (0);
+    }
+    int status;
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    assert_int_equal (status, 0);
+    assert_int_equal (count_files (dir), before);
     shard_close (&shard);
     remove_folder (dir);
 }
@@ -230,12 +268,186 @@ static void a_record_that_fails_too_often_is_set_aside_with_its_reason (void **s
     shard_close (&shard);
 }
 
+/* ---- what is deleted costs nothing later ---- */
+
+static uint64_t skipped (rocksdb_perfcontext_t *perf)
+{
+    return rocksdb_perfcontext_metric (perf, rocksdb_internal_delete_skipped_count);
+}
+
+static void work_through (struct shard *shard, uint64_t from, uint64_t to)
+{
+    struct strata_error error;
+    for (uint64_t n = from; n <= to; n++) {
+        struct queue_lease lease;
+        assert_int_equal (queue_take (shard, "q", "c", 1000, 1000000, 3, &lease), 1);
+        assert_int_equal (lease.sequence, n);
+        assert_int_equal (queue_ack (shard, "q", n, lease.token, &error), 0);
+        queue_lease_fini (&lease);
+        assert_int_equal (shard_commit (shard, &error), 0);
+    }
+}
+
+static void a_take_does_not_walk_over_what_was_taken_before (void **state)
+{
+    struct shard *shard = memory ();
+    struct strata_error error;
+    for (uint64_t n = 1; n <= 2000; n++)
+        assert_int_equal (queue_put (shard, "q", "p", n, "record", 6, 1, NULL, &error), 1);
+    assert_int_equal (shard_commit (shard, &error), 0);
+    work_through (shard, 1, 1900);
+    rocksdb_set_perf_level (rocksdb_enable_count);
+    rocksdb_perfcontext_t *perf = rocksdb_perfcontext_create ();
+    rocksdb_perfcontext_reset (perf);
+    work_through (shard, 1901, 2000);
+    assert_in_range (skipped (perf), 0, 1000); /* ten a record, not thousands */
+    rocksdb_perfcontext_destroy (perf);
+    rocksdb_set_perf_level (rocksdb_disable);
+    struct queue_stat stat;
+    queue_stat (shard, "q", &stat);
+    assert_int_equal (stat.done, 2000);
+    assert_int_equal (stat.bytes, 0);
+    shard_close (&shard);
+}
+
+static Strata__Header request_header_of (uint64_t boot, uint64_t request, uint64_t settled)
+{
+    Strata__Header header = STRATA__HEADER__INIT;
+    header.sender = "client";
+    header.boot = boot;
+    header.request = request;
+    header.settled = settled;
+    return header;
+}
+
+static enum replies_verdict look (struct shard *shard, uint64_t boot, uint64_t request, uint64_t settled)
+{
+    Strata__Header header = request_header_of (boot, request, settled);
+    uint32_t type;
+    void *body = NULL;
+    size_t size;
+    enum replies_verdict verdict = replies_look (shard, &header, &type, &body, &size);
+    if (verdict == REPLIES_KNOWN)
+        free (body);
+    return verdict;
+}
+
+static void keep (struct shard *shard, uint64_t boot, uint64_t request, uint64_t settled)
+{
+    Strata__Header header = request_header_of (boot, request, settled);
+    replies_keep (shard, &header, 1, 2, "body", 4);
+}
+
+static void forgetting_replies_does_not_walk_over_those_forgotten_before (void **state)
+{
+    struct shard *shard = memory ();
+    struct strata_error error;
+    rocksdb_perfcontext_t *perf = rocksdb_perfcontext_create ();
+    for (uint64_t n = 1; n <= 2000; n++) {
+        if (n == 1901) {
+            rocksdb_set_perf_level (rocksdb_enable_count);
+            rocksdb_perfcontext_reset (perf);
+        }
+        assert_int_equal (look (shard, 1, n, n), REPLIES_NEW);
+        keep (shard, 1, n, n);
+        assert_int_equal (shard_commit (shard, &error), 0);
+    }
+    assert_in_range (skipped (perf), 0, 1000);
+    rocksdb_perfcontext_destroy (perf);
+    rocksdb_set_perf_level (rocksdb_disable);
+    assert_int_equal (look (shard, 1, 1999, 1), REPLIES_SETTLED);
+    assert_int_equal (look (shard, 1, 2000, 1), REPLIES_KNOWN);
+    shard_close (&shard);
+}
+
+/* Request 2's answer took long: what was settled while it was under way stays so. */
+static void what_is_settled_stays_settled_after_a_late_answer (void **state)
+{
+    struct shard *shard = memory ();
+    keep (shard, 1, 3, 1);
+    keep (shard, 1, 8, 2);
+    keep (shard, 1, 9, 8);
+    assert_int_equal (look (shard, 1, 3, 1), REPLIES_SETTLED);
+    keep (shard, 1, 8, 2);
+    assert_int_equal (look (shard, 1, 3, 1), REPLIES_SETTLED);
+    shard_close (&shard);
+}
+
+/* Two clients of one process, or of two containers with one host name and process number. */
+static void two_clients_of_one_name_do_not_forget_each_other_s_replies (void **state)
+{
+    struct shard *shard = memory ();
+    keep (shard, 1, 1, 1);
+    assert_int_equal (look (shard, 2, 1, 1), REPLIES_NEW);
+    keep (shard, 2, 1, 1);
+    assert_int_equal (look (shard, 1, 1, 1), REPLIES_KNOWN);
+    assert_int_equal (look (shard, 2, 1, 1), REPLIES_KNOWN);
+    replies_sweep (shard, (REPLIES_KEPT_S + 1) * 1000000LL);
+    assert_int_equal (look (shard, 1, 1, 1), REPLIES_NEW);
+    assert_int_equal (look (shard, 2, 1, 1), REPLIES_NEW);
+    shard_close (&shard);
+}
+
+static void a_record_set_aside_makes_room_for_others (void **state)
+{
+    struct shard *shard = memory ();
+    struct strata_error error;
+    struct queue_lease lease;
+    struct queue_stat stat;
+    static char record[1000];
+    stream_set_limit (shard, "q", 1000);
+    assert_int_equal (queue_put (shard, "q", "p", 1, record, 1000, 1, NULL, &error), 1);
+    assert_int_equal (queue_take (shard, "q", "c", 1, 100, 3, &lease), 1);
+    assert_int_equal (queue_nack (shard, "q", 1, lease.token, "broken", true, 2, NULL, &error), 0);
+    queue_lease_fini (&lease);
+    queue_stat (shard, "q", &stat);
+    assert_int_equal (stat.bytes, 0);
+    assert_int_equal (queue_put (shard, "q", "p", 2, record, 1000, 1, NULL, &error), 1);
+    shard_close (&shard);
+}
+
+/* Leases end in another order than they were given, and more of them than one take looks at. */
+static void every_lease_that_ended_is_handed_out_again (void **state)
+{
+    struct shard *shard = memory ();
+    struct strata_error error;
+    struct queue_lease lease;
+    struct queue_stat stat;
+    for (uint64_t n = 1; n <= 600; n++)
+        assert_int_equal (queue_put (shard, "q", "p", n, "r", 1, 1, NULL, &error), 1);
+    for (uint64_t n = 1; n <= 600; n++) {
+        assert_int_equal (queue_take (shard, "q", "c", 1, n % 2 ? 100 : 5000, 9, &lease), 1);
+        queue_lease_fini (&lease);
+    }
+    assert_int_equal (queue_take (shard, "q", "c", 50, 100, 9, &lease), 0);
+    for (uint64_t n = 1; n <= 300; n++) {
+        assert_int_equal (queue_take (shard, "q", "c", 200, 100000, 9, &lease), 1);
+        assert_int_equal (lease.sequence, 2 * n - 1);
+        assert_int_equal (lease.tries, 2);
+        queue_lease_fini (&lease);
+    }
+    assert_int_equal (queue_take (shard, "q", "c", 300, 100, 9, &lease), 0);
+    assert_int_equal (queue_take (shard, "q", "c", 6000, 100000, 9, &lease), 1);
+    assert_int_equal (lease.sequence, 2);
+    queue_lease_fini (&lease);
+    queue_stat (shard, "q", &stat);
+    assert_int_equal (stat.waiting + stat.leased, 600);
+    shard_close (&shard);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (reads_see_the_batch_before_it_is_committed),
         cmocka_unit_test (what_was_committed_survives_and_what_was_not_is_gone),
         cmocka_unit_test (a_shard_that_is_held_is_refused_to_another_process),
+        cmocka_unit_test (attempts_to_take_a_held_shard_leave_its_folder_as_it_is),
+        cmocka_unit_test (a_take_does_not_walk_over_what_was_taken_before),
+        cmocka_unit_test (forgetting_replies_does_not_walk_over_those_forgotten_before),
+        cmocka_unit_test (what_is_settled_stays_settled_after_a_late_answer),
+        cmocka_unit_test (two_clients_of_one_name_do_not_forget_each_other_s_replies),
+        cmocka_unit_test (a_record_set_aside_makes_room_for_others),
+        cmocka_unit_test (every_lease_that_ended_is_handed_out_again),
         cmocka_unit_test (a_stream_numbers_its_records_without_gaps_across_commits),
         cmocka_unit_test (a_producer_s_repeats_are_dropped),
         cmocka_unit_test (a_full_stream_refuses_and_takes_again_after_trimming),

@@ -344,7 +344,9 @@ int forcefield_find (const char *given, char *path, size_t size, struct strata_e
     } else {
         if (length > 0) {
             program[length] = '\0';
-            snprintf (tried[n++], sizeof *tried, "%s/../../apps/membrane/createsim/forcefield", dirname (program));
+            const char *folder = dirname (program);
+            snprintf (tried[n++], sizeof *tried, "%s/../../apps/membrane/createsim/forcefield", folder);
+            snprintf (tried[n++], sizeof *tried, "%s/../share/strata/apps/membrane/createsim/forcefield", folder);
         }
         if (campaign != NULL)
             snprintf (tried[n++], sizeof *tried, "%.3000s/createsim/forcefield", campaign);

@@ -1,6 +1,7 @@
 /* forcefield_protein.c - the tables of amino acids, domains, tails and lipid anchors. */
 #include "forcefield_protein.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,24 +68,39 @@ static int read_residue_line (struct createsim_line *line, void *arg, struct str
     return read_side_line (self, &self->residues[self->nresidues - 1], line, error);
 }
 
+/* Word i as a residue's number: .gro files have room for five digits. */
+static int residue_number (const struct createsim_line *line, int i, int *number, struct strata_error *error)
+{
+    double value;
+
+    if (createsim_line_number (line, i, &value, error) < 0)
+        return -1;
+    if (value != floor (value) || value < 0 || value > 99999)
+        return createsim_line_fail (line, error, "%s is not a residue's number, 0 to 99999", line->words[i]);
+    *number = (int) value;
+    return 0;
+}
+
 /* A new sequence, or more letters for the last one of the same name. */
 static int read_sequence (struct forcefield_sequence *list, size_t *count, struct createsim_line *line,
                           struct strata_error *error)
 {
     struct forcefield_sequence *last = *count > 0 ? &list[*count - 1] : NULL;
-    double first;
+    int first;
 
-    if (createsim_line_number (line, 2, &first, error) < 0 || line->count != 4)
+    if (line->count != 4)
         return createsim_line_fail (line, error, "a sequence line has a name, the first residue's number, and letters");
+    if (residue_number (line, 2, &first, error) < 0)
+        return -1;
     if (last == NULL || strcmp (last->name, line->words[1]) != 0) {
         if (*count == FF_DOMAINS_MAX)
             return createsim_line_fail (line, error, "more than %d sequences of a kind", FF_DOMAINS_MAX);
         last = &list[(*count)++];
-        last->first = (int) first;
+        last->first = first;
         if (createsim_line_word (line, 1, last->name, FF_NAME, error) < 0)
             return -1;
-    } else if ((int) first != last->first + (int) last->length) {
-        return createsim_line_fail (line, error, "%s goes on at residue %g; %zu is due", last->name, first,
+    } else if (first != last->first + (int) last->length) {
+        return createsim_line_fail (line, error, "%s goes on at residue %d; %zu is due", last->name, first,
                                     (size_t) last->first + last->length);
     }
     if (last->length + strlen (line->words[3]) >= FF_SEQUENCE_MAX)
@@ -97,15 +113,13 @@ static int read_sequence (struct forcefield_sequence *list, size_t *count, struc
 static int read_anchor (struct forcefield *self, struct createsim_line *line, struct strata_error *error)
 {
     struct forcefield_anchor *anchor = &self->anchors[self->nanchors];
-    double residue;
 
     if (self->nanchors == FF_DOMAINS_MAX)
         return createsim_line_fail (line, error, "more than %d anchors", FF_DOMAINS_MAX);
     if (createsim_line_word (line, 1, anchor->tail, FF_NAME, error) < 0
-        || createsim_line_number (line, 2, &residue, error) < 0
+        || residue_number (line, 2, &anchor->residue, error) < 0
         || createsim_line_word (line, 3, anchor->lipid, FF_NAME, error) < 0)
         return -1;
-    anchor->residue = (int) residue;
     self->nanchors++;
     return 0;
 }

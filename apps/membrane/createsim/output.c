@@ -254,7 +254,7 @@ int createsim_gro_check (const char *path, size_t *natoms, double box[3], struct
             goto done;
         }
     if (getline (&line, &room, file) < 0 || sscanf (line, "%lf %lf %lf", &box[0], &box[1], &box[2]) != 3
-        || !(box[0] > 0 && box[1] > 0 && box[2] > 0)) {
+        || !(box[0] > 0 && box[1] > 0 && box[2] > 0 && isfinite (box[0] + box[1] + box[2]))) {
         strata_fail (error, "%s: has no box line", path);
         goto done;
     }

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets into tests/fuzz/corpus/<target>/: python3 tests/fuzz/make_corpus.py
+
+Small, whole inputs of each kind, made from scratch or from files of this repository; equal runs give equal bytes.
+Inputs that once broke a parser are kept apart, in tests/fuzz/regressions. Needs numpy and protoc.
+"""
+import io
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import zipfile
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+MARK = b"=====\n"  # between the files of one input; see fuzz_split
+
+
+def put(target, name, data):
+    folder = os.path.join(HERE, "corpus", target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as f:
+        f.write(data.encode() if isinstance(data, str) else data)
+
+
+def parts(*files):
+    return MARK.join(f.encode() if isinstance(f, str) else f for f in files)
+
+
+def source(path):
+    with open(os.path.join(ROOT, path), "rb") as f:
+        return f.read()
+
+
+# ---- messages ----
+
+def encode(message, text):
+    protos = sorted(os.path.join(ROOT, "proto", f) for f in os.listdir(os.path.join(ROOT, "proto")))
+    command = ["protoc", "--proto_path=" + os.path.join(ROOT, "proto"), "--encode=strata." + message]
+    return subprocess.run(command + protos, input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+
+
+def fields(message, protos):
+    """[(name, type, repeated)] of a message, from the text of the proto files."""
+    body = re.search(r"^message %s \{([^}]*)\}" % message, protos, re.M)
+    body = body.group(1) if body else ""
+    return [(m.group(3), m.group(2), bool(m.group(1)))
+            for m in re.finditer(r"^\s*(repeated )?([A-Za-z0-9_]+) ([a-z0-9_]+) = \d+;", body, re.M)]
+
+
+def example(message, protos, depth=0):
+    """Every field set, in protoc's text format."""
+    text = ""
+    for name, kind, repeated in fields(message, protos):
+        if re.search(r"^enum %s \{" % kind, protos, re.M):
+            value = ": 1"
+        elif kind in ("string", "bytes"):
+            value = ': "a-1"'
+        elif kind == "bool":
+            value = ": true"
+        elif kind in ("double", "float"):
+            value = ": 0.5"
+        elif kind.endswith(("32", "64")):
+            value = ": 7"
+        elif depth < 4:
+            value = " { %s }" % example(kind, protos, depth + 1)
+        else:
+            continue
+        text += "%s%s " % (name, value) * (2 if repeated else 1)
+    return text
+
+
+def wire():
+    texts = [(f[:-6], source("proto/" + f).decode()) for f in sorted(os.listdir(os.path.join(ROOT, "proto")))]
+    protos = "\n".join(text for _, text in texts)
+    protos = re.sub(r"//[^\n]*", "", protos)
+    protos = re.sub(r"oneof [a-z_]+ \{([^}]*)\}", r"\1", protos)
+    header = encode("Header", 'version: 1 type: 10 sender: "a-1" boot: 1 epoch: 2 request: 3 settled: 3 '
+                              "deadline_us: 4 trace: 5")
+    names = re.findall(r"^message ([A-Za-z]+) \{", protos, re.M)  # the order of fuzz_bodies.h: by file, then as written
+    for i, name in enumerate(names):
+        body = encode(name, example(name, protos))
+        put("wire", name, struct.pack("<BH", i | (0x80 if i % 2 else 0), len(header)) + header + body)
+    put("wire", "other-version", struct.pack("<BH", 0, 2) + b"\x08\x02")
+    put("wire", "no-frames", struct.pack("<BH", 0, 65535))
+
+
+# ---- snapshots, trajectories, archives ----
+
+LIPIDS = ("nInner_POPC nInner_PAPC nInner_POPE nInner_DIPE nInner_DPSM nInner_PAPS nInner_PAP6 nInner_CHOL "
+          "nOuter_POPC nOuter_PAPC nOuter_POPE nOuter_DIPE nOuter_DPSM nOuter_CHOL")
+
+
+def gridsim():
+    nx = ny = 2
+    head = ("densities FILEHEADER {\n  datatype = FIXRECORDBINARY; nfiles = 1; nrecord = %d; nfields = 17;\n"
+            "  lrec = 68; endian_key = 875770417;\n  field_names = ix iy il %s;\n  loop = 5;\n  time = 100 fs;\n"
+            "  nx = %d; ny = %d; nl = 1; nLipids = 14;\n  Lx = 2 nm; Ly = 2 nm; delta = 1 nm;\n}\n\n"
+            % (nx * ny, LIPIDS, nx, ny)).encode()
+    density = [0.1 * k for k in range(14)]
+    records = b"".join(struct.pack("<17f", x, y, 0, *density) for y in range(ny) for x in range(nx))
+    atoms = ("atoms FILEHEADER {\n  datatype = VARRECORDASCII;\n  nfiles = 1;\n  nrecord = %d;\n  loop = 5;\n"
+             "  time = 100 fs;\n  h = 20 0 0 0 20 0 0 0 0 Ang;\n}\n\n")
+    bonds = ("bonds FILEHEADER {\n  datatype = VARRECORDASCII;\n  nfiles = 1;\n  nrecord = %d;\n  loop = 5;\n"
+             "  time = 100 fs;\n}\n\n")
+    two = "1 FREE mRASa free 1.5 2.5 0 0 0 0\n2 FREE mRAFa free 3 19.9 10 0 0 0\n"
+    put("gridsim", "whole", parts(head + records, atoms % 2 + two, bonds % 1 + "1 2 8.5\n"))
+    put("gridsim", "empty", parts(head + records, atoms % 0, bonds % 0))
+    put("gridsim", "infix", parts(head + records, atoms % 1 + "9 FREE mRAS4Aa free 20.0 0 0 0 0 0\n", bonds % 0))
+
+
+def xtc():
+    for name in ("water-3.xtc", "water-12.xtc"):
+        put("xtc", name, source("tests/data/" + name))
+    put("xtc", "water-639-first", source("tests/data/water-639.xtc")[:3000])
+
+
+def archive(**arrays):
+    """As numpy.savez, but the same bytes on every day."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as zip_file:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asanyarray(array), version=(1, 0))
+            zip_file.writestr(zipfile.ZipInfo(name + ".npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    return out.getvalue()
+
+
+def npz():
+    for kind in ("<f4", "<f8", "<i4", "<i8", "<u2", "<u4"):
+        put("npz", kind[1:], archive(a=np.arange(6, dtype=kind).reshape(2, 3), mean=np.zeros((), dtype=kind)))
+    put("npz", "text", archive(a=np.array(["RASa", "zR\u00e4F", "\U0001f600"]), id=np.array("p")))
+    put("npz", "four-dimensions", archive(a=np.zeros((1, 2, 1, 0), dtype="<f4")))
+    put("npz", "big-endian", archive(a=np.arange(3, dtype=">f8")))
+    deflated = io.BytesIO()
+    with zipfile.ZipFile(deflated, "w", zipfile.ZIP_DEFLATED) as zip_file:
+        member = io.BytesIO()
+        np.lib.format.write_array(member, np.zeros(500), version=(1, 0))
+        zip_file.writestr(zipfile.ZipInfo("a.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue(), zipfile.ZIP_DEFLATED)
+    put("npz", "deflated", deflated.getvalue())
+
+
+def patch():
+    lipids = np.linspace(0.1, 0.5, 2 * 2 * 14, dtype="<f4").reshape(2, 2, 14)
+
+    def one(configuration, states, pairs):
+        n = len(states)
+        return archive(id=np.array("s-1"), configuration=np.array(configuration), simulation=np.array("macro-1"),
+                       center=np.array([1.0, 2.0]), edge_nm=np.array(30.0), time_fs=np.array(1e6),
+                       snapshot=np.array(7, dtype="<i8"), concentrations=lipids, ids=np.arange(n, dtype="<u2"),
+                       states=np.array(states, dtype="<U8"), positions=np.full((n, 3), 0.5) * np.arange(n)[:, None],
+                       complex_ids=np.array(pairs, dtype="<u2").reshape(-1, 2))
+
+    put("patch", "lipid-only", one("lipid-only", [], []))
+    put("patch", "ras", one("ras", ["RASa"], []))
+    put("patch", "ras-raf", one("ras-raf", ["4AmRASa", "4AmRAFa"], [[0, 1]]))
+
+
+def model():
+    rows = np.eye(2, 14)
+    put("model", "plain", archive(mean=np.full(14, 0.5), components=rows))
+    put("model", "scaled", archive(mean=np.zeros(14, "<f4"), components=rows.astype("<f4"), scale=np.ones(14)))
+
+
+# ---- text ----
+
+SMALL_CAMPAIGN = """strata: 1
+campaign: small
+workspace: ws
+jobs:
+  - name: macro
+    start: always
+    command: ["{bin_dir}/membrane-macro", "--out", "{dir}"]
+"""
+
+
+def campaign():
+    text = source("apps/membrane/campaign.yaml")
+    put("campaign", "membrane", text)
+    lean = b"\n".join(line for line in text.split(b"\n") if line.strip() and not line.strip().startswith(b"#"))
+    put("campaign", "lean", lean + b"\n")
+    put("campaign", "small", SMALL_CAMPAIGN)
+    put("campaign", "mistakes",
+        "strata: 1\nstrata: [1]\ncampain: x\nseed: -1\nreplicas: {patch: 0x10, select: }\njobs: 7\n")
+    put("campaign", "anchors", "strata: &a 1\ncampaign: *a\n<<: {seed: *a}\n? [x]\n: !!binary aGk=\n")
+
+
+CARD = {"replica": "stage-0", "service": "stage", "node": "n", "rpc": "ipc:///tmp/r", "pub": "ipc:///tmp/p", "pid": 12,
+        "boot": "00000000000000ff", "epoch": 3, "active": True, "started_us": 1700000000000000}
+OUTCOME = {"end": "exit", "code": 1, "reason": "it ended with exit code 1", "stderr_tail": "a\nb", "max_rss_mb": 12.5,
+           "started_us": 1700000000000000, "ended_us": 1700000001000000}
+
+
+def jsons():
+    put("cards", "card", json.dumps(CARD))
+    put("cards", "long-name", json.dumps(dict(CARD, replica="r" * 63, node="\u00fc" * 31)))
+    put("outcome", "exit", parts(json.dumps(OUTCOME), "line\n" * 25 + "\tlast\r\n\xff"))
+    put("outcome", "long", parts(json.dumps(dict(OUTCOME, end="memory", reason="r" * 600, stderr_tail="t" * 20)), "x"))
+    sim = {"patch": "s-1", "state": "RASa", "beads": 6}
+    gro = "title\n6\n" + "".join("    1POPC   NC3%5d%8.3f%8.3f%8.3f\n" % (i + 1, 1, 2, i) for i in range(6)) + "5 5 5\n"
+    ndx = ("[ System ]\n1 2 3 4 5 6 ; all\n[ anchor ]\n1\n[ gdomain ]\n1 2 3 4\n[ inner_POPC ]\n5\n[ outer_CHOL ]\n6\n")
+    mdp = "integrator = md\ndt = 0.02 ; ps\nnsteps = 100\nnstxout-compressed = 5\ngen_vel = yes\n"
+    run = {"simulation": "s-1", "steps": 50000, "steps_per_frame": 1000, "segment": 1000, "seed": 1, "starts": 2,
+           "dt_ps": 0.02}
+    done = {"simulation": "s-1", "time_ns": 1.0, "frames": 50, "steps": 50000, "beads": 6, "restarts": 0}
+    line = '{"simulation": "s-1", "frame": 1, "counts": [[0]]}\n{"simulation": "s-1", "frame": 2, "cou'
+    put("cg", "whole", parts(json.dumps(sim), gro, ndx, mdp, json.dumps(run), json.dumps(done), line))
+    put("cg", "membrane", parts(json.dumps(dict(sim, state="")), gro, "[ a ]\n1\n", mdp, "{}", "{}", ""))
+    put("createsim", "whole", parts(json.dumps(sim), gro))
+    put("createsim", "velocities", parts(json.dumps(sim), "t\n1\n    1POPC   NC3    1   1.000   2.000   3.000  0.1000  "
+                                                          "0.2000  0.3000\n   5.00000   5.00000   5.00000\n"))
+
+
+def rdf():
+    lipids = "POPC PAPC POPE DIPE DPSM PAPS PAP6 CHOL"
+
+    def table(count):
+        radii = [0.0] + [0.01 + (11.99 / 599) * (i + 0.5) for i in range(599)]
+        return "bin %s\n" % lipids + "".join("%.2f%s\n" % (r, (" %d" % (count if i == 9 else min(i, 3))) * 8)
+                                             for i, r in enumerate(radii))
+
+    put("rdf", "few", table(2))
+    put("rdf", "many", table(1000000000000000))
+    put("rdf", "short", table(1)[:500])
+
+
+def forcefield():
+    tables = ["nonbonded.dat", "geometry.dat", "residues.dat", "proteins.dat", "CHOL.itp"]
+    put("forcefield", "as-it-is", MARK * 4)
+    for i, name in enumerate(tables):
+        table = source("apps/membrane/createsim/forcefield/" + name)
+        put("forcefield", name.replace(".", "-"), parts(*[table if k == i else b"" for k in range(len(tables))]))
+
+
+if __name__ == "__main__":
+    shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
+    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield):
+        make()
