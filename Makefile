@@ -51,8 +51,9 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/
 SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICES:%=$(BUILD)/bin/strata-%))
 APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
+CRASH_LOAD := $(BUILD)/bin/crash-load
 
-.PHONY: help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test fuzz \
+.PHONY: help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
         audit lint clean install
 .DEFAULT_GOAL := help
 
@@ -61,14 +62,15 @@ help:
 	@echo 'make test       install what is missing, build, run every test (SAN=1: under sanitizers)'
 	@echo 'make audit      recount the last campaign of make run from its stores'
 	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
-	@echo 'make unit fuzz-test mesh-test peers-test campaign-test   one group of tests'
+	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
+	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
 	@echo 'make fuzz       made-up input for each parser, FUZZ_SECONDS=60 each; needs clang, libclang-rt-14-dev, libomp-dev'
 	@echo 'make install PREFIX=/usr/local   make lint   make clean'
 
 deps:
 	$(Q)scripts/deps.sh
 
-all: $(BINS)
+all: $(BINS) $(CRASH_LOAD)
 
 # Before anything is compiled: says what to do rather than let the first missing program fail.
 needed:
@@ -88,7 +90,7 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
-unit mesh-test peers-test campaign-test: all $(TESTS)
+unit mesh-test peers-test campaign-test crash-test: all $(TESTS)
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
 
 fuzz-test: $(FUZZERS)
@@ -97,6 +99,12 @@ fuzz-test: $(FUZZERS)
 # Finds new inputs; make test only feeds those that are kept in tests/fuzz.
 fuzz:
 	$(Q)scripts/fuzz.sh
+
+# About 40 minutes for 1000. `make test` runs the 60 of tests/crash/short.sh.
+FAULTS ?= 1000
+SEED ?=
+crash: all
+	$(Q)STRATA_BIN=$(BUILD)/bin /usr/bin/python3 tests/crash/killer.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 tests-built: $(TESTS)
 fuzzers-built: $(FUZZERS)
@@ -145,6 +153,12 @@ $(BUILD)/fuzz_bodies.h: $(PROTO_C)
 $(BUILD)/tests/fuzz/fuzz_wire.o: $(BUILD)/fuzz_bodies.h
 
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/inputs.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/standalone.o) $(BUILD)/libparts.a $(BUILD)/libstrata.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
+
+# What the crash tests run as jobs: a program of the tests, not installed.
+$(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)

@@ -31,15 +31,39 @@ static void end (struct mesh_call *call, const struct reply *reply)
     call_free (call);
 }
 
-static struct mesh_call *take_out (struct mesh *self, uint64_t id)
+static struct mesh_call **bucket (struct mesh *self, uint64_t id)
 {
-    for (struct mesh_call **p = &self->calls; *p; p = &(*p)->next)
-        if ((*p)->id == id) {
-            struct mesh_call *call = *p;
-            *p = call->next;
-            return call;
-        }
-    return NULL;
+    return &self->calls_by_id[id % MESH_CALL_BUCKETS];
+}
+
+static struct mesh_call *find (struct mesh *self, uint64_t id)
+{
+    struct mesh_call *call = *bucket (self, id);
+    while (call && call->id != id)
+        call = call->same_bucket;
+    return call;
+}
+
+static void put_in (struct mesh *self, struct mesh_call *call)
+{
+    struct mesh_call **first = bucket (self, call->id);
+    call->same_bucket = *first;
+    *first = call;
+    call->prev = self->calls_last;
+    *(call->prev ? &call->prev->next : &self->calls) = call;
+    self->calls_last = call;
+    self->calls_count++;
+}
+
+static void take_out (struct mesh *self, struct mesh_call *call)
+{
+    struct mesh_call **p = bucket (self, call->id);
+    while (*p != call)
+        p = &(*p)->same_bucket;
+    *p = call->same_bucket;
+    *(call->prev ? &call->prev->next : &self->calls) = call->next;
+    *(call->next ? &call->next->prev : &self->calls_last) = call->prev;
+    self->calls_count--;
 }
 
 void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
@@ -66,19 +90,13 @@ void mesh_call (struct mesh *self, const char *peer, uint32_t type, const Protob
     call->callback = callback;
     call->owner = owner;
     call->arg = arg;
-    struct mesh_call **tail = &self->calls;
-    while (*tail)
-        tail = &(*tail)->next;
-    *tail = call;
+    put_in (self, call);
     mesh_queue_call (self, call->id);
 }
 
 size_t mesh_calls_open (const struct mesh *self)
 {
-    size_t n = 0;
-    for (const struct mesh_call *call = self->calls; call; call = call->next)
-        n++;
-    return n;
+    return self->calls_count;
 }
 
 static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
@@ -105,11 +123,9 @@ static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us
 
 void mesh_call_send (struct mesh *self, uint64_t id)
 {
-    for (struct mesh_call *call = self->calls; call; call = call->next)
-        if (call->id == id) {
-            send_call (self, call, mesh_now_us ());
-            return;
-        }
+    struct mesh_call *call = find (self, id);
+    if (call)
+        send_call (self, call, mesh_now_us ());
 }
 
 void mesh_calls_resend (struct mesh *self, const struct mesh_peer *peer)
@@ -122,10 +138,10 @@ void mesh_calls_resend (struct mesh *self, const struct mesh_peer *peer)
         }
 }
 
-static void time_out (struct mesh *self, uint64_t id)
+static void time_out (struct mesh *self, struct mesh_call *call)
 {
     char text[512];
-    struct mesh_call *call = take_out (self, id);
+    take_out (self, call);
     const struct mesh_peer *peer = mesh_peer_find (self, call->peer);
     const char *trouble = peer ? secure_link_trouble (peer->link) : NULL;
     if (peer && !trouble)
@@ -142,27 +158,23 @@ static void time_out (struct mesh *self, uint64_t id)
     end (call, &reply);
 }
 
+/* A callback may make calls, but ends none: the next one stays where it is. */
 void mesh_calls_tick (struct mesh *self, int64_t now_us)
 {
-    uint64_t late = 0;
-    do {
-        late = 0;
-        for (struct mesh_call *call = self->calls; call && !late; call = call->next)
-            if (call->deadline_us < now_us)
-                late = call->id;
-        if (late)
-            time_out (self, late);
-    } while (late);
-    for (struct mesh_call *call = self->calls; call; call = call->next)
-        if (call->left && call->retry_us < now_us)
+    for (struct mesh_call *call = self->calls, *next; call; call = next) {
+        next = call->next;
+        if (call->deadline_us < now_us)
+            time_out (self, call);
+        else if (call->left && call->retry_us < now_us)
             send_call (self, call, now_us);
+    }
 }
 
 void mesh_calls_fini (struct mesh *self)
 {
     while (self->calls) {
         struct mesh_call *call = self->calls;
-        self->calls = call->next;
+        take_out (self, call);
         call_free (call);
     }
 }
@@ -174,7 +186,7 @@ static void refused (struct mesh *self, struct mesh_call *call, const struct wir
     struct reply reply = { .code = refusal ? refusal->code : STRATA__REFUSAL_CODE__REFUSED_MALFORMED,
                            .error = refusal ? refusal->reason : error.text };
     if (reply.code != STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE) {
-        take_out (self, call->id);
+        take_out (self, call);
         end (call, &reply);
     } /* else: a standby, or not ready yet: the retry finds the right one */
     if (refusal)
@@ -192,8 +204,7 @@ void mesh_take_reply (struct mesh *self, zmsg_t *frames)
         self->refused++;
         goto done;
     }
-    for (call = self->calls; call && call->id != message.header->request; call = call->next)
-        ;
+    call = find (self, message.header->request);
     if (!call)
         goto done; /* the answer to a retry of what was answered already */
     if (message.header->type == STRATA__MESSAGE_TYPE__TYPE_REFUSAL) {
@@ -205,7 +216,7 @@ void mesh_take_reply (struct mesh *self, zmsg_t *frames)
         self->refused++;
         goto done;
     }
-    take_out (self, call->id);
+    take_out (self, call);
     struct reply reply = { .ok = true, .blobs_count = message.blobs };
     struct blob *blobs = calloc (message.blobs ? message.blobs : 1, sizeof (*blobs));
     ProtobufCMessage *body = wire_body (&message, call->reply_body, &error);

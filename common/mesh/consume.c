@@ -3,6 +3,7 @@
  * Pull with credit: one read is under way for each (peer, stream), of a bounded number of bytes. An announcement says that
  * there is more; a slow poll makes up for one that got lost.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@
 struct source {
     char peer[REPLICA_NAME_MAX];
     uint64_t cursor;
-    bool reading;
+    bool reading, again;        /* again: there is more since the read under way was sent */
+    bool restarted;             /* the stream ends before the cursor: nothing is read, see take_records */
     int64_t due_us;
     struct consumer *consumer;
 };
@@ -66,6 +68,28 @@ static bool take_records (struct source *source, const Strata__StreamReadReply *
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
+    if (page->next < source->cursor) {
+        /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
+         * records without a word, and reading from its start could count some twice: a person must decide. */
+        if (!source->restarted)
+            service_event (service,
+                           "stream-restarted",
+                           consumer->stream,
+                           "%s of %s ends at record %llu, but %llu were read from it already: its store was lost or put "
+                           "back; nothing more is read from it",
+                           consumer->stream,
+                           source->peer,
+                           (unsigned long long)page->next - 1,
+                           (unsigned long long)source->cursor - 1);
+        snprintf (service->stream_trouble,
+                  sizeof (service->stream_trouble),
+                  "%s of %s has fewer records than were read from it: its store was lost or put back; nothing more is read from it",
+                  consumer->stream,
+                  source->peer);
+        source->restarted = true;
+    }
+    if (source->restarted)
+        return false;
     if (page->first > source->cursor) {
         service_event (service,
                        "records-missing",
@@ -91,6 +115,14 @@ static bool take_records (struct source *source, const Strata__StreamReadReply *
 
 static void on_page (struct service *self, const struct reply *reply, void *arg);
 
+/* The cursor is the shard's, whichever replica holds it: a name of the replica's own would stand at the producer for ever
+ * after a standby took over, and keep it from ever trimming. */
+static char *consumer_name (struct service *service)
+{
+    char *slash = strrchr (service->shard_dir, '/');
+    return slash ? slash + 1 : service->replica;
+}
+
 static void read_more (struct source *source)
 {
     struct consumer *consumer = source->consumer;
@@ -99,7 +131,7 @@ static void read_more (struct source *source)
     read.from = source->cursor;
     read.max_records = READ_RECORDS;
     read.max_bytes = READ_BYTES;
-    read.consumer = consumer->service->shard_name; /* the cursor is the shard's, whoever holds it */
+    read.consumer = consumer_name (consumer->service);
     read.committed = source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
     service_call (consumer->service,
@@ -118,14 +150,15 @@ static void on_page (struct service *self, const struct reply *reply, void *arg)
 {
     struct source *source = arg;
     source->reading = false;
-    source->due_us = self->now_us + POLL_US;
+    source->due_us = source->again ? 0 : self->now_us + POLL_US;
+    source->again = false;
     if (!reply->ok) {
         log_info ("reading %s of %s: %s", source->consumer->stream, source->peer, reply->error);
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
     if (!take_records (source, page))
-        source->due_us = self->now_us + PAUSE_US;
+        source->due_us = self->now_us + (source->restarted ? POLL_US : PAUSE_US);
     else if (source->cursor < page->next)
         read_more (source); /* leaves after this page's effect is on disk */
 }
@@ -142,8 +175,10 @@ void consume_announced (struct service *self, const char *peer, const Strata__An
 {
     for (struct consumer *c = self->consumers; c; c = c->next) {
         struct source *source = strcmp (c->stream, announcement->stream) == 0 ? source_find (c, peer) : NULL;
-        if (source && announcement->next > source->cursor)
+        if (source && announcement->next > source->cursor) {
             source->due_us = 0;
+            source->again = source->reading;
+        }
     }
 }
 

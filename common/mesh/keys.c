@@ -68,7 +68,8 @@ int keys_make (const char *workspace, struct strata_error *error)
     snprintf (path, sizeof (path), "%s/keys", workspace);
     if (keys_exist (workspace)) {
         errno = EEXIST;
-        return strata_fail (error, "keys are there already (%s); for new ones stop the campaign and move that folder away",
+        return strata_fail (error,
+                            "keys are there already (%s); for new ones stop the campaign and move that folder away",
                             path);
     }
     snprintf (temp, sizeof (temp), "%s.XXXXXX", path);
@@ -112,7 +113,10 @@ static int read_key (const char *path, const char *name, char text[KEY_TEXT], st
     int rc = -1;
     if (!value || strlen (value) != KEY_TEXT - 1 || !zmq_z85_decode (bytes, value)) {
         errno = EINVAL;
-        strata_fail (error, "key file %s has no %s of 40 characters; move keys/ away and run 'strata keygen'", path, name);
+        strata_fail (error,
+                     "key file %s has no %s of 40 characters; move keys/ away and run 'strata keygen'",
+                     path,
+                     name);
     } else {
         memcpy (text, value, KEY_TEXT);
         rc = 0;

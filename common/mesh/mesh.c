@@ -15,6 +15,8 @@
 #define CARDS_EVERY_TICKS 3  /* folders on network file systems tell nobody when they change: look */
 #define RECONNECT_EVERY_TICKS 20 /* peers that could not be connected to, or refused us */
 
+#define CARDS_SETTLE_US 3000000
+
 int64_t mesh_now_us (void)
 {
     struct timespec ts;
@@ -241,6 +243,16 @@ static zsock_t *new_dealer (void)
     return dealer;
 }
 
+/* One that ended, and took its card away, is asked only when there is no other: it may come back. */
+static bool better (const struct mesh_peer *a, const struct mesh_peer *b)
+{
+    if (a->gone != b->gone)
+        return b->gone;
+    if (a->card.active != b->card.active)
+        return a->card.active;
+    return a->card.epoch > b->card.epoch;
+}
+
 struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name)
 {
     struct mesh_peer *best = NULL;
@@ -249,9 +261,7 @@ struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name)
         if (strcmp (peer->card.replica, name) == 0)
             return peer;
         /* Of a service's replicas the active one with the highest epoch. */
-        if (strcmp (peer->card.service, name) == 0
-            && (!best || peer->card.active > best->card.active
-                || (peer->card.active == best->card.active && peer->card.epoch > best->card.epoch)))
+        if (strcmp (peer->card.service, name) == 0 && (!best || better (peer, best)))
             best = peer;
     }
     return best;
@@ -320,7 +330,7 @@ static void reconnect (struct mesh *self)
 {
     for (size_t i = 0; i < self->peers_count; i++) {
         struct mesh_peer *peer = &self->peers[i];
-        if (peer->dealer && !secure_link_dead (peer->link))
+        if (peer->gone || (peer->dealer && !secure_link_dead (peer->link)))
             continue;
         bool refused = peer->dealer != NULL;
         if (refused) {
@@ -356,8 +366,9 @@ static void peer_update (struct mesh *self, const struct card *card)
     bool moved = strcmp (peer->card.rpc, card->rpc) != 0 || strcmp (peer->card.pub, card->pub) != 0
                  || strcmp (peer->card.tcp_rpc, card->tcp_rpc) != 0 || strcmp (peer->card.tcp_pub, card->tcp_pub) != 0
                  || strcmp (peer->card.key, card->key) != 0;
-    bool changed = fresh || peer->card.active != card->active || peer->card.epoch != card->epoch;
+    bool changed = fresh || peer->gone || peer->card.active != card->active || peer->card.epoch != card->epoch;
     peer->card = *card;
+    peer->gone = false;
     if (moved)
         peer_subscribe (self, peer);
     /* A restarted peer gets a new socket: what lay in the old one's pipe is sent again by its calls. */
@@ -373,9 +384,20 @@ static void peer_update (struct mesh *self, const struct card *card)
     }
 }
 
+static bool has_card (const struct card *cards, size_t count, const char *replica)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp (cards[i].replica, replica) == 0)
+            return true;
+    return false;
+}
+
+/* A folder's time stamp moves in steps of milliseconds (of seconds on some network file systems): a card that is written
+ * in the step in which the folder was looked at does not change it. So a stamp is believed only when it is old. */
 void mesh_look_at_cards (struct mesh *self)
 {
     uint64_t stamp = cards_stamp (self->workspace);
+    int64_t age_us = mesh_now_us () - (int64_t)(stamp / 1000);
     if (stamp == self->cards_seen)
         return;
     struct card *cards;
@@ -383,8 +405,10 @@ void mesh_look_at_cards (struct mesh *self)
     for (size_t i = 0; i < count; i++)
         if (strcmp (cards[i].replica, self->card.replica) != 0)
             peer_update (self, &cards[i]);
+    for (size_t i = 0; i < self->peers_count; i++)
+        self->peers[i].gone = !has_card (cards, count, self->peers[i].card.replica);
     free (cards);
-    self->cards_seen = stamp;
+    self->cards_seen = age_us > CARDS_SETTLE_US ? stamp : 0;
 }
 
 size_t mesh_peers (struct mesh *self, const struct card **cards, size_t max)

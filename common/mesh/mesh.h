@@ -20,6 +20,7 @@
 #include "mesh/wire.h"
 
 #define MESH_TURN_MESSAGES 256  /* taken in at most in one turn */
+#define MESH_CALL_BUCKETS 4096  /* ids count up: a call stands alone in its bucket up to so many */
 
 struct mesh_peer;
 struct mesh_call;
@@ -41,7 +42,9 @@ struct mesh {
     struct mesh_peer *peers;
     size_t peers_count;
     uint64_t cards_seen;
-    struct mesh_call *calls;    /* sent and not answered, oldest first */
+    struct mesh_call *calls, *calls_last;   /* not answered, oldest first */
+    struct mesh_call *calls_by_id[MESH_CALL_BUCKETS];
+    size_t calls_count;
     struct mesh_out *out, **out_tail;
     unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */

@@ -11,6 +11,7 @@ struct mesh_peer {
     struct secure_link *link;                /* what its handshake told; NULL without TCP */
     char sub_endpoint[SECURE_ENDPOINT_MAX];  /* where its publications come from; "" nowhere */
     char trouble[384];                       /* why it is not connected to, or "" */
+    bool gone;                               /* its card was taken away */
 };
 
 /* What leaves after the commit: a message for a socket, or a call's first sending. */
@@ -22,7 +23,7 @@ struct mesh_out {
 };
 
 struct mesh_call {
-    struct mesh_call *next;
+    struct mesh_call *next, *prev, *same_bucket;
     uint64_t id;
     char peer[REPLICA_NAME_MAX];
     uint32_t type;

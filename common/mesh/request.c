@@ -63,13 +63,14 @@ static Strata__Header reply_header (struct request *request, uint32_t type)
     return header;
 }
 
-/* Queues the answer and, when the request changed something, keeps it for a retry. */
-static void answer (struct request *request, uint32_t type, const ProtobufCMessage *body, const struct blob *blob)
+/* Queues the answer and, when the request changed something, keeps it for a retry. passes: it says "not now", and a retry
+ * must be carried out. */
+static void answer (struct request *request, uint32_t type, const ProtobufCMessage *body, const struct blob *blob, bool passes)
 {
     struct service *service = request->service;
     Strata__Header header = reply_header (request, type);
     zmsg_t *msg = wire_pack (&header, body);
-    if (request->handler && request->handler->mutates && service->shard && shard_changes (service->shard) != request->changes) {
+    if (!passes && request->handler && request->handler->mutates && service->shard && shard_changes (service->shard) != request->changes) {
         zmsg_first (msg);
         zframe_t *packed = zmsg_next (msg);
         replies_keep (service->shard,
@@ -87,13 +88,13 @@ static void answer (struct request *request, uint32_t type, const ProtobufCMessa
 
 void request_reply (struct request *request, const ProtobufCMessage *body)
 {
-    answer (request, request->handler->type + 1, body, NULL);
+    answer (request, request->handler->type + 1, body, NULL, false);
 }
 
 void request_reply_blob (struct request *request, const ProtobufCMessage *body, const void *blob, size_t size)
 {
     struct blob b = { blob, size };
-    answer (request, request->handler->type + 1, body, &b);
+    answer (request, request->handler->type + 1, body, &b, false);
 }
 
 void request_refuse (struct request *request, Strata__RefusalCode code, const char *fmt, ...)
@@ -113,7 +114,7 @@ void request_refuse (struct request *request, Strata__RefusalCode code, const ch
                   request->message.header->type,
                   text);
     }
-    answer (request, STRATA__MESSAGE_TYPE__TYPE_REFUSAL, &refusal.base, NULL);
+    answer (request, STRATA__MESSAGE_TYPE__TYPE_REFUSAL, &refusal.base, NULL, code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE);
 }
 
 static const struct service_handler *find_in (const struct service_handler *handlers, uint32_t type)
@@ -130,13 +131,23 @@ static const struct service_handler *find_handler (const struct service_spec *sp
     return handler || !spec->has_shard ? handler : find_in (stream_server_handlers, type);
 }
 
-/* False for the holder of a shard that another process has taken since. */
+/* The shard that a replica's epoch is of, as service.c names it: one for all replicas of a service, but stage's. */
+static void shard_of (const char *replica, char *name, size_t size)
+{
+    const char *dash = strrchr (replica, '-');
+    bool own = strncmp (replica, "stage-", 6) == 0 || !dash;
+    snprintf (name, size, "%.*s", own ? (int)strlen (replica) : (int)(dash - replica), replica);
+}
+
+/* False for the holder of a shard that another process, maybe another replica, has taken since. */
 static bool epoch_is_current (struct service *self, const Strata__Header *header)
 {
+    char shard[REPLICA_NAME_MAX];
     if (header->epoch == 0 || strlen (header->sender) >= REPLICA_NAME_MAX)
         return true;
+    shard_of (header->sender, shard, sizeof (shard));
     for (size_t i = 0; i < self->epochs_count; i++)
-        if (strcmp (self->epochs[i].sender, header->sender) == 0) {
+        if (strcmp (self->epochs[i].shard, shard) == 0) {
             if (header->epoch < self->epochs[i].epoch)
                 return false;
             self->epochs[i].epoch = header->epoch;
@@ -145,7 +156,7 @@ static bool epoch_is_current (struct service *self, const Strata__Header *header
     struct seen_epoch *grown = realloc (self->epochs, (self->epochs_count + 1) * sizeof (*grown));
     if (grown) {
         self->epochs = grown;
-        snprintf (grown[self->epochs_count].sender, REPLICA_NAME_MAX, "%s", header->sender);
+        memcpy (grown[self->epochs_count].shard, shard, sizeof (shard));
         grown[self->epochs_count++].epoch = header->epoch;
     }
     return true;

@@ -146,11 +146,12 @@ static void on_server_event (void *arg, zsock_t *socket, zmsg_t *message)
 /* 0.0.0.0 and [::] are no places to connect to: this node's name is. */
 static void advertise (struct side *side)
 {
+    const struct card *card = &side->secure->mesh->card;
     const char *port = strrchr (side->bound, ':');
     if (port && (strncmp (side->bound, "tcp://0.0.0.0:", 14) == 0 || strncmp (side->bound, "tcp://[::]:", 11) == 0))
-        snprintf (side->endpoint, sizeof (side->secure->mesh->card.tcp_rpc), "tcp://%.63s%.10s", side->secure->mesh->card.node, port);
+        snprintf (side->endpoint, sizeof (card->tcp_rpc), "tcp://%.63s%.10s", card->node, port);
     else
-        snprintf (side->endpoint, sizeof (side->secure->mesh->card.tcp_rpc), "%.127s", side->bound);
+        snprintf (side->endpoint, sizeof (card->tcp_rpc), "%.127s", side->bound);
 }
 
 static int bind_side (struct side *side, struct strata_error *error)
@@ -163,8 +164,11 @@ static int bind_side (struct side *side, struct strata_error *error)
         return strata_fail (error, "a TCP socket without CURVE is not bound; is this libzmq built with it?");
     snprintf (wanted, sizeof (wanted), "tcp://%s:*", side->secure->interface);
     if (zmq_bind (socket, wanted) < 0)
-        return strata_fail (error, "%s can't be bound: %s; mesh.interface in the campaign file names an interface or address of this node",
-                            wanted, zmq_strerror (errno));
+        return strata_fail (error,
+                            "%s can't be bound: %s; mesh.interface in the campaign file must be an interface or address of "
+                            "this node",
+                            wanted,
+                            zmq_strerror (errno));
     size = sizeof (side->bound);
     if (zmq_getsockopt (socket, ZMQ_LAST_ENDPOINT, side->bound, &size) < 0)
         return strata_fail (error, "where %s was bound is not known: %s", wanted, zmq_strerror (errno));
@@ -303,17 +307,25 @@ static bool is_own_ipc (const char *endpoint, struct strata_error *error, const 
     if (slash && (size_t)(slash - path) < sizeof (folder))
         memcpy (folder, path, (size_t)(slash - path));
     if (!folder[0]) {
-        strata_fail (error, "the card of %s names '%.120s', which is no Unix socket; it is not connected to", card->replica, endpoint);
+        strata_fail (error,
+                     "the card of %s names '%.120s', which is no Unix socket; it is not connected to",
+                     card->replica,
+                     endpoint);
         return false;
     }
     if (lstat (folder, &st) < 0) {
-        strata_fail (error, "%s listens on node %s at %s, which is not there on this one; other nodes need mesh.transport: tcp",
-                     card->replica, card->node, endpoint);
+        strata_fail (error,
+                     "%s listens on node %s at %s, which is not there on this one; other nodes need mesh.transport: tcp",
+                     card->replica,
+                     card->node,
+                     endpoint);
         return false;
     }
     if (!S_ISDIR (st.st_mode) || st.st_uid != getuid () || (st.st_mode & 077)) {
-        strata_fail (error, "the card of %s names a socket in %s, which is not a folder of this user alone; it is not connected to",
-                     card->replica, folder);
+        strata_fail (error,
+                     "the card of %s names a socket in %s, which is not a folder of this user alone; it is not connected to",
+                     card->replica,
+                     folder);
         return false;
     }
     return true;
@@ -328,11 +340,14 @@ int secure_endpoint (const struct card *card, bool pub, char endpoint[SECURE_END
     endpoint[0] = '\0';
     if (forced || (tcp[0] && strcmp (card->node, node) != 0)) {
         if (!tcp[0])
-            return strata_fail (error, "%s listens on no TCP port (mesh.transport is ipc), and STRATA_FORCE_TCP allows no other",
+            return strata_fail (error,
+                                "%s listens on no TCP port (mesh.transport is ipc), and STRATA_FORCE_TCP allows no other",
                                 card->replica);
         if (strncmp (tcp, "tcp://", 6) != 0)
-            return strata_fail (error, "the card of %s names '%.120s' where a tcp:// endpoint belongs; it is not connected to",
-                                card->replica, tcp);
+            return strata_fail (error,
+                                "the card of %s names '%.120s' where a tcp:// endpoint belongs; it is not connected to",
+                                card->replica,
+                                tcp);
         snprintf (endpoint, SECURE_ENDPOINT_MAX, "%s", tcp);
         return 0;
     }
@@ -355,8 +370,8 @@ int secure_connect (const struct mesh *mesh, zsock_t *socket, const struct card 
             keys_wipe (&keys);
             errno = EACCES;
             return strata_fail (error,
-                                "refused: the card of %s shows another server key than keys/service.cert: it is forged, or %s "
-                                "runs with older keys",
+                                "refused: the card of %s shows another server key than keys/service.cert: it is forged, "
+                                "or %s runs with older keys",
                                 card->replica,
                                 card->replica);
         }
@@ -397,8 +412,8 @@ static void on_client_event (void *arg, zsock_t *socket, zmsg_t *message)
             self->trouble = "who listens there doesn't have the campaign's keys";
             self->dead = true;
         } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL && !self->dead)
-            self->trouble = "it ends the connection before keys are agreed on: the keys in keys/ aren't those it runs with, "
-                            "or who listens there isn't a service of this campaign";
+            self->trouble = "it ends the connection before keys are agreed on: the keys in keys/ aren't those it runs "
+                            "with, or who listens there isn't a service of this campaign";
     }
     zmsg_destroy (&message);
 }

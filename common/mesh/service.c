@@ -314,7 +314,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     hb.active = self->active;
     hb.metrics = pointers;
     hb.n_metrics = pointers ? self->metrics_count : 0;
-    hb.trouble = self->store_trouble[0] ? self->store_trouble : self->trouble;
+    hb.trouble = self->store_trouble[0] ? self->store_trouble : self->stream_trouble[0] ? self->stream_trouble : self->trouble;
     mesh_send_heartbeat (&self->mesh, &hb.base);
     for (size_t i = 0; i < self->metrics_count; i++)
         free (self->metrics[i].name);
@@ -503,12 +503,12 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
     /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
      * replicas that do not hold it stand by. */
-    snprintf (self->shard_name,
-              sizeof (self->shard_name),
-              "%.40s-%ld",
+    snprintf (self->shard_dir,
+              sizeof (self->shard_dir),
+              "%s/shards/%s-%ld",
+              self->workspace,
               self->spec->name,
               strcmp (self->spec->name, "stage") == 0 ? replica : 0L);
-    snprintf (self->shard_dir, sizeof (self->shard_dir), "%s/shards/%s", self->workspace, self->shard_name);
     return 0;
 }
 

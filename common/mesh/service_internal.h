@@ -7,9 +7,9 @@
 
 struct consumer;
 
-/* The highest epoch seen of a sender's shard: a lower one is a stale holder. */
+/* The highest epoch seen of a shard's holders: a lower one is a stale holder. */
 struct seen_epoch {
-    char sender[REPLICA_NAME_MAX];
+    char shard[REPLICA_NAME_MAX];
     uint64_t epoch;
 };
 
@@ -27,7 +27,6 @@ struct service {
     struct shard *shard;
     void *state;
     char workspace[4096], bin_dir[4096], shard_dir[4200], replica[REPLICA_NAME_MAX];
-    char shard_name[REPLICA_NAME_MAX]; /* "select-0", whichever replica holds it */
     bool active;                    /* start () has returned 0 */
     bool ending;                    /* asked to end */
     bool quit;
@@ -37,7 +36,7 @@ struct service {
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
     bool card_due;                  /* the card could not be written */
     int64_t now_us, started_us, swept_us;
-    char trouble[512], store_trouble[512];
+    char trouble[512], store_trouble[512], stream_trouble[512];
     uv_timer_t heartbeat, housekeeping;
     uv_signal_t signals[2];
     struct timer_state *timers;

@@ -38,6 +38,29 @@ static void bound (struct service *service, const char *name)
         stream_set_limit (service_shard (service), name, (uint64_t)service_campaign (service)->stage.queue_mb << 20);
 }
 
+/* False, and refused, when a record could never be handed out, or never be taken in. */
+static bool is_small_enough (struct service *service, struct request *request, const char *stream, ProtobufCBinaryData *records,
+                             size_t count)
+{
+    struct stream_stat stat;
+    uint64_t bytes = 0;
+    bound (service, stream);
+    stream_stat (service_shard (service), stream, &stat);
+    for (size_t i = 0; i < count; i++) {
+        bytes += records[i].len;
+        if (records[i].len <= READ_MAX_BYTES && (!stat.limit_bytes || bytes <= stat.limit_bytes))
+            continue;
+        request_refuse (request,
+                        STRATA__REFUSAL_CODE__REFUSED_INVALID,
+                        "stream %s: a record has at most %u bytes, and all of one request at most the stream's bound of %llu",
+                        stream,
+                        READ_MAX_BYTES,
+                        (unsigned long long)stat.limit_bytes);
+        return false;
+    }
+    return true;
+}
+
 /* All or nothing: room for every record is checked before the first is appended. */
 static bool has_room (struct service *service, struct request *request, const Strata__StreamAppend *append)
 {
@@ -75,7 +98,8 @@ static void on_append (struct service *service, struct request *request, const P
                         append->n_records);
         return;
     }
-    if (!has_room (service, request, append))
+    if (!is_small_enough (service, request, append->stream, append->records, append->n_records)
+        || !has_room (service, request, append))
         return;
     for (size_t i = 0; i < append->n_records; i++) {
         uint64_t number = producer ? append->producer_sequence[i] : 0;
@@ -235,7 +259,8 @@ static void on_ack (struct service *service, struct request *request, const Prot
         valid = stream_name_valid (ack->outputs[i]->stream);
         if (!valid)
             break;
-        bound (service, ack->outputs[i]->stream);
+        if (!is_small_enough (service, request, ack->outputs[i]->stream, ack->outputs[i]->records, ack->outputs[i]->n_records))
+            return;
         stream_stat (shard, ack->outputs[i]->stream, &stat);
         for (size_t n = 0; n < ack->outputs[i]->n_records; n++)
             bytes += ack->outputs[i]->records[n].len;

@@ -43,7 +43,11 @@ static void on_request (void *arg, zsock_t *socket, zmsg_t *request)
     const char *refused = judge (self, frames, count, reason, sizeof (reason));
     if (refused) {
         if (i > ADDRESS)
-            snprintf (address, sizeof (address), "%.*s", (int)zframe_size (frames[ADDRESS]), (const char *)zframe_data (frames[ADDRESS]));
+            snprintf (address,
+                      sizeof (address),
+                      "%.*s",
+                      (int)zframe_size (frames[ADDRESS]),
+                      (const char *)zframe_data (frames[ADDRESS]));
         self->on_refused (self->arg, address, refused);
     }
     zmsg_t *reply = zmsg_new ();
@@ -66,7 +70,10 @@ int zap_init (struct zap *self, uv_loop_t *loop, const struct keys_allowed *allo
     *self = (struct zap){ .allowed = allowed, .on_refused = on_refused, .arg = arg };
     zsock_t *socket = zsock_new (ZMQ_REP);
     if (!socket || zsock_bind (socket, "%s", ENDPOINT) < 0) {
-        strata_fail (error, "%s can't be bound, so nobody could be checked: %s; no TCP", ENDPOINT, zmq_strerror (errno));
+        strata_fail (error,
+                     "%s can't be bound, so nobody could be checked: %s; no TCP",
+                     ENDPOINT,
+                     zmq_strerror (errno));
         zsock_destroy (&socket);
         return -1;
     }

@@ -1,7 +1,8 @@
 /* zap.h - who may connect: answers ZeroMQ's authentication requests (ZAP, ZeroMQ RFC 27) from a list of public keys.
  *
- * libzmq asks on inproc://zeromq.zap.01 for each handshake on a socket that has a domain. Without a handler it would let
- * everybody in who knows the server's key; so the handler stands before the first TCP socket is bound, and outlives it.
+ * libzmq asks on inproc://zeromq.zap.01 for each handshake on a socket that has a domain. Without a handler it would
+ * let everybody in who knows the server's key; so the handler stands before the first TCP socket is bound, and outlives
+ * it.
  */
 #ifndef STRATA_MESH_ZAP_H
 #define STRATA_MESH_ZAP_H

@@ -1,6 +1,10 @@
 /* ask.c - see cli.h: requests to a running mesh that end soon, whatever runs and whatever doesn't. */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "cli.h"
+#include "mesh/cards.h"
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {

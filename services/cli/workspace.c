@@ -257,7 +257,8 @@ void workspace_lock_sign (int fd, pid_t pid)
 {
     char text[32];
     int n = snprintf (text, sizeof (text), "%d\n", (int)pid);
-    if (ftruncate (fd, 0) < 0 || pwrite (fd, text, (size_t)n, 0) < 0)
+    /* Written over, then cut: on a full disk the file's one block can be written, a new one can't be had. */
+    if (pwrite (fd, text, (size_t)n, 0) < 0 || ftruncate (fd, n) < 0)
         fprintf (stderr, "strata: up.lock can't be written: %s\n", strerror (errno));
 }
 

@@ -18,8 +18,9 @@
 #define PUT_MAX_KEYS 512
 #define CALL_TIMEOUT_MS 15000
 #define POLL_US 500000
+#define AGAIN_US 1000000               /* between tries while staging is full */
 
-enum step { IDLE, TAKING, CUTTING, PUTTING, ACKING, NACKING };
+enum step { IDLE, TAKING, CUTTING, PUTTING, ACKING, NACKING, WAITING_TO_PUT, WAITING_TO_ACK };
 
 /* A patch on its way out. */
 struct product {
@@ -44,6 +45,7 @@ struct worker {
     /* what the thread made */
     struct product *products;
     size_t products_count, put;         /* put: how many are in staging */
+    size_t put_from;                    /* where the bunch that is under way begins */
     size_t of[PATCH_CONFIGURATIONS];
     struct strata_error error;
     bool failed, final;                 /* final: trying again can't help */
@@ -106,7 +108,7 @@ void worker_free (struct worker **self_p)
 bool worker_finish (struct worker *self)
 {
     self->finishing = true;
-    return self->step == IDLE;
+    return self->step == IDLE || self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
 }
 
 /* ---- cutting, in a thread: touches the worker's products and error only ---- */
@@ -223,6 +225,20 @@ static void nack (struct worker *self)
                   self);
 }
 
+/* What passes: staging is full or does not answer. The work is kept and offered again; the lease's token decides whether it
+ * still counts, even when the lease has ended meanwhile. Giving the snapshot back would cut it anew, and count as a try. */
+static bool passes (const struct reply *reply)
+{
+    return reply->timed_out || reply->code == STRATA__REFUSAL_CODE__REFUSED_FULL
+           || reply->code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE;
+}
+
+static void wait_a_while (struct worker *self, enum step step)
+{
+    self->step = step;
+    self->look_us = service_now_us (self->service) + AGAIN_US;
+}
+
 static void on_acked (struct service *service, const struct reply *reply, void *arg)
 {
     struct worker *self = arg;
@@ -243,8 +259,12 @@ static void on_acked (struct service *service, const struct reply *reply, void *
                        self->of[PATCH_INVALID],
                        self->cut_s);
         self->look_us = 0;
+    } else if (passes (reply)) {
+        service_trouble (service, "snapshot %s is cut but can't be acknowledged yet: %s", self->snapshot->path, reply->error);
+        wait_a_while (self, WAITING_TO_ACK);
+        return;
     } else {
-        /* The lease was lost, or staging has no room: the snapshot is handed out again when its lease ends. */
+        /* The lease was lost: the snapshot is handed out again. */
         self->lost++;
         service_trouble (service, "snapshot %s was cut but not acknowledged: %s", self->snapshot->path, reply->error);
     }
@@ -302,6 +322,11 @@ static void on_put (struct service *service, const struct reply *reply, void *ar
         return;
     }
     service_trouble (service, "the patches of %s can't be put into staging: %s", self->snapshot->path, reply->error);
+    if (passes (reply)) {
+        self->put = self->put_from;
+        wait_a_while (self, WAITING_TO_PUT);
+        return;
+    }
     strata_fail (&self->error, "%s", reply->error);
     self->final = false;
     nack (self);
@@ -314,6 +339,7 @@ static void put_more (struct worker *self)
     struct blob blobs[PUT_MAX_KEYS];
     char *keys[PUT_MAX_KEYS];
     size_t n = 0, bytes = 0;
+    self->put_from = self->put;
     while (self->put < self->products_count && n < PUT_MAX_KEYS && (n == 0 || bytes + self->products[self->put].size <= PUT_MAX_BYTES)) {
         struct product *product = &self->products[self->put++];
         keys[n] = product->key;
@@ -382,7 +408,13 @@ static void on_taken (struct service *service, const struct reply *reply, void *
 void worker_tick (struct worker *self, int64_t now_us)
 {
     const struct campaign *campaign = service_campaign (self->service);
-    if (self->step != IDLE || self->finishing || now_us < self->look_us)
+    if (now_us < self->look_us)
+        return;
+    if (self->step == WAITING_TO_PUT)
+        put_more (self);
+    else if (self->step == WAITING_TO_ACK)
+        ack (self);
+    if (self->step != IDLE || self->finishing)
         return;
     Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
     take.queue = campaign->patch.snapshots;

@@ -566,6 +566,8 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
     bool always = live->type->campaign->start == JOB_ALWAYS;
     int rc;
+    if (always && outcome->end == END (WALLTIME))
+        job->tries = 0; /* it did what it is for: failures before it and after it are not in a row */
     if (job->cancel)
         rc = cancelled (self, live, error);
     else if (outcome->end == END (EXIT) && outcome->code == 0)

@@ -21,11 +21,30 @@
 #include "mesh/mesh.h"
 #include "mesh/wire.h"
 #include "strata.h"
+#include "stage.pb-c.h"
 #include "stream.pb-c.h"
 
 static char workspace[64], campaign_file[96];
 
-static const struct service_spec spec = { .name = "stage", .about = "the shell alone", .has_shard = true };
+/* Refuses a new key with "not now", after a change to the shard; says yes to one it has seen. */
+static void on_delete (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    const Strata__ObjectDelete *delete = (const Strata__ObjectDelete *)body;
+    Strata__ObjectDeleteReply reply = STRATA__OBJECT_DELETE_REPLY__INIT;
+    if (shard_has (service_shard (service), delete->key, strlen (delete->key)))
+        request_reply (request, &reply.base);
+    else {
+        shard_put_u64 (service_shard (service), delete->key, 1);
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "not now, but soon");
+    }
+}
+
+static const struct service_handler handlers[] = {
+    { STRATA__MESSAGE_TYPE__TYPE_OBJECT_DELETE, &strata__object_delete__descriptor, true, on_delete },
+    { 0 },
+};
+
+static const struct service_spec spec = { .name = "stage", .about = "the shell alone", .has_shard = true, .handlers = handlers };
 static const struct service_spec standby_spec = { .name = "schedule", .about = "the shell alone", .has_shard = true };
 
 static const char campaign_text[] =
@@ -365,6 +384,57 @@ static void a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused (vo
     end (pid, SIGTERM);
 }
 
+/* Its caller tries again with the same id: an answer kept would be "not now" for ever. */
+static void a_request_that_was_put_off_is_carried_out_when_it_comes_again (void **state)
+{
+    struct strata_error error = { "" };
+    pid_t pid = start (&spec, "0");
+    struct strata_client *c = client (8000);
+    if (strata_delete (c, "n", "put-off", &error) < 0)
+        fail_msg ("delete: %s", error.text);
+    strata_close (&c);
+    end (pid, SIGTERM);
+}
+
+static zmsg_t *append_of (const char *sender, uint64_t request, uint64_t epoch)
+{
+    Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
+    Strata__Header header = raw_header (STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, request);
+    header.sender = (char *)sender;
+    header.epoch = epoch;
+    body.stream = "raw";
+    return wire_pack (&header, &body.base);
+}
+
+static void a_shard_s_former_holder_is_refused_whichever_replica_took_over (void **state)
+{
+    pid_t pid = start (&spec, "0");
+    zsock_t *socket = raw ();
+    zmsg_t *msg = append_of ("select-0", 1, 5);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), -1);
+    msg = append_of ("select-1", 2, 6);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), -1);
+    msg = append_of ("select-0", 3, 5);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), STRATA__REFUSAL_CODE__REFUSED_STALE);
+    msg = append_of ("stage-1", 4, 1);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), -1);
+    zsock_destroy (&socket);
+    end (pid, SIGTERM);
+}
+
+static void a_record_that_can_never_fit_is_refused_at_once (void **state)
+{
+    struct strata_error error = { "" };
+    pid_t pid = start (&spec, "0");
+    struct strata_client *c = client (20000);
+    static char large[1100 * 1024]; /* the stream's bound is 1 MB */
+    assert_int_equal (strata_append (c, "large", "p", 1, large, sizeof (large), NULL, &error), -1);
+    assert_int_equal (errno, EINVAL);
+    assert_non_null (strstr (error.text, "stream large"));
+    strata_close (&c);
+    end (pid, SIGTERM);
+}
+
 static void a_standby_takes_the_shard_when_its_holder_dies (void **state)
 {
     pid_t first = start (&standby_spec, "0");
@@ -411,6 +481,9 @@ int main (void)
         cmocka_unit_test (broken_messages_get_a_refusal_and_the_replica_lives_on),
         cmocka_unit_test (a_retry_gets_the_remembered_reply_also_after_kill_9),
         cmocka_unit_test (a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused),
+        cmocka_unit_test (a_request_that_was_put_off_is_carried_out_when_it_comes_again),
+        cmocka_unit_test (a_shard_s_former_holder_is_refused_whichever_replica_took_over),
+        cmocka_unit_test (a_record_that_can_never_fit_is_refused_at_once),
         cmocka_unit_test (a_standby_takes_the_shard_when_its_holder_dies),
         cmocka_unit_test (a_second_process_of_the_same_replica_is_refused),
         cmocka_unit_test (a_client_without_a_mesh_is_told_in_time),

@@ -280,6 +280,25 @@ static void the_walltime_of_an_always_job_is_no_failure (void **state)
     world_free (world);
 }
 
+static void fails_but_for_each_third (struct world *world, const char *id, uint32_t attempt, struct outcome *outcome)
+{
+    if (attempt % 3 == 0)
+        hits_walltime (world, id, attempt, outcome);
+    else
+        fails (world, id, attempt, outcome);
+}
+
+static void failures_of_an_always_job_with_a_walltime_between_are_not_in_a_row (void **state)
+{
+    struct world *world = world_new (0, 1, 1);
+    world->decide = fails_but_for_each_third;
+    up (world);
+    turns (world, 300);
+    assert_true (world->starts_count > 6);
+    assert_int_not_equal (state_of (world, "macro-000001"), S (ASIDE));
+    world_free (world);
+}
+
 static void an_always_job_that_is_the_goal_ends_when_it_is_reached (void **state)
 {
     struct world *world = world_new (0, 1, 1);
@@ -525,6 +544,7 @@ int main (void)
         cmocka_unit_test (an_always_job_starts_again_after_a_clean_end),
         cmocka_unit_test (an_always_job_that_fails_in_a_row_is_set_aside_loudly),
         cmocka_unit_test (the_walltime_of_an_always_job_is_no_failure),
+        cmocka_unit_test (failures_of_an_always_job_with_a_walltime_between_are_not_in_a_row),
         cmocka_unit_test (an_always_job_that_is_the_goal_ends_when_it_is_reached),
         cmocka_unit_test (a_waiting_job_is_cancelled_at_once),
         cmocka_unit_test (a_running_job_is_cancelled_when_it_has_ended_and_nothing_follows_it),

@@ -1,4 +1,4 @@
-/* test_security.c - who gets in over TCP and who doesn't: a real replica in a process of its own, real sockets and keys.
+/* test_security.c - who gets in over TCP and who does not: a real replica in its own process, real sockets and keys.
  *
  * The replica is this program again (--replica), the shell alone: what every service shares.
  */

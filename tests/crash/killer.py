@@ -1,0 +1,428 @@
+#!/usr/bin/python3
+"""killer.py - runs a campaign of small programs, makes seeded faults, and proves that nothing was lost and nothing ran twice.
+
+    tests/crash/killer.py [--faults 1000] [--seed N] [--overlap S] [--short] [--keep FOLDER]      $STRATA_BIN: the programs
+
+The seed fixes which faults come in which order, and the campaign's random numbers; what each fault interrupts is up to the
+machine. The next fault comes when the mesh has recovered from the last one, or after at most --overlap seconds (random up to
+it), so that faults also meet recoveries. At the end the jobs are held, what they handed in is read by all, the campaign goes
+down; `strata audit` and `crash-load recount` (a second opinion from the jobs' folders) must find nothing, and work must have
+gone on after the last fault. Exit code 0 only then.
+
+Network faults are not among them: replicas talk over sockets of this machine only.
+"""
+import argparse
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from mesh import PLAN, Mesh
+
+KINDS = {  # weight in the schedule
+    "kill-service": 34, "kill-pair": 6, "kill-job": 14, "kill-shepherd": 10, "stop-service": 16, "kill-supervisor": 7, "full-disk": 5,
+    "kill-all": 8,
+}
+DEATHS, DEATHS_S = 8, 62    # the supervisor gives up at 10 deaths of one replica within 60 s: that is its promise, not ours to test
+RECOVERY_LIMIT_S = 90
+
+
+class Failure(Exception):
+    pass
+
+
+class Fault:
+    def __init__(self, number, kind, text, since):
+        self.number, self.kind, self.text, self.since = number, kind, text, since
+        self.serves = self.works = None     # seconds until all serve again, until more jobs are finished
+        self.finished = None
+
+
+def schedule(seed, count, kinds, short):
+    """The faults, each with a generator of its own: (kind, Random)."""
+    rng = random.Random(seed)
+    names = [k for k in KINDS if k in kinds]
+    # Every kind comes, however few faults there are.
+    faults = names[:count] + rng.choices(names, [KINDS[k] for k in names], k=max(0, count - len(names)))
+    if short:  # kinds that take long come less often
+        slow = [i for i, k in enumerate(faults) if k in ("kill-all", "full-disk", "kill-supervisor")]
+        for i in slow[9:]:
+            faults[i] = "kill-service"
+    rng.shuffle(faults)
+    return [(kind, random.Random(rng.getrandbits(64))) for kind in faults]
+
+
+class Killer:
+    def __init__(self, mesh, args):
+        self.mesh, self.args = mesh, args
+        self.open, self.done = [], []
+        self.deaths = collections.defaultdict(list)
+        self.started = time.monotonic()
+        self.last_status, self.finished, self.told, self.retries = None, 0, 0.0, 0
+        self.skipped = collections.Counter()
+        self.failing_up = []
+
+    # ---- looking ----
+
+    def look(self):
+        status = self.mesh.status()
+        now = time.monotonic()
+        healthy = self.mesh.healthy(status)
+        finished = self.mesh.finished(status)
+        if status:
+            self.last_status = status
+        if finished is not None:
+            self.finished = max(self.finished, finished)
+        for fault in list(self.open):
+            if healthy and fault.serves is None:
+                fault.serves = now - fault.since
+            if finished is not None and fault.finished is None:
+                fault.finished = finished   # what was finished before the fault may become known only now
+            elif finished is not None and finished > fault.finished and fault.works is None:
+                fault.works = now - fault.since
+            if fault.serves is not None and fault.works is not None:
+                self.open.remove(fault)
+                self.done.append(fault)
+            elif now - fault.since > RECOVERY_LIMIT_S:
+                raise Failure(f"{RECOVERY_LIMIT_S} s after fault {fault.number} ({fault.text}): "
+                              + ("all serve, but no more jobs are finished" if fault.serves else "not every replica serves: " + self.who()))
+        if now - self.told >= 10:
+            self.told = now
+            self.progress(now)
+        return healthy
+
+    def who(self):
+        pids = {p.name: int(p.pid) for p in self.mesh.processes("service")}
+        replicas = {r["replica"]: r for r in (self.last_status or {}).get("replicas", [])}
+        lines = []
+        for name in PLAN:
+            r = replicas.get(name)
+            lines.append(f"{name} pid {pids.get(name, 'none')}, status says "
+                         + (f"pid {r['pid']} alive {r['alive']} active {r['active']} age {r['age_s']:.1f} {r['trouble']}" if r else "nothing"))
+        return "; ".join(lines)
+
+    def progress(self, now):
+        m = lambda service, name: self.mesh.metric(self.last_status, service, name)  # noqa: E731
+        print(f"  {now - self.started:5.0f} s  {len(self.done) + len(self.open)} faults ({len(self.open)} not over), {self.finished} jobs "
+              f"finished, {m('schedule', 'jobs_running')} running, {m('feedback', 'frames')} frames, "
+              f"{m('select', 'candidates_waiting')} candidates wait", flush=True)
+
+    def wait(self, seconds, text, condition):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise Failure(f"after {seconds:.0f} s still not: {text}; {self.who()}")
+            time.sleep(0.1)
+
+    # ---- faults: each returns what it did, or None when there was nothing to do it to ----
+
+    def may_die(self, name):
+        now = time.monotonic()
+        self.deaths[name] = [t for t in self.deaths[name] if now - t < DEATHS_S]
+        return len(self.deaths[name]) < DEATHS
+
+    def kill_replica(self, process):
+        if not self.mesh.signal(process, signal.SIGKILL):
+            return False
+        self.deaths[process.name].append(time.monotonic())
+        return True
+
+    def kill_service(self, rng, count=1):
+        victims = [p for p in self.mesh.processes("service") if self.may_die(p.name)]
+        victims = rng.sample(victims, min(count, len(victims)))
+        killed = [p.name for p in victims if self.kill_replica(p)]
+        return "SIGKILL of " + " and ".join(killed) if killed else None
+
+    def kill_pair(self, rng):
+        return self.kill_service(rng, 2)
+
+    def kill_of(self, kind, rng):
+        # Few of them the continuum's: after each death it waits longer to start again (up to 30 s), and all wait for it.
+        victims = self.mesh.processes(kind)
+        short = [p for p in victims if not self.mesh.is_continuum(p)]
+        victims = short if rng.random() > 0.1 else victims
+        if not victims:
+            return None
+        victim = rng.choice(victims)
+        return f"SIGKILL of {victim.kind} {victim.name} {victim.pid}" if self.mesh.signal(victim, signal.SIGKILL) else None
+
+    def kill_job(self, rng):
+        return self.kill_of("job", rng)
+
+    def kill_shepherd(self, rng):
+        return self.kill_of("shepherd", rng)
+
+    def stop_service(self, rng):
+        victims = self.mesh.processes("service")
+        seconds = rng.uniform(0.5, 1.5 if self.args.short else 5)
+        if not victims:
+            return None
+        victim = rng.choice(victims)
+        if not self.mesh.signal(victim, signal.SIGSTOP):
+            return None
+        try:
+            time.sleep(seconds)
+        finally:
+            self.mesh.signal(victim, signal.SIGCONT)
+        return f"SIGSTOP of {victim.name} for {seconds:.1f} s"
+
+    def up(self, rng=None):
+        """strata up; with rng some replicas are held back at their start, so that they come in another order."""
+        for attempt in range(3):
+            started = self.mesh.start_up()
+            if rng:
+                self.skew(rng)
+            text = started.communicate(timeout=120)[0]
+            if started.returncode == 0:
+                return
+            self.failing_up.append(text.strip().replace("\n", " | "))
+        raise Failure(f"strata up failed three times: {self.failing_up[-1]}")
+
+    def skew(self, rng):
+        late = rng.sample(PLAN, rng.randint(1, 5))
+        until = {name: time.monotonic() + rng.uniform(0.3, 2.0) for name in late}
+        held = {}
+        end = time.monotonic() + 3
+        while until and time.monotonic() < end:
+            for p in self.mesh.processes("service"):
+                if p.name in until and p.name not in held and self.mesh.signal(p, signal.SIGSTOP):
+                    held[p.name] = p
+            for name in [n for n, t in until.items() if time.monotonic() >= t]:
+                del until[name]
+                if name in held:
+                    self.mesh.signal(held[name], signal.SIGCONT)
+            time.sleep(0.01)
+        for p in held.values():
+            self.mesh.signal(p, signal.SIGCONT)
+
+    def kill_supervisor(self, rng):
+        victim = self.mesh.supervisor()
+        if not victim or not self.mesh.signal(victim, signal.SIGKILL):
+            return None
+        self.deaths.clear()
+        self.since = time.monotonic()
+        time.sleep(rng.choice([0, 0, 0.05, 0.3, 1]))
+        self.up()
+        return "SIGKILL of the supervisor, strata up"
+
+    def kill_all(self, rng):
+        everyone = self.mesh.processes()
+        rng.shuffle(everyone)
+        for p in everyone:
+            self.mesh.signal(p, signal.SIGKILL)
+        # What was being started just then.
+        for p in self.mesh.processes():
+            self.mesh.signal(p, signal.SIGKILL)
+        self.deaths.clear()
+        self.since = time.monotonic()
+        self.up(rng)
+        return f"SIGKILL of all {len(everyone)} processes, strata up in another order"
+
+    def full_disk(self, rng):
+        seconds = rng.uniform(2, 3 if self.args.short else 5)
+        if not self.mesh.fill_disk():
+            return None
+        try:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                time.sleep(0.2)
+                self.mesh.fill_rest()
+        finally:
+            self.mesh.empty_disk()
+        return f"disk full for {seconds:.1f} s"
+
+    # ---- the run ----
+
+    def inject(self, number, kind, rng):
+        self.since = None
+        text = getattr(self, kind.replace("-", "_"))(rng)
+        if not text:
+            self.skipped[kind] += 1
+            return False
+        fault = Fault(number, kind, text, self.since or time.monotonic())
+        self.open.append(fault)
+        if self.args.verbose:
+            print(f"  {time.monotonic() - self.started:7.1f} s  fault {number}: {text}", flush=True)
+        return True
+
+    def faults(self, plan):
+        for number, (kind, rng) in enumerate(plan, 1):
+            if self.args.seconds and time.monotonic() - self.started > self.args.seconds:
+                print(f"  {self.args.seconds:.0f} s are over: no more faults after {number - 1}", flush=True)
+                break
+            patience = time.monotonic() + rng.uniform(0.2, self.args.overlap)
+            while time.monotonic() < patience:
+                self.look()
+                if not self.open:
+                    break
+                time.sleep(0.1)
+            for _ in range(300):
+                if self.inject(number, kind, rng):
+                    break
+                self.look()
+                time.sleep(0.1)
+            else:
+                raise Failure(f"for fault {number}, {kind}, there is no process in {300 * 0.1:.0f} s: {self.who()}")
+
+    def recover(self):
+        end = time.monotonic() + RECOVERY_LIMIT_S
+        while self.open and time.monotonic() < end:
+            self.look()
+            time.sleep(0.1)
+        before = self.finished
+        self.wait(RECOVERY_LIMIT_S, "four more jobs are finished after the last fault", lambda: self.look() and self.finished >= before + 4)
+        return self.finished - before
+
+    def drained(self):
+        """Nobody hands in any more, and all was read: snapshots cut, candidates ranked, frames summed."""
+        if not self.look():
+            return False
+        s = self.last_status
+        rdfs, patches, queue = (self.mesh.stream(s, "stage", n) for n in ("rdfs", "patches", "snapshots"))
+        if not rdfs or not patches or not queue:
+            return False
+        now = (rdfs["next"], patches["next"], queue["next"])
+        # The furthest consumer: one that lost its shard to a standby stays behind for ever.
+        read = all(max(st["consumers"].values(), default=0) >= st["next"] for st in (rdfs, patches))
+        cut = queue["queue"]["waiting"] + queue["queue"]["leased"] == 0
+        if not read or not cut or now != getattr(self, "still", None):
+            self.still, self.still_since = now, time.monotonic()
+        return time.monotonic() - self.still_since > 2.5
+
+    def drain(self):
+        open(self.mesh.hold, "w").close()
+        self.still = None
+        self.wait(60, "all that was handed in is read", self.drained)
+
+
+# ---- afterwards ----
+
+def percentile(values, share):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def print_recovery(faults):
+    print("recovery in seconds   until all serve again       until more jobs are finished")
+    print(f"  {'kind':16s} {'n':>4s}   {'median':>6s} {'p99':>6s} {'max':>6s}       {'median':>6s} {'p99':>6s} {'max':>6s}")
+    for kind in [k for k in KINDS if any(f.kind == k for f in faults)] + ["all"]:
+        of = [f for f in faults if kind in (f.kind, "all")]
+        print(f"  {kind:16s} {len(of):4d}  " + "      ".join(
+            " ".join(f"{percentile(v, s):6.2f}" for s in (0.5, 0.99, 1)) for v in ([f.serves for f in of], [f.works for f in of])))
+
+
+def print_work(figures, status, mesh):
+    f = figures
+    print(f"work done: {f['snapshots_cut']} snapshots cut ({f['snapshots_aside']} set aside), {f['candidates']} candidates, "
+          f"{f['candidates_selected']} selected, {f['frames']} frames of {f['simulations']} simulations, {f['reports_written']} reports, "
+          f"{f['reports_taken']} taken up")
+    for name, jobs in f["jobs"].items():
+        print(f"  {name}: " + ", ".join(f"{n} {state}" for state, n in jobs.items()))
+    records = {}
+    for r in (status or {}).get("replicas", []):
+        for s in r["streams"]:
+            key = f"{r['service']}/{s['stream']}"
+            records[key] = max(records.get(key, 0), s["next"] - 1)
+    print(f"  {sum(records.values())} records in streams: " + ", ".join(f"{n} {k}" for k, n in sorted(records.items()) if n))
+
+
+def judge(mesh, killer):
+    down = mesh.strata("down")
+    if down.returncode != 0:
+        raise Failure(f"strata down: {down.stdout}")
+    left = mesh.processes()
+    if left:
+        raise Failure("processes are left after strata down: " + ", ".join(f"{p.name} {p.pid}" for p in left))
+    audit = mesh.strata("audit", "--json", limit=600)
+    try:
+        document = json.loads(audit.stdout)
+    except ValueError:
+        raise Failure(f"strata audit ended with {audit.returncode}: {audit.stdout[-2000:]}")
+    print_work(document["figures"], killer.last_status, mesh)
+    for check in document["checks"]:
+        print(f"  {'FAIL' if check['violations_count'] else 'ok  '} {check['check']}: {check['counted']}")
+        for violation in check["violations"][:20]:
+            print(f"       ! {violation}")
+    recount = subprocess.run([os.path.join(mesh.bin, "crash-load"), "recount", "--workspace", mesh.workspace, "--frames", "20"],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print("  " + recount.stdout.strip().replace("\n", "\n  "))
+    if audit.returncode != 0 or not document["ok"]:
+        raise Failure(f"the audit found {document['violations']} violations")
+    if recount.returncode != 0:
+        raise Failure("the recount from the jobs' folders found violations")
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--faults", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--overlap", type=float, default=6.0, help="seconds after which the next fault comes even if the last is not over")
+    parser.add_argument("--seconds", type=float, default=0, help="no more faults after this time")
+    parser.add_argument("--only", default="", help="kinds of faults, with commas")
+    parser.add_argument("--short", action="store_true", help="short faults, fewer of those that take long")
+    parser.add_argument("--keep", help="folder for logs and stores when it fails", default="build/crash-failed")
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    if args.faults < 1 or set(filter(None, args.only.split(","))) - set(KINDS):
+        parser.error(f"--faults: at least 1; --only: of {', '.join(KINDS)}")
+    if args.seed is None:
+        args.seed = random.SystemRandom().randrange(1 << 31)
+    return args
+
+
+def interrupted(signum, frame):
+    raise KeyboardInterrupt
+
+
+def main():
+    args = options()
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # also where a shell had them ignored
+        signal.signal(signum, interrupted)
+    mesh = Mesh(os.environ.get("STRATA_BIN", "build/bin"))
+    killer = Killer(mesh, args)
+    code, keep = 1, args.keep
+    try:
+        mesh.prepare(args.seed)
+        kinds = set(filter(None, args.only.split(","))) or set(KINDS)
+        if not mesh.mounted and "full-disk" in kinds:
+            print("  no file system can be mounted here: no full disks among the faults")
+            kinds.discard("full-disk")
+        plan = schedule(args.seed, args.faults, kinds, args.short)
+        print(f"seed {args.seed}: {len(plan)} faults ({', '.join(f'{n} {k}' for k, n in collections.Counter(k for k, _ in plan).items())}); "
+              "none of the network, which has sockets of this machine only", flush=True)
+        killer.up()
+        killer.wait(60, "jobs are finished", lambda: killer.look() and killer.finished >= 3)
+        begin = time.monotonic()
+        try:
+            killer.faults(plan)
+        finally:
+            wall = time.monotonic() - begin
+        after = killer.recover()
+        killer.drain()
+        print(f"seed {args.seed}: {len(killer.done)} faults in {wall:.0f} s; {after} jobs finished after the last one is over")
+        judge(mesh, killer)
+        print_recovery(killer.done)
+        for text in killer.failing_up:
+            print(f"  a strata up failed and was tried again: {text}")
+        print(f"nothing lost, nothing twice: seed {args.seed}, {len(killer.done)} faults, {time.monotonic() - killer.started:.0f} s in all")
+        code, keep = 0, None
+    except (Failure, subprocess.SubprocessError, OSError) as why:
+        print(f"FAILED (seed {args.seed}): {why}")
+        for fault in (killer.done + killer.open)[-5:]:
+            print(f"  fault {fault.number}: {fault.text}")
+        print(f"  logs and stores are kept in {args.keep}; again: make crash FAULTS={args.faults} SEED={args.seed}")
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(f"\ninterrupted after {len(killer.done) + len(killer.open)} faults; the seed was {args.seed}")
+        code, keep = 130, None
+    finally:
+        mesh.remove(keep)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

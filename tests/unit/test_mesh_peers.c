@@ -1,0 +1,353 @@
+/* test_mesh_peers.c - peers that come, go, and come back as others: cards, calls, and consumers of their streams. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mesh/cards.h"
+#include "mesh/client.h"
+#include "mesh/mesh_internal.h"
+#include "mesh/service.h"
+#include "mesh/wire.h"
+#include "status.pb-c.h"
+#include "store/stream.h"
+#include "strata.h"
+#include "stream.pb-c.h"
+
+static char workspace[64], campaign_file[96];
+
+static const char campaign_text[] =
+    "strata: 1\ncampaign: peers-test\nworkspace: w\nseed: 1\n"
+    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
+    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
+    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
+    "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
+    "stage: {queue_mb: 1}\n";
+
+static void write_file (const char *name, const char *text)
+{
+    char path[160];
+    snprintf (path, sizeof (path), "%s/%s", workspace, name);
+    FILE *f = fopen (path, "w");
+    assert_non_null (f);
+    fputs (text, f);
+    fclose (f);
+}
+
+static int set_up (void **state)
+{
+    snprintf (workspace, sizeof (workspace), "/tmp/strata-peers-XXXXXX");
+    assert_non_null (mkdtemp (workspace));
+    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
+    write_file ("c.yaml", campaign_text);
+    write_file ("m.npz", "model");
+    return 0;
+}
+
+static int tear_down (void **state)
+{
+    char command[128];
+    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
+    return system (command) == 0 ? 0 : -1;
+}
+
+/* ---- cards, seen by a process that only connects ---- */
+
+struct looker {
+    uv_loop_t loop;
+    struct mesh mesh;
+};
+
+static void looker_init (struct looker *self)
+{
+    struct strata_error error;
+    *self = (struct looker){ 0 };
+    uv_loop_init (&self->loop);
+    assert_int_equal (mesh_init (&self->mesh, &self->loop, workspace, "looker", NULL, NULL, &error), 0);
+}
+
+static void looker_fini (struct looker *self)
+{
+    mesh_fini (&self->mesh);
+    uv_run (&self->loop, UV_RUN_DEFAULT);
+    assert_int_equal (uv_loop_close (&self->loop), 0);
+}
+
+static void put_card (const char *replica, const char *rpc, uint64_t boot)
+{
+    struct strata_error error;
+    struct card card = { .service = "patch", .node = "n", .boot = boot, .active = true };
+    snprintf (card.replica, sizeof (card.replica), "%s", replica);
+    snprintf (card.rpc, sizeof (card.rpc), "%s", rpc);
+    snprintf (card.pub, sizeof (card.pub), "ipc:///tmp/strata-nobody.pub");
+    assert_int_equal (card_write (workspace, &card, &error), 0);
+}
+
+static void a_card_with_a_broken_endpoint_harms_nobody (void **state)
+{
+    static struct looker looker;
+    looker_init (&looker);
+    for (uint64_t boot = 1; boot <= 3; boot++) {
+        put_card ("patch-0", boot == 3 ? "ipc:///tmp/strata-nobody.rpc" : "no endpoint at all", boot);
+        mesh_look_at_cards (&looker.mesh);
+        uv_run (&looker.loop, UV_RUN_NOWAIT);
+    }
+    assert_non_null (mesh_peer_find (&looker.mesh, "patch"));
+    assert_non_null (mesh_peer_find (&looker.mesh, "patch")->dealer);
+    looker_fini (&looker);
+    card_remove (workspace, "patch-0");
+}
+
+static void a_card_written_in_the_instant_of_a_look_is_seen_by_the_next (void **state)
+{
+    static struct looker looker;
+    char path[160];
+    struct stat st;
+    snprintf (path, sizeof (path), "%s/cards", workspace);
+    looker_init (&looker);
+    put_card ("patch-0", "ipc:///tmp/strata-nobody.rpc", 1);
+    mesh_look_at_cards (&looker.mesh);
+    assert_int_equal (stat (path, &st), 0);
+    put_card ("patch-1", "ipc:///tmp/strata-nobody.rpc", 1);
+    /* The folder's clock has not moved on since the look. */
+    struct timespec times[2] = { st.st_atim, st.st_mtim };
+    assert_int_equal (utimensat (AT_FDCWD, path, times, 0), 0);
+    mesh_look_at_cards (&looker.mesh);
+    assert_non_null (mesh_peer_find (&looker.mesh, "patch-1"));
+    looker_fini (&looker);
+    card_remove (workspace, "patch-0");
+    card_remove (workspace, "patch-1");
+}
+
+static void a_replica_that_took_its_card_away_is_not_asked_while_there_is_another (void **state)
+{
+    static struct looker looker;
+    looker_init (&looker);
+    put_card ("patch-0", "ipc:///tmp/strata-nobody.rpc", 1);
+    put_card ("patch-1", "ipc:///tmp/strata-nobody.rpc", 1);
+    mesh_look_at_cards (&looker.mesh);
+    assert_string_equal (mesh_peer_find (&looker.mesh, "patch")->card.replica, "patch-0");
+    card_remove (workspace, "patch-0");
+    mesh_look_at_cards (&looker.mesh);
+    assert_string_equal (mesh_peer_find (&looker.mesh, "patch")->card.replica, "patch-1");
+    card_remove (workspace, "patch-1");
+    mesh_look_at_cards (&looker.mesh);
+    assert_non_null (mesh_peer_find (&looker.mesh, "patch")); /* waits for either to come back */
+    looker_fini (&looker);
+}
+
+static void count_reply (void *owner, const struct reply *reply, void *arg)
+{
+    assert_true (reply->timed_out);
+    ++*(size_t *)arg;
+}
+
+static double now_s (void)
+{
+    struct timespec ts;
+    clock_gettime (CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Each of them is queued, sent, looked up and ended: a walk through all for each would take a minute. */
+static void forty_thousand_open_calls_cost_no_more_each_than_one (void **state)
+{
+    static struct looker looker;
+    size_t ended = 0;
+    Strata__StreamStat body = STRATA__STREAM_STAT__INIT;
+    looker_init (&looker);
+    double start = now_s ();
+    for (int i = 0; i < 40000; i++)
+        mesh_call (&looker.mesh, "nobody", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &body.base, NULL, 0,
+                   &strata__stream_stat_reply__descriptor, i % 2 ? 1500 : 60000, count_reply, NULL, &ended);
+    assert_int_equal (mesh_calls_open (&looker.mesh), 40000);
+    while (ended < 20000)
+        uv_run (&looker.loop, UV_RUN_ONCE);
+    assert_true (now_s () - start < 6);
+    assert_int_equal (mesh_calls_open (&looker.mesh), 20000);
+    looker_fini (&looker);
+}
+
+/* ---- a consumer of a stream of stage ---- */
+
+static int count (struct service *self, const char *peer, uint64_t sequence, int64_t time_us, const void *record, size_t size,
+                  void *arg)
+{
+    struct shard *shard = service_shard (self);
+    shard_put_u64 (shard, "test/count", shard_get_u64 (shard, "test/count", 0) + 1);
+    return 0;
+}
+
+static int consume (struct service *service, struct strata_error *error)
+{
+    service_consume (service, "stage", "a", count, NULL);
+    return 0;
+}
+
+static const struct service_spec producer_spec = { .name = "stage", .about = "the shell alone", .has_shard = true };
+static const struct service_spec consumer_spec = {
+    .name = "select", .about = "counts what it reads", .has_shard = true, .start = consume
+};
+
+static pid_t start (const struct service_spec *what, const char *replica)
+{
+    pid_t pid = fork ();
+    assert_true (pid >= 0);
+    if (pid == 0) {
+        char *argv[] = { "service", "--campaign", campaign_file, "--workspace", workspace, "--replica", (char *)replica, NULL };
+        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
+            _exit (3);
+        _exit (service_main (what, 7, argv));
+    }
+    return pid;
+}
+
+static void end (pid_t pid, int signum)
+{
+    int status;
+    kill (pid, signum);
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    if (signum == SIGTERM)
+        assert_int_equal (status, 0);
+}
+
+static void append (struct strata_client *c, uint64_t from, uint64_t to)
+{
+    struct strata_error error = { "" };
+    for (uint64_t n = from; n <= to; n++)
+        if (strata_append (c, "a", "p", n, "record", 6, NULL, &error) < 0)
+            fail_msg ("append: %s", error.text);
+}
+
+static Strata__StreamStatReply *ask_stat (struct strata_client *c)
+{
+    struct strata_error error = { "" };
+    Strata__StreamStat ask = STRATA__STREAM_STAT__INIT;
+    ProtobufCMessage *reply;
+    if (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &ask.base, NULL, 0,
+                        &strata__stream_stat_reply__descriptor, &reply, NULL, NULL, &error)
+        < 0)
+        fail_msg ("stat: %s", error.text);
+    return (Strata__StreamStatReply *)reply;
+}
+
+/* Waits until every consumer of stream "a" is at `committed`; returns how many there are. */
+static size_t wait_committed (struct strata_client *c, uint64_t committed)
+{
+    for (int i = 0; i < 150; i++, usleep (100000)) {
+        Strata__StreamStatReply *stat = ask_stat (c);
+        size_t consumers = 0, there = 0;
+        for (size_t s = 0; s < stat->n_streams; s++)
+            for (size_t n = 0; strcmp (stat->streams[s]->stream, "a") == 0 && n < stat->streams[s]->n_consumers; n++) {
+                consumers++;
+                there += stat->streams[s]->consumers[n]->committed == committed;
+            }
+        strata__stream_stat_reply__free_unpacked (stat, NULL);
+        if (consumers && there == consumers)
+            return consumers;
+    }
+    fail_msg ("some consumer does not come to record %llu", (unsigned long long)committed);
+    return 0;
+}
+
+static void wait_trouble (const char *replica, const char *word)
+{
+    struct card *cards;
+    struct strata_error error;
+    zsock_t *socket = NULL;
+    for (int i = 0; i < 100 && !socket; i++, usleep (50000)) {
+        size_t n = cards_read (workspace, &cards);
+        for (size_t k = 0; k < n; k++)
+            if (strcmp (cards[k].replica, replica) == 0)
+                socket = zsock_new_sub (cards[k].pub, "hb");
+        free (cards);
+    }
+    assert_non_null (socket);
+    zsock_set_rcvtimeo (socket, 10000);
+    bool found = false;
+    for (int i = 0; i < 30 && !found; i++) {
+        struct wire_message message;
+        Strata__RefusalCode code;
+        zmsg_t *frames = zmsg_recv (socket);
+        assert_non_null (frames);
+        char *topic = zmsg_popstr (frames);
+        free (topic);
+        assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
+        Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (&message, &strata__heartbeat__descriptor, &error);
+        assert_non_null (hb);
+        found = strstr (hb->trouble, word) != NULL;
+        strata__heartbeat__free_unpacked (hb, NULL);
+        wire_fini (&message);
+    }
+    zsock_destroy (&socket);
+    assert_true (found);
+}
+
+/* What the holder that died had committed is no consumer of its own: it would keep the stream from ever being trimmed. */
+static void a_standby_goes_on_as_the_same_consumer (void **state)
+{
+    struct strata_error error;
+    pid_t stage = start (&producer_spec, "0"), first = start (&consumer_spec, "0");
+    struct strata_client *c = strata_open (workspace, "test", 20000, &error);
+    assert_non_null (c);
+    append (c, 1, 10);
+    assert_int_equal (wait_committed (c, 11), 1);
+    pid_t second = start (&consumer_spec, "1");
+    end (first, SIGKILL);
+    append (c, 11, 20);
+    assert_int_equal (wait_committed (c, 21), 1);
+    end (second, SIGTERM);
+    strata_close (&c);
+    end (stage, SIGTERM);
+}
+
+static void a_stream_whose_store_was_lost_is_told_and_not_read_on (void **state)
+{
+    struct strata_error error;
+    char command[160];
+    pid_t stage = start (&producer_spec, "0"), select = start (&consumer_spec, "0");
+    struct strata_client *c = strata_open (workspace, "test", 20000, &error);
+    assert_non_null (c);
+    append (c, 21, 30);
+    wait_committed (c, 31);
+    end (stage, SIGKILL);
+    snprintf (command, sizeof (command), "rm -rf '%s/shards/stage-0'", workspace);
+    assert_int_equal (system (command), 0);
+    stage = start (&producer_spec, "0");
+    append (c, 1, 5);
+    wait_trouble ("select-0", "was lost or put back");
+    append (c, 6, 40); /* past the cursor: the first 30 would be skipped */
+    wait_trouble ("select-0", "was lost or put back");
+    end (select, SIGTERM);
+    snprintf (command, sizeof (command), "%s/shards/select-0", workspace);
+    struct shard *shard = shard_open (command, &error);
+    assert_non_null (shard);
+    assert_int_equal (shard_get_u64 (shard, "test/count", 0), 30);
+    shard_close (&shard);
+    strata_close (&c);
+    end (stage, SIGTERM);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (a_card_written_in_the_instant_of_a_look_is_seen_by_the_next),
+        cmocka_unit_test (a_replica_that_took_its_card_away_is_not_asked_while_there_is_another),
+        cmocka_unit_test (forty_thousand_open_calls_cost_no_more_each_than_one),
+        cmocka_unit_test (a_standby_goes_on_as_the_same_consumer),
+        cmocka_unit_test (a_stream_whose_store_was_lost_is_told_and_not_read_on),
+        cmocka_unit_test (a_card_with_a_broken_endpoint_harms_nobody),
+    };
+    return cmocka_run_group_tests_name ("mesh peers", tests, set_up, tear_down);
+}
