@@ -4,6 +4,7 @@
 #include <czmq.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "core/log.h"
 
 #define ALLOWED_MAX 4096 /* keys at the most */
+#define CERT_MAX 16384   /* bytes of a certificate file */
 
 static const char *const role_names[] = { [KEYS_SERVICE] = "service", [KEYS_CLIENT] = "client" };
 
@@ -101,20 +103,35 @@ bool keys_exist (const char *workspace)
 
 /* ---- reading ---- */
 
-/* Text of a key in a certificate file. Own checks: the file may have been edited by hand. */
+/* The tree of a certificate file, NULL when it is none: it may have been edited by hand. Read here, since zconfig_load
+ * loses memory over a broken file. */
+static zconfig_t *load (const char *path)
+{
+    char text[CERT_MAX + 1];
+    struct stat st;
+    int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd >= 0 && fstat (fd, &st) == 0 && S_ISREG (st.st_mode) ? read (fd, text, sizeof (text)) : -1;
+    zconfig_t *root = NULL;
+    if (n > 0 && n <= CERT_MAX) {
+        text[n] = '\0';
+        root = zconfig_str_load (text);
+    }
+    if (fd >= 0)
+        close (fd);
+    explicit_bzero (text, sizeof (text));
+    return root;
+}
+
 static int read_key (const char *path, const char *name, char text[KEY_TEXT], struct strata_error *error)
 {
     uint8_t bytes[KEY_SIZE];
-    struct stat st;
-    if (stat (path, &st) < 0)
-        return strata_fail (error, "key file %s: %s", path, strerror (errno));
-    zconfig_t *root = S_ISREG (st.st_mode) && st.st_size <= 65536 ? zconfig_load (path) : NULL;
+    zconfig_t *root = load (path);
     const char *value = root ? zconfig_get (root, name, NULL) : NULL;
     int rc = -1;
     if (!value || strlen (value) != KEY_TEXT - 1 || !zmq_z85_decode (bytes, value)) {
         errno = EINVAL;
         strata_fail (error,
-                     "key file %s has no %s of 40 characters; move keys/ away and run 'strata keygen'",
+                     "key file %s can't be read or has no %s of 40 characters; move keys/ away and run 'strata keygen'",
                      path,
                      name);
     } else {

@@ -69,6 +69,8 @@ uint64_t secure_unfinished (const struct secure *self)
     return self ? self->unfinished : 0;
 }
 
+/* Best effort: libzmq tells the descriptor, which may be closed (or another connection's) by the time we look. What ZAP
+ * tells of refused keys is exact. */
 static void address_of (uint32_t fd, char address[ADDRESS_MAX])
 {
     struct sockaddr_storage name;

@@ -25,15 +25,15 @@ struct mesh;
 struct secure;      /* a replica's TCP side */
 struct secure_link; /* what is known of a connection to a peer */
 
-/* Binds self->router and self->pub on tcp://<interface>:* too and fills in self->card. Called after the Unix sockets. */
+/* Binds the mesh's router and pub on tcp://<interface>:* too and fills in its card. Called after the Unix sockets. */
 struct secure *secure_new (struct mesh *mesh, const char *interface, struct strata_error *error);
 /* Before the mesh's sockets are closed: ends its monitors. The handler of handshakes goes with secure_free, after. */
 void secure_stop (struct secure *self);
 void secure_free (struct secure **self);
-/* Connections refused since the start. last (NULL: not wanted): who and why, the latest; "" when none. self may be NULL. */
+/* Connections refused since the start. last (NULL: not wanted): who and why, the latest; "" for none. self may be NULL. */
 uint64_t secure_refused (const struct secure *self, const char **last);
-/* Connections that their peer ended in the middle of the handshake: a client that had no more to ask, or somebody without
- * CURVE who saw that it is wanted before we could refuse. */
+/* Connections that their peer ended in the middle of the handshake: a client that had no more to ask, or somebody
+ * without CURVE who saw that it is wanted before we could refuse. */
 uint64_t secure_unfinished (const struct secure *self);
 
 /* Where a peer's ROUTER (pub false) or PUB is connected to: Unix socket on this node, TCP on others and, when the

@@ -361,7 +361,11 @@ static void a_key_that_is_not_in_the_list_is_refused_and_counted (void **state)
     struct card card = start ();
     new_pair (keys.public_key, keys.secret_key);
     in_workspace (secret, "keys/client.cert_secret");
-    snprintf (text, sizeof (text), "curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n", keys.public_key, keys.secret_key);
+    snprintf (text,
+              sizeof (text),
+              "curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n",
+              keys.public_key,
+              keys.secret_key);
     write_text (secret, text);
     struct strata_client *c = client (1500);
     must_be_refused (c, 1, "key isn't in keys/allowed");
@@ -449,9 +453,11 @@ static void refused_peers_are_told_in_an_event_with_their_address (void **state)
     struct card card = start ();
     struct strata_error error = { "" };
     bool found = false;
-    int stranger = greet (card.tcp_rpc, "NULL");
+    struct keys keys = client_keys ();
+    new_pair (keys.public_key, keys.secret_key);
+    zsock_t *stranger = raw (ZMQ_DEALER, card.tcp_rpc, &keys);
     wait_for_refused (&card, 1);
-    close (stranger);
+    zsock_destroy (&stranger);
     struct strata_client *c = client (SOON_MS);
     for (int i = 0; i < SOON_MS / 100 && !found; i++) {
         Strata__StreamRead read = STRATA__STREAM_READ__INIT;
@@ -474,7 +480,7 @@ static void refused_peers_are_told_in_an_event_with_their_address (void **state)
         const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply;
         for (size_t n = 0; n < page->n_records && !found; n++)
             found = memmem (page->records[n]->data.data, page->records[n]->data.len, "peer-refused", 12)
-                    && memmem (page->records[n]->data.data, page->records[n]->data.len, "127.0.0.1: no CURVE", 19);
+                    && memmem (page->records[n]->data.data, page->records[n]->data.len, "127.0.0.1: its key", 18);
         protobuf_c_message_free_unpacked (reply, NULL);
         usleep (100000);
     }
