@@ -135,6 +135,8 @@ static bool bits_take_three (struct bits *self, unsigned n, const uint32_t base[
     unsigned __int128 v = 0;
     uint64_t part;
     unsigned done = 0;
+    if (!base[0] || !base[1] || !base[2]) /* there is no digit below 0 */
+        return false;
     while (done < whole) {
         unsigned now = whole - done > 7 ? 7 : whole - done;
         if (!bits_take (self, now * 8, &part))

@@ -19,4 +19,15 @@ int strata_fail (struct strata_error *error, const char *fmt, ...) __attribute__
 /* Puts "<prefix>: " before the sentence that is already there; returns -1. For adding the name of the outer thing. */
 int strata_fail_prefix (struct strata_error *error, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
 
+/* The analysers read one file at a time and would follow paths on which strata_fail returns 0. */
+#ifdef __clang_analyzer__
+static inline int strata_minus_one (int rc)
+{
+    (void)rc;
+    return -1;
+}
+#define strata_fail(...) strata_minus_one (strata_fail (__VA_ARGS__))
+#define strata_fail_prefix(...) strata_minus_one (strata_fail_prefix (__VA_ARGS__))
+#endif
+
 #endif

@@ -8,14 +8,7 @@
 
 struct strata_client *ask_open (const struct workspace *workspace, int timeout_ms, struct strata_error *error)
 {
-    struct card *cards;
-    size_t count = cards_read (workspace->path, &cards);
-    bool status = false;
-    for (size_t i = 0; i < count; i++)
-        status = status || strcmp (cards[i].service, "status") == 0;
-    free (cards);
-    /* A killed service's card stays. */
-    if ((!status || !workspace_is_live (workspace)) && !workspace_supervisor (workspace)) {
+    if (!workspace_supervisor (workspace) && !workspace_is_live (workspace)) {
         char jobs[128] = "";
         size_t running = workspace_shepherds (workspace);
         if (running)

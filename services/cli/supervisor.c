@@ -315,12 +315,26 @@ static int set_up (struct supervisor *self, sigset_t *signals)
     return 0;
 }
 
+/* ZeroMQ leaves the names of its sockets behind. All that used these have ended; the folder goes when nothing else is in it. */
+static void remove_sockets (const struct supervisor *self)
+{
+    struct strata_error error;
+    char folder[160], path[256];
+    if (cards_socket_dir (self->workspace->path, folder, sizeof (folder), &error) < 0)
+        return;
+    for (size_t i = 0; i < self->count; i++) {
+        snprintf (path, sizeof (path), "%s/%s.rpc", folder, self->children[i].replica);
+        unlink (path);
+        snprintf (path, sizeof (path), "%s/%s.pub", folder, self->children[i].replica);
+        unlink (path);
+    }
+    rmdir (folder);
+}
+
 int supervisor_run (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int report_fd)
 {
     sigset_t signals;
     struct timespec wait = { 0, LOOK_US * 1000 };
-    struct strata_error error;
-    char sockets[160];
     struct supervisor *self = calloc (1, sizeof (*self));
     if (!self)
         return 1;
@@ -343,9 +357,7 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
             break;
         take_signal (self, sigtimedwait (&signals, NULL, &wait));
     }
-    /* Each service took its sockets away; the empty folder would stay for each workspace there ever was. */
-    if (cards_socket_dir (workspace->path, sockets, sizeof (sockets), &error) == 0)
-        rmdir (sockets);
+    remove_sockets (self);
     say (self, "down");
     code = self->code;
 done:

@@ -80,7 +80,7 @@ int cg_orientation_measure (struct cg_orientation *result, const float *x, const
                             const struct cg_group *g, const struct cg_group *inner, const struct cg_group *outer,
                             struct strata_error *error)
 {
-    struct shape shape;
+    struct shape shape = { .centre = { 0 } };
     if (inner->count == 0 || outer->count == 0)
         return strata_fail (error, "a leaflet without reference beads has no plane to measure from");
     if (shape_measure (&shape, x, box_nm, g, error) < 0)

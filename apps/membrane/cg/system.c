@@ -166,7 +166,10 @@ static int check_gro (const struct cg_system *self, const char *path, struct str
     size_t room = 0;
     char *end = NULL;
     long beads = 0;
-    if (getline (&text, &room, f) >= 0 && getline (&text, &room, f) >= 0)
+    ssize_t read = getline (&text, &room, f); /* the title */
+    if (read >= 0)
+        read = getline (&text, &room, f);
+    if (read >= 0)
         beads = strtol (text, &end, 10);
     int rc = 0;
     if (!end || end == text || end[strspn (end, " \t\r\n")])

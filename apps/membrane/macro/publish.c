@@ -36,7 +36,7 @@ struct macro_publisher *macro_publisher_new (const char *queue, const char *dir,
     else if (!realpath (dir, self->dir))
         strata_fail (error, "%s: is no folder: %s", dir, strerror (errno));
     else {
-        strcpy (self->queue, queue);
+        snprintf (self->queue, sizeof (self->queue), "%s", queue);
         self->client = strata_open (NULL, SIMULATION, TIMEOUT_MS, error);
     }
     if (!self->client)
