@@ -100,6 +100,12 @@ struct campaign_stage {
     unsigned queue_mb;      /* bytes of unconsumed records at the most, each stream; default 256 */
 };
 
+/* How services listen. Unix sockets always; with tcp also TCP sockets, each under CURVE (docs/security.md). */
+struct campaign_mesh {
+    char *transport;        /* "ipc" or "tcp" */
+    char *interface;        /* network interface for TCP, by name or address; default 127.0.0.1 */
+};
+
 /* The campaign is complete when all of these hold; 0 = not asked for. */
 struct campaign_goal {
     char *job;              /* job type that counts */
@@ -117,6 +123,7 @@ struct campaign {
     char *workspace;        /* folder; relative to the current folder of `strata run` */
     uint64_t seed;
     struct campaign_replicas replicas;
+    struct campaign_mesh mesh;
     struct campaign_stage stage;
     struct campaign_patch patch;
     struct campaign_select select;

@@ -27,6 +27,7 @@
 #define DAY_S 86400
 #define YEAR_S 31536000
 
+static const char *const transports[] = { "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", NULL };
 static const char *const executors[] = { "local", NULL };
 static const char *const encoders[] = { "pca", NULL };
@@ -47,6 +48,16 @@ static const struct campaign_field replicas_fields[] = {
       .help = "Processes of the schedule service; one works, the others stand by.", .example = "schedule: 2" },
     { .key = "feedback", WHOLE (struct campaign_replicas, feedback, 1, 64), .fallback = "1",
       .help = "Processes of the feedback service; one works, the others stand by.", .example = "feedback: 2" },
+    END,
+};
+
+static const struct campaign_field mesh_fields[] = {
+    { .key = "transport", WORD (struct campaign_mesh, transport, transports), .fallback = "ipc",
+      .help = "How services listen: Unix sockets alone, or also TCP (under CURVE) for other nodes.",
+      .example = "transport: tcp" },
+    { .key = "interface", .kind = KIND_TEXT, AT (struct campaign_mesh, interface), .min = 1, .max = 100,
+      .fallback = "127.0.0.1",
+      .help = "Network interface for TCP, by name or address; a name when nodes differ.", .example = "interface: ib0" },
     END,
 };
 
@@ -222,6 +233,8 @@ static const struct campaign_field campaign_fields[] = {
       .help = "Start of every random number of the campaign.", .example = "seed: 2026" },
     { .key = "replicas", MAP (struct campaign, replicas, replicas_fields),
       .help = "How many processes of each service.", .example = "replicas: {patch: 2}" },
+    { .key = "mesh", MAP (struct campaign, mesh, mesh_fields),
+      .help = "How services reach each other.", .example = "mesh: {transport: tcp, interface: ib0}" },
     { .key = "stage", MAP (struct campaign, stage, stage_fields),
       .help = "Staging: objects and streams of the simulations.", .example = "stage: {backend: file, quota_mb: 4096}" },
     { .key = "patch", MAP (struct campaign, patch, patch_fields), .required = true,

@@ -143,11 +143,17 @@ static void time_out (struct mesh *self, struct mesh_call *call)
     char text[512];
     take_out (self, call);
     const struct mesh_peer *peer = mesh_peer_find (self, call->peer);
+    const char *trouble = peer ? secure_link_trouble (peer->link) : NULL;
+    if (peer && !trouble)
+        trouble = peer->trouble;
+    if (peer && !trouble[0])
+        trouble = "is it running? ('strata status' shows it, its log is in log/)";
     snprintf (text,
               sizeof (text),
-              peer ? "no answer from %s in time; is it running? ('strata status' shows it, its log is in log/)"
+              peer ? "no answer from %s in time; %.384s"
                    : "%s was not found in time: no replica of it has a card in the workspace; is the campaign up?",
-              peer ? peer->card.replica : call->peer);
+              peer ? peer->card.replica : call->peer,
+              trouble ? trouble : "");
     struct reply reply = { .code = STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, .error = text, .timed_out = true };
     end (call, &reply);
 }

@@ -45,12 +45,15 @@ int card_write (const char *workspace, const struct card *card, struct strata_er
     snprintf (temp, sizeof (temp), "%s.%d.tmp", path, (int)getpid ());
     char boot[24];
     snprintf (boot, sizeof (boot), "%016" PRIx64, card->boot);
-    json_t *json = json_pack ("{s:s s:s s:s s:s s:s s:i s:s s:I s:b s:I}",
+    json_t *json = json_pack ("{s:s s:s s:s s:s s:s s:s s:s s:s s:i s:s s:I s:b s:I}",
                               "replica", card->replica,
                               "service", card->service,
                               "node", card->node,
                               "rpc", card->rpc,
                               "pub", card->pub,
+                              "tcp_rpc", card->tcp_rpc,
+                              "tcp_pub", card->tcp_pub,
+                              "key", card->key,
                               "pid", (int)card->pid,
                               "boot", boot,
                               "epoch", (json_int_t)card->epoch,
@@ -82,19 +85,22 @@ static bool take (char *out, size_t size, const char *in)
 
 static bool card_read (const char *path, struct card *card)
 {
-    const char *replica, *service, *node, *rpc, *pub, *boot;
+    const char *replica, *service, *node, *rpc, *pub, *boot, *tcp_rpc = "", *tcp_pub = "", *key = "";
     json_int_t pid, epoch, started;
     int active;
     json_t *json = json_load_file (path, JSON_REJECT_DUPLICATES, NULL);
     *card = (struct card){ .pid = 0 };
     bool ok = json
               && json_unpack (json,
-                              "{s:s s:s s:s s:s s:s s:I s:s s:I s:b s:I}",
+                              "{s:s s:s s:s s:s s:s s?s s?s s?s s:I s:s s:I s:b s:I}",
                               "replica", &replica,
                               "service", &service,
                               "node", &node,
                               "rpc", &rpc,
                               "pub", &pub,
+                              "tcp_rpc", &tcp_rpc,
+                              "tcp_pub", &tcp_pub,
+                              "key", &key,
                               "pid", &pid,
                               "boot", &boot,
                               "epoch", &epoch,
@@ -104,7 +110,10 @@ static bool card_read (const char *path, struct card *card)
               && take (card->service, sizeof (card->service), service)
               && take (card->node, sizeof (card->node), node)
               && take (card->rpc, sizeof (card->rpc), rpc)
-              && take (card->pub, sizeof (card->pub), pub);
+              && take (card->pub, sizeof (card->pub), pub)
+              && take (card->tcp_rpc, sizeof (card->tcp_rpc), tcp_rpc)
+              && take (card->tcp_pub, sizeof (card->tcp_pub), tcp_pub)
+              && take (card->key, sizeof (card->key), key);
     if (ok) {
         card->pid = (uint32_t)pid;
         card->boot = strtoull (boot, NULL, 16);

@@ -15,6 +15,8 @@ struct card {
     char service[REPLICA_NAME_MAX];  /* "stage" */
     char node[REPLICA_NAME_MAX];
     char rpc[128], pub[128];         /* endpoints */
+    char tcp_rpc[128], tcp_pub[128]; /* the same on TCP; "" when it listens on Unix sockets alone */
+    char key[48];                    /* its CURVE public key there (Z85), "" without TCP */
     uint32_t pid;
     uint64_t boot, epoch;
     bool active;                     /* holds its shard, or needs none */

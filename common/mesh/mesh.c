@@ -13,6 +13,7 @@
 
 #define MESH_TICK_MS 100
 #define CARDS_EVERY_TICKS 3  /* folders on network file systems tell nobody when they change: look */
+#define RECONNECT_EVERY_TICKS 20 /* peers that could not be connected to, or refused us */
 
 #define CARDS_SETTLE_US 3000000
 
@@ -229,7 +230,7 @@ static int watch (struct mesh *self, uv_poll_t *poll, zsock_t *socket)
 
 /* ---- peers ---- */
 
-static zsock_t *connect_dealer (const char *endpoint)
+static zsock_t *new_dealer (void)
 {
     zsock_t *dealer = zsock_new (ZMQ_DEALER);
     if (!dealer)
@@ -239,8 +240,6 @@ static zsock_t *connect_dealer (const char *endpoint)
     zsock_set_maxmsgsize (dealer, WIRE_MAX_MESSAGE);
     zsock_set_reconnect_ivl (dealer, 50);
     zsock_set_reconnect_ivl_max (dealer, 500);
-    if (zsock_connect (dealer, "%s", endpoint) < 0)
-        zsock_destroy (&dealer);
     return dealer;
 }
 
@@ -280,21 +279,72 @@ static void peer_disconnect (struct mesh_peer *peer)
         uv_close ((uv_handle_t *)peer->poll, on_poll_closed);
         peer->poll = NULL;
     }
+    secure_link_free (&peer->link);
     zsock_destroy (&peer->dealer);
 }
 
-static int peer_connect (struct mesh *self, struct mesh_peer *peer)
+/* Said once, not at each try. */
+static void peer_trouble (struct mesh_peer *peer, const char *text)
 {
+    if (text[0] && strcmp (peer->trouble, text) != 0)
+        log_warn ("%s", text);
+    snprintf (peer->trouble, sizeof (peer->trouble), "%s", text);
+}
+
+static void peer_connect (struct mesh *self, struct mesh_peer *peer)
+{
+    char endpoint[SECURE_ENDPOINT_MAX];
+    struct strata_error error = { "a peer's socket can't be made or watched" };
     uv_poll_t *poll = calloc (1, sizeof (*poll));
-    peer->dealer = connect_dealer (peer->card.rpc);
-    if (!peer->dealer || !poll || watch (self, poll, peer->dealer) < 0) {
-        log_warn ("can't connect to %s at %s", peer->card.replica, peer->card.rpc);
-        zsock_destroy (&peer->dealer);
-        free (poll); /* not started: the loop does not know it */
-        return -1;
+    peer->dealer = new_dealer ();
+    if (poll && peer->dealer && secure_endpoint (&peer->card, false, endpoint, &error) == 0
+        && secure_link_new (&peer->link, self->loop, peer->dealer, endpoint, &error) == 0
+        && secure_connect (self, peer->dealer, &peer->card, endpoint, &error) == 0
+        && watch (self, poll, peer->dealer) == 0) {
+        peer->poll = poll;
+        return;
     }
-    peer->poll = poll;
-    return 0;
+    peer_trouble (peer, error.text);
+    free (poll);
+    peer_disconnect (peer);
+}
+
+static void peer_subscribe (struct mesh *self, struct mesh_peer *peer)
+{
+    char endpoint[SECURE_ENDPOINT_MAX];
+    struct strata_error error;
+    if (!self->sub)
+        return;
+    if (peer->sub_endpoint[0])
+        zsock_disconnect (self->sub, "%s", peer->sub_endpoint);
+    peer->sub_endpoint[0] = '\0';
+    if (secure_endpoint (&peer->card, true, endpoint, &error) == 0
+        && secure_connect (self, self->sub, &peer->card, endpoint, &error) == 0)
+        snprintf (peer->sub_endpoint, sizeof (peer->sub_endpoint), "%s", endpoint);
+    else
+        log_debug ("no publications: %s", error.text); /* the dealer's sentence stands in the log */
+}
+
+/* libzmq gives up after a refusal; and what was wrong with a card or the keys may have been put right. */
+static void reconnect (struct mesh *self)
+{
+    for (size_t i = 0; i < self->peers_count; i++) {
+        struct mesh_peer *peer = &self->peers[i];
+        if (peer->gone || (peer->dealer && !secure_link_dead (peer->link)))
+            continue;
+        bool refused = peer->dealer != NULL;
+        if (refused) {
+            char text[sizeof (peer->trouble)];
+            snprintf (text, sizeof (text), "%s: %s", peer->card.replica, secure_link_trouble (peer->link));
+            peer_trouble (peer, text);
+        }
+        peer_disconnect (peer);
+        peer_connect (self, peer);
+        if (!refused && peer->dealer)
+            peer->trouble[0] = '\0';
+        if (!peer->sub_endpoint[0])
+            peer_subscribe (self, peer);
+    }
 }
 
 /* A card that is new, or of a restarted replica. */
@@ -313,18 +363,18 @@ static void peer_update (struct mesh *self, const struct card *card)
         peer = &grown[self->peers_count++];
         *peer = (struct mesh_peer){ .dealer = NULL };
     }
-    bool moved = strcmp (peer->card.rpc, card->rpc) != 0 || strcmp (peer->card.pub, card->pub) != 0;
+    bool moved = strcmp (peer->card.rpc, card->rpc) != 0 || strcmp (peer->card.pub, card->pub) != 0
+                 || strcmp (peer->card.tcp_rpc, card->tcp_rpc) != 0 || strcmp (peer->card.tcp_pub, card->tcp_pub) != 0
+                 || strcmp (peer->card.key, card->key) != 0;
     bool changed = fresh || peer->gone || peer->card.active != card->active || peer->card.epoch != card->epoch;
-    if (self->sub && moved) {
-        if (peer->card.pub[0])
-            zsock_disconnect (self->sub, "%s", peer->card.pub);
-        zsock_connect (self->sub, "%s", card->pub);
-    }
     peer->card = *card;
     peer->gone = false;
+    if (moved)
+        peer_subscribe (self, peer);
     /* A restarted peer gets a new socket: what lay in the old one's pipe is sent again by its calls. */
     if (fresh || moved) {
         peer_disconnect (peer);
+        peer->trouble[0] = '\0';
         peer_connect (self, peer);
     }
     if (changed) {
@@ -380,6 +430,8 @@ static void on_tick (uv_timer_t *timer)
     static const unsigned every = CARDS_EVERY_TICKS;
     if (self->ticks++ % every == 0)
         mesh_look_at_cards (self);
+    if (self->ticks % RECONNECT_EVERY_TICKS == 0)
+        reconnect (self);
     mesh_calls_tick (self, mesh_now_us ());
 }
 
@@ -427,6 +479,8 @@ static int bind_replica (struct mesh *self, const char *service, const char *nod
         return strata_fail (error, "a ZeroMQ socket can't be made: %s", zmq_strerror (errno));
     zsock_set_linger (self->sub, 0);
     zsock_set_maxmsgsize (self->sub, WIRE_MAX_MESSAGE);
+    if (self->tcp_interface && !(self->secure = secure_new (self, self->tcp_interface, error)))
+        return -1;
     return 0;
 }
 
@@ -488,7 +542,9 @@ void mesh_fini (struct mesh *self)
     close_handle ((uv_handle_t *)&self->tick);
     close_handle ((uv_handle_t *)&self->router_poll);
     close_handle ((uv_handle_t *)&self->sub_poll);
+    secure_stop (self->secure);
     zsock_destroy (&self->router);
     zsock_destroy (&self->pub);
     zsock_destroy (&self->sub);
+    secure_free (&self->secure); /* after the sockets whose peers it checks */
 }

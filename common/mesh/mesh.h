@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "mesh/cards.h"
+#include "mesh/secure.h"
 #include "mesh/service.h"
 #include "mesh/wire.h"
 
@@ -36,6 +37,8 @@ struct mesh {
     uint64_t boot, next_request;
     zsock_t *router, *pub, *sub;
     uv_poll_t router_poll, sub_poll;
+    const char *tcp_interface;  /* set before mesh_init: listen on TCP too; NULL: Unix sockets alone */
+    struct secure *secure;      /* NULL without TCP */
     struct mesh_peer *peers;
     size_t peers_count;
     uint64_t cards_seen;

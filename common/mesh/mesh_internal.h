@@ -8,7 +8,10 @@ struct mesh_peer {
     struct card card;
     zsock_t *dealer;
     uv_poll_t *poll;
-    bool gone;              /* its card was taken away */
+    struct secure_link *link;                /* what its handshake told; NULL without TCP */
+    char sub_endpoint[SECURE_ENDPOINT_MAX];  /* where its publications come from; "" nowhere */
+    char trouble[384];                       /* why it is not connected to, or "" */
+    bool gone;                               /* its card was taken away */
 };
 
 /* What leaves after the commit: a message for a socket, or a call's first sending. */

@@ -26,6 +26,7 @@
 #define SWEEP_US 60000000
 #define EVENTS_KEPT 100000
 #define EVENT_TIMEOUT_MS 60000
+#define REFUSED_EVENT_US 10000000 /* between events on refused peers */
 
 /* ---- what a service may ask ---- */
 
@@ -294,6 +295,10 @@ static void on_heartbeat_timer (uv_timer_t *timer)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
+    if (self->mesh.secure) {
+        service_metric (self, "peers_refused", (double)secure_refused (self->mesh.secure, NULL), 0);
+        service_metric (self, "handshakes_unfinished", (double)secure_unfinished (self->mesh.secure), 0);
+    }
     service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
     if (self->shard)
         service_metric (self, "commits", (double)shard_commits (self->shard), 0);
@@ -377,6 +382,24 @@ static int activate (struct service *self, struct strata_error *error)
     return publish (self, error);
 }
 
+/* Somebody who tries all the time doesn't fill the events: one of them tells of many. */
+static void tell_refused_peers (struct service *self)
+{
+    const char *last;
+    uint64_t count = secure_refused (self->mesh.secure, &last);
+    if (count == self->peers_told || self->now_us - self->peers_told_us < REFUSED_EVENT_US)
+        return;
+    service_event (self,
+                   "peer-refused",
+                   self->replica,
+                   "%llu TCP connections refused (%llu since the start), the last from %s",
+                   (unsigned long long)(count - self->peers_told),
+                   (unsigned long long)count,
+                   last);
+    self->peers_told = count;
+    self->peers_told_us = self->now_us;
+}
+
 static void on_housekeeping (uv_timer_t *timer)
 {
     struct service *self = timer->data;
@@ -396,6 +419,7 @@ static void on_housekeeping (uv_timer_t *timer)
     if (!self->active || self->held)
         goto ending;
     consume_tick (self);
+    tell_refused_peers (self);
     if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
         struct stream_stat events;
         replies_sweep (self->shard, self->now_us);
@@ -526,6 +550,8 @@ static int set_up (struct service *self, struct strata_error *error)
         || lock_name (self, error) < 0)
         return -1;
     self->started_us = self->now_us = mesh_now_us ();
+    if (strcmp (self->campaign->mesh.transport, "tcp") == 0)
+        self->mesh.tcp_interface = self->campaign->mesh.interface;
     if (mesh_init (&self->mesh, &self->loop, self->workspace, self->replica, self->spec->name, node, error) < 0)
         return -1;
     self->mesh.on_request = service_take_request;

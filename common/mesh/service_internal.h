@@ -50,6 +50,8 @@ struct service {
     struct seen_epoch *epochs;
     size_t epochs_count;
     uint64_t handled, refused;
+    uint64_t peers_told;            /* refused TCP peers that an event has told of */
+    int64_t peers_told_us;
 };
 
 /* request.c */

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mesh/keys.h"
 #include "supervisor.h"
 
 #define READY_S 60
@@ -48,7 +49,9 @@ int launch_init (struct launch *self, const struct cli_args *args)
     if (!self->campaign)
         return CLI_USAGE;
     if (supervisor_check (self->campaign, &error) == 0
-        && workspace_make (self->campaign, args->workspace, &self->workspace, &error) == 0)
+        && workspace_make (self->campaign, args->workspace, &self->workspace, &error) == 0
+        && (strcmp (self->campaign->mesh.transport, "tcp") != 0 || keys_exist (self->workspace.path)
+            || keys_make (self->workspace.path, &error) == 0))
         return CLI_OK;
     launch_fini (self);
     return cli_fail (args, CLI_FAILED, "%s", error.text);

@@ -52,6 +52,11 @@ static const struct command commands[] = {
     { "submit", "QUEUE SIMULATION INDEX SNAPSHOT [--workspace DIR] [--json]", "hands a snapshot folder to a queue of patch",
       "An index that SIMULATION handed in before, or one below it, is a repeat and dropped.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 4, 4, cmd_submit },
+    { "keygen", "[--workspace DIR]", "makes the campaign's keys: <workspace>/keys",
+      "A key pair for the services, one for simulations and this command line, and the list of those that may connect.\n"
+      "Needed for `mesh: {transport: tcp}` alone; `strata up` makes them too when there are none. Keys that are there\n"
+      "are never overwritten. --workspace DIR may name a folder that is not a workspace yet.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_keygen },
     { "check", "FILE [--json]", "checks a campaign file",
       "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES, CLI_JSON, 1, 1, cmd_check },
 };
