@@ -87,7 +87,9 @@ static void looker_fini (struct looker *self)
 static void put_card (const char *replica, const char *rpc, uint64_t boot)
 {
     struct strata_error error;
-    struct card card = { .service = "patch", .node = "n", .boot = boot, .active = true };
+    struct card card = { .service = "patch", .boot = boot, .active = true };
+    /* Peers of other nodes are reached by TCP alone. */
+    assert_int_equal (gethostname (card.node, sizeof (card.node) - 1), 0);
     snprintf (card.replica, sizeof (card.replica), "%s", replica);
     snprintf (card.rpc, sizeof (card.rpc), "%s", rpc);
     snprintf (card.pub, sizeof (card.pub), "ipc:///tmp/strata-nobody.pub");
