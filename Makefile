@@ -100,7 +100,7 @@ fuzz-test: $(FUZZERS)
 fuzz:
 	$(Q)scripts/fuzz.sh
 
-# About 40 minutes for 1000. `make test` runs the 60 of tests/crash/short.sh.
+# About 40 minutes for 1000 on two cores. `make test` runs the 60 of tests/crash/short.sh.
 FAULTS ?= 1000
 SEED ?=
 crash: all

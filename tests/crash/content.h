@@ -2,8 +2,8 @@
  * bytes in every attempt, so a frame that comes again comes the same, and the whole campaign's sums can be worked out
  * afterwards from nothing but the names of the simulations and their numbers of frames.
  *
- * Sizes are those of the campaign of the paper (SC'21, section 4.1): histograms of 8 lipids in 599 bins of which a frame
- * fills a few hundred, and frames of about 850 B with their identity.
+ * Sizes are those of the campaign of the paper (SC'21, section 4.1): histograms of 8 lipids in 599 bins of which a
+ * frame fills a few hundred, and frames of about 850 B with their identity.
  */
 #ifndef CRASH_CONTENT_H
 #define CRASH_CONTENT_H
@@ -32,8 +32,8 @@ void content_frame (const char *simulation, uint64_t frame, double coordinates[3
 /* How far a simulation is: a file `progress` in its folder, written in place around every append. Job programs die by
  * signals, never with the machine, so what was written stays. */
 struct content_progress {
-    uint64_t sent;      /* the frame whose append was begun last */
-    uint64_t kept;      /* the last frame that the stage said it has: all up to it */
+    uint64_t sent; /* the frame whose append was begun last */
+    uint64_t kept; /* the last frame that the stage said it has: all up to it */
 };
 
 #endif

@@ -18,23 +18,26 @@
 
 #define QUEUE "snapshots"
 #define MODEL "continuum"
-#define STEP_FS 25e6            /* of a snapshot: 25 ns */
-#define AGAIN 10                /* snapshots handed in again at a start */
+#define STEP_FS 25e6 /* of a snapshot: 25 ns */
+#define AGAIN 10     /* snapshots handed in again at a start */
 
 struct continuum {
     const struct load_options *options;
     struct strata_client *client;
-    uint64_t known;             /* the queue had all up to this when we started */
-    uint64_t taken;             /* the report taken up last */
+    uint64_t known; /* the queue had all up to this when we started */
+    uint64_t taken; /* the report taken up last */
 };
 
-/* A membrane of smooth random waves, another in each snapshot, and proteins that wander; a third of the RAS has a RAF. */
-static int make (const struct load_options *options, uint64_t index, struct gridsim *snapshot, struct strata_error *error)
+/* A membrane of smooth random waves, another in each snapshot, and proteins that wander; a third of the RAS has a RAF.
+ */
+static int make (const struct load_options *options, uint64_t index, struct gridsim *snapshot,
+                 struct strata_error *error)
 {
     size_t n = options->grid, ras = options->ras, raf = ras / 3;
     double edge = (double)n * 5.0 / 12, wave[GRIDSIM_LIPIDS][3]; /* spacing as on the paper's grid: 1000 nm / 2400 */
     uint64_t random = content_seed (MODEL, index) ^ options->seed;
-    *snapshot = (struct gridsim){ .nx = n, .ny = n, .lx = edge, .ly = edge, .time_fs = (double)index * STEP_FS, .loop = index };
+    *snapshot =
+        (struct gridsim){ .nx = n, .ny = n, .lx = edge, .ly = edge, .time_fs = (double)index * STEP_FS, .loop = index };
     snapshot->density = calloc (n * n * GRIDSIM_LIPIDS, sizeof (float));
     snapshot->proteins = calloc (ras + raf + 1, sizeof (*snapshot->proteins));
     snapshot->bonds = calloc (raf + 1, sizeof (*snapshot->bonds));
@@ -45,7 +48,8 @@ static int make (const struct load_options *options, uint64_t index, struct grid
             wave[l][k] = floor (content_unit (&random) * 6) + (k == 2 ? content_unit (&random) : 0);
     for (size_t i = 0; i < n * n; i++)
         for (size_t l = 0; l < GRIDSIM_LIPIDS; l++) {
-            double phase = (wave[l][0] * (double)(i % n) + wave[l][1] * (double)(i / n)) / (double)n + wave[l][2];
+            size_t x = i % n, y = i / n;
+            double phase = (wave[l][0] * (double)x + wave[l][1] * (double)y) / (double)n + wave[l][2];
             snapshot->density[i * GRIDSIM_LIPIDS + l] = (float)(0.1 + 0.08 * sin (2 * M_PI * phase));
         }
     for (size_t i = 0; i < ras + raf; i++) {
@@ -53,7 +57,10 @@ static int make (const struct load_options *options, uint64_t index, struct grid
         static const char *const alone[] = { "RASa", "RASb", "RASc" };
         bool bound = i < raf;
         p->id = i + 1;
-        snprintf (p->type, sizeof (p->type), "%s", i >= ras ? "mRAFa" : bound ? "mRASa" : alone[content_next (&random) % 3]);
+        snprintf (p->type, sizeof (p->type), "%s",
+                  i >= ras ? "mRAFa"
+                  : bound  ? "mRASa"
+                           : alone[content_next (&random) % 3]);
         p->x = content_unit (&random) * edge;
         p->y = content_unit (&random) * edge;
         if (i >= ras) {
@@ -91,7 +98,8 @@ static int hand_in (struct continuum *self, uint64_t index, struct strata_error 
     int rc;
     snprintf (path, sizeof (path), "%s/snapshot.%08llu", self->options->out, (unsigned long long)index);
     do
-        rc = strata_append_snapshot (self->client, QUEUE, MODEL, index, path, (double)index * STEP_FS * 1e-9, &known, error);
+        rc = strata_append_snapshot (self->client, QUEUE, MODEL, index, path, (double)index * STEP_FS * 1e-9, &known,
+                                     error);
     while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
     if (rc == 0 && index <= self->known && !known) {
         strata_fail (error, "snapshot %llu was in the queue, and was taken again as new", (unsigned long long)index);
@@ -150,14 +158,16 @@ int load_continuum (const struct load_options *options, struct strata_error *err
     while (rc < 0 && errno == ETIMEDOUT);
     self.known -= self.known > 0; /* strata_append_snapshot's sequence is index + 1: there may be a snapshot 0 */
     if (rc == 0 && self.known > index) {
-        strata_fail (error, "the queue has snapshot %llu, our folder only %llu", (unsigned long long)self.known, (unsigned long long)index);
+        strata_fail (error, "the queue has snapshot %llu, our folder only %llu", (unsigned long long)self.known,
+                     (unsigned long long)index);
         rc = load_violation (options, error);
     }
     for (uint64_t i = self.known > AGAIN ? self.known - AGAIN + 1 : 1; rc == 0 && i <= index; i++)
         rc = hand_in (&self, i, error);
     while (rc == 0) {
         load_pace (options, options->pace_ms);
-        if ((rc = write_next (&self, ++index, error)) == 0 && (rc = hand_in (&self, index, error)) == 0 && options->reports)
+        if ((rc = write_next (&self, ++index, error)) == 0 && (rc = hand_in (&self, index, error)) == 0
+            && options->reports)
             rc = take_up (&self, index, error);
     }
     strata_close (&self.client);

@@ -1,8 +1,8 @@
 /* load.c - crash-load: the programs of a campaign, made small, for tests that kill them.
  *
- * What a job of the real application promises, these promise too: they go on from their own files, they may hand in again
- * what they handed in before, and they fail now and then by themselves. Beyond that they check on the spot what they are
- * promised: a record that the stage has acknowledged once must be known as a repeat when it comes again.
+ * What a job of the real application promises, these promise too: they go on from their own files, they may hand in
+ * again what they handed in before, and they fail now and then by themselves. Beyond that they check on the spot what
+ * they are promised: a record that the stage has acknowledged once must be known as a repeat when it comes again.
  */
 #include "load.h"
 
@@ -23,14 +23,17 @@
 #include "strata_gridsim.h"
 #include "strata_npz.h"
 
-static const char usage[] =
-    "crash-load MODE [options]: job programs for tests that inject faults\n"
-    "  model       writes a small encoder to --out FILE (--dimensions N, --seed N)\n"
-    "  continuum   hands in snapshots in --out DIR, takes up reports from --reports DIR (--grid N --ras N --pace-ms N --seed N)\n"
-    "  setup       fetches and checks the patch of --candidate ID, writes --out DIR/sim.json\n"
-    "  simulation  hands in the frames of --simulation NAME, prepared in --in DIR, writes --out DIR/done.json (--frames N --pace-ms N)\n"
-    "  recount     after `strata down`: what feedback and stage of --workspace DIR hold against what the jobs' folders say\n"
-    "Jobs take --attempt N, --seed N, --fail-percent N (how many attempts end by themselves), --hold FILE (wait while it is there).\n";
+static const char usage[] = "crash-load MODE [options]: job programs for tests that inject faults\n"
+                            "  model       writes a small encoder to --out FILE (--dimensions N, --seed N)\n"
+                            "  continuum   hands in snapshots in --out DIR, takes up reports from --reports DIR "
+                            "(--grid N --ras N --pace-ms N --seed N)\n"
+                            "  setup       fetches and checks the patch of --candidate ID, writes --out DIR/sim.json\n"
+                            "  simulation  hands in the frames of --simulation NAME, prepared in --in DIR, writes "
+                            "--out DIR/done.json (--frames N --pace-ms N)\n"
+                            "  recount     after `strata down`: what feedback and stage of --workspace DIR hold "
+                            "against what the jobs' folders say\n"
+                            "Jobs take --attempt N, --seed N, --fail-percent N (how many attempts end by themselves), "
+                            "--hold FILE (wait while it is there).\n";
 
 /* ---- shared ---- */
 
@@ -148,12 +151,15 @@ static int check_patch (const struct load_options *options, const void *data, si
     const struct npy *name = npz ? npz_get (npz, "id", error) : NULL, *density = NULL;
     int rc = -1;
     if (name && npy_string (name, 0, id, sizeof (id)) == 0 && strcmp (id, options->candidate) == 0)
-        density = npz_get_shaped (npz, "concentrations", NPY_F4, 3, (size_t[]){ LOAD_COARSE, LOAD_COARSE, GRIDSIM_LIPIDS }, error);
+        density = npz_get_shaped (npz, "concentrations", NPY_F4, 3,
+                                  (size_t[]){ LOAD_COARSE, LOAD_COARSE, GRIDSIM_LIPIDS }, error);
     else if (name)
         strata_fail (error, "the patch of candidate %s says that it is %s", options->candidate, id);
     for (size_t i = 0; density && i < density->count; i++) {
         float value = ((const float *)density->data)[i];
-        rc = value >= 0 && value < 100 ? 0 : strata_fail (error, "patch %s: density %zu is %g", options->candidate, i, (double)value);
+        rc = value >= 0 && value < 100
+                 ? 0
+                 : strata_fail (error, "patch %s: density %zu is %g", options->candidate, i, (double)value);
         if (rc < 0)
             break;
     }
@@ -199,7 +205,7 @@ struct simulation {
     const struct load_options *options;
     struct strata_client *client;
     struct content_progress progress;
-    uint64_t before;                /* kept, as an earlier attempt noted it */
+    uint64_t before; /* kept, as an earlier attempt noted it */
     int fd;
 };
 
@@ -210,7 +216,8 @@ static int note (struct simulation *self, struct strata_error *error)
     return strata_fail (error, "%s/progress can't be written: %s", self->options->out, strerror (errno));
 }
 
-/* One frame to both streams, tried again while the stage is away. What an earlier attempt was told is kept must be known. */
+/* One frame to both streams, tried again while the stage is away. What an earlier attempt was told is kept must be
+ * known. */
 static int hand_in (struct simulation *self, uint64_t frame, struct strata_error *error)
 {
     const char *name = self->options->simulation;
@@ -227,20 +234,20 @@ static int hand_in (struct simulation *self, uint64_t frame, struct strata_error
     }
     int rc;
     do
-        rc = strata_append_histogram (self->client, "rdfs", name, frame, gridsim_states[state], CONTENT_ROWS, CONTENT_BINS, counts,
-                                      &known[0], error);
+        rc = strata_append_histogram (self->client, "rdfs", name, frame, gridsim_states[state], CONTENT_ROWS,
+                                      CONTENT_BINS, counts, &known[0], error);
     while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
     if (rc < 0)
         return -1;
     do
-        rc = strata_append_frame (self->client, "frames", name, frame, (double)frame * 500, 3, coordinates, blob, sizeof (blob),
-                                  &known[1], error);
+        rc = strata_append_frame (self->client, "frames", name, frame, (double)frame * 500, 3, coordinates, blob,
+                                  sizeof (blob), &known[1], error);
     while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
     if (rc < 0)
         return -1;
     if (frame <= self->before && !(known[0] && known[1])) {
-        strata_fail (error, "frame %llu of %s was acknowledged before, and the stage took it again as new (%s)", (unsigned long long)frame,
-                     name, known[0] ? "frames" : "rdfs");
+        strata_fail (error, "frame %llu of %s was acknowledged before, and the stage took it again as new (%s)",
+                     (unsigned long long)frame, name, known[0] ? "frames" : "rdfs");
         return load_violation (self->options, error);
     }
     if (frame > self->progress.kept) {
@@ -260,7 +267,8 @@ static int begin (struct simulation *self, struct strata_error *error)
     const char *candidate = json_string_value (json_object_get (sim, "candidate"));
     int rc = load_alone (options, error);
     if (rc == 0 && (!candidate || strcmp (candidate, options->simulation) != 0))
-        rc = strata_fail (error, "%s is not of simulation %s: %s", path, options->simulation, candidate ? candidate : why.text);
+        rc = strata_fail (error, "%s is not of simulation %s: %s", path, options->simulation,
+                          candidate ? candidate : why.text);
     json_decref (sim);
     if (rc < 0 || load_save (options->out, "simulation", options->simulation, strlen (options->simulation), error) < 0)
         return -1;
@@ -278,7 +286,8 @@ static int begin (struct simulation *self, struct strata_error *error)
 int load_simulation (const struct load_options *options, struct strata_error *error)
 {
     struct simulation self = { .options = options, .fd = -1 };
-    uint64_t frames = load_frames (options, options->simulation), random = content_seed (options->simulation, options->attempt);
+    uint64_t frames = load_frames (options, options->simulation),
+             random = content_seed (options->simulation, options->attempt);
     char text[512];
     double share;
     int end = load_own_end (options, options->simulation, &share), rc = begin (&self, error);
@@ -296,7 +305,8 @@ int load_simulation (const struct load_options *options, struct strata_error *er
         close (self.fd);
     if (rc < 0)
         return -1;
-    snprintf (text, sizeof (text), "{\"simulation\": \"%.200s\", \"frames\": %llu}\n", options->simulation, (unsigned long long)frames);
+    snprintf (text, sizeof (text), "{\"simulation\": \"%.200s\", \"frames\": %llu}\n", options->simulation,
+              (unsigned long long)frames);
     return load_save (options->out, "done.json", text, strlen (text), error);
 }
 
@@ -305,17 +315,21 @@ int load_simulation (const struct load_options *options, struct strata_error *er
 static int parse (int argc, char **argv, struct load_options *options)
 {
     static const struct option longs[] = {
-        { "out", 1, NULL, 'o' },      { "in", 1, NULL, 'i' },          { "candidate", 1, NULL, 'c' },  { "simulation", 1, NULL, 's' },
-        { "reports", 1, NULL, 'r' },  { "hold", 1, NULL, 'H' },        { "workspace", 1, NULL, 'w' },  { "seed", 1, NULL, 'S' },
-        { "attempt", 1, NULL, 'a' },  { "frames", 1, NULL, 'f' },      { "pace-ms", 1, NULL, 'p' },    { "grid", 1, NULL, 'g' },
-        { "ras", 1, NULL, 'R' },      { "fail-percent", 1, NULL, 'F' }, { "dimensions", 1, NULL, 'd' }, { NULL, 0, NULL, 0 },
+        { "out", 1, NULL, 'o' },        { "in", 1, NULL, 'i' },           { "candidate", 1, NULL, 'c' },
+        { "simulation", 1, NULL, 's' }, { "reports", 1, NULL, 'r' },      { "hold", 1, NULL, 'H' },
+        { "workspace", 1, NULL, 'w' },  { "seed", 1, NULL, 'S' },         { "attempt", 1, NULL, 'a' },
+        { "frames", 1, NULL, 'f' },     { "pace-ms", 1, NULL, 'p' },      { "grid", 1, NULL, 'g' },
+        { "ras", 1, NULL, 'R' },        { "fail-percent", 1, NULL, 'F' }, { "dimensions", 1, NULL, 'd' },
+        { NULL, 0, NULL, 0 },
     };
-    const char **texts[256] = { ['o'] = &options->out,        ['i'] = &options->in,      ['c'] = &options->candidate,
-                                ['s'] = &options->simulation, ['r'] = &options->reports, ['H'] = &options->hold,
-                                ['w'] = &options->workspace };
-    unsigned *numbers[256] = { ['a'] = &options->attempt, ['f'] = &options->frames, ['p'] = &options->pace_ms,
-                               ['g'] = &options->grid,    ['R'] = &options->ras,    ['F'] = &options->fail_percent,
-                               ['d'] = &options->dimensions };
+    const char **texts[256] = {
+        ['o'] = &options->out,     ['i'] = &options->in,   ['c'] = &options->candidate, ['s'] = &options->simulation,
+        ['r'] = &options->reports, ['H'] = &options->hold, ['w'] = &options->workspace
+    };
+    unsigned *numbers[256] = {
+        ['a'] = &options->attempt, ['f'] = &options->frames,       ['p'] = &options->pace_ms,   ['g'] = &options->grid,
+        ['R'] = &options->ras,     ['F'] = &options->fail_percent, ['d'] = &options->dimensions
+    };
     for (int c; (c = getopt_long (argc, argv, "", longs, NULL)) != -1;) {
         char *rest;
         errno = 0;
@@ -342,12 +356,17 @@ static const struct mode {
     const char *name;
     int (*run) (const struct load_options *options, struct strata_error *error);
 } modes[] = {
-    { "model", load_model }, { "continuum", load_continuum }, { "setup", load_setup }, { "simulation", load_simulation },
+    { "model", load_model },
+    { "continuum", load_continuum },
+    { "setup", load_setup },
+    { "simulation", load_simulation },
 };
 
 int main (int argc, char **argv)
 {
-    struct load_options options = { .out = ".", .attempt = 1, .frames = 40, .pace_ms = 20, .grid = 96, .ras = 8, .dimensions = 4 };
+    struct load_options options = {
+        .out = ".", .attempt = 1, .frames = 40, .pace_ms = 20, .grid = 96, .ras = 8, .dimensions = 4
+    };
     struct strata_error error = { "" };
     uint64_t violations = 0;
     int rc = -1;

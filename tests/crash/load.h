@@ -7,8 +7,8 @@
 
 #include "strata_error.h"
 
-#define LOAD_CALL_MS 4000           /* of one call to the stage; it is tried again */
-#define LOAD_COARSE 5               /* edge of a patch: the campaign file says the same */
+#define LOAD_CALL_MS 4000 /* of one call to the stage; it is tried again */
+#define LOAD_COARSE 5     /* edge of a patch: the campaign file says the same */
 
 struct load_options {
     const char *out, *in, *candidate, *simulation, *reports, *hold, *workspace;

@@ -3,8 +3,8 @@
  * `strata audit` recounts from the stores' records. This doesn't: which frames there must be is taken from what each
  * simulation noted in its folder (the last frame begun, the last one acknowledged, whether it is done), and what is in
  * them is made again from their names (content.h). Then
- *   - a simulation that is done has its frames 1..N in feedback's sums, each once; another one all that were acknowledged
- *     to it, and at most the one more that it had just sent;
+ *   - a simulation that is done has its frames 1..N in feedback's sums, each once; another one all that were
+ * acknowledged to it, and at most the one more that it had just sent;
  *   - the sum of all these frames, made anew, is feedback's sum, in each of the 18 x 8 x 599 integers;
  *   - the stream of frames at the stage has the same frames, once each, in order, byte for byte;
  *   - no job says that another attempt of it ran beside it, or that the stage forgot what it had acknowledged;
@@ -34,7 +34,7 @@ struct simulation {
     char name[201];
     struct content_progress progress;
     bool done;
-    uint64_t marked, streamed;      /* the last frame at feedback, in the stream of frames */
+    uint64_t marked, streamed; /* the last frame at feedback, in the stream of frames */
 };
 
 struct recount {
@@ -42,7 +42,7 @@ struct recount {
     struct simulation *simulations;
     size_t count;
     uint64_t violations, frames, streamed;
-    int64_t *expected, *stored;     /* [CELLS] */
+    int64_t *expected, *stored; /* [CELLS] */
 };
 
 static void __attribute__ ((format (printf, 2, 3))) violation (struct recount *self, const char *fmt, ...)
@@ -75,7 +75,7 @@ static int by_name (const void *a, const void *b)
 
 static struct simulation *find (struct recount *self, const char *name)
 {
-    struct simulation key;
+    struct simulation key = { .name = "" };
     snprintf (key.name, sizeof (key.name), "%s", name);
     return self->count ? bsearch (&key, self->simulations, self->count, sizeof (key), by_name) : NULL;
 }
@@ -97,8 +97,8 @@ static void read_folder (struct recount *self, const char *dir)
     uint64_t frames = load_frames (self->options, s->name);
     if (s->progress.sent > frames || s->progress.kept > s->progress.sent || s->progress.sent > s->progress.kept + 1
         || (s->done && s->progress.kept != frames))
-        violation (self, "%s: simulation %s of %" PRIu64 " frames noted %" PRIu64 " sent, %" PRIu64 " kept%s", dir, s->name, frames,
-                   s->progress.sent, s->progress.kept, s->done ? ", and that it is done" : "");
+        violation (self, "%s: simulation %s of %" PRIu64 " frames noted %" PRIu64 " sent, %" PRIu64 " kept%s", dir,
+                   s->name, frames, s->progress.sent, s->progress.kept, s->done ? ", and that it is done" : "");
     self->count++;
 }
 
@@ -131,7 +131,8 @@ static void read_marks (struct recount *self, struct shard *feedback)
     struct shard_iter it;
     for (bool more = shard_iter_begin (feedback, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it)) {
         char name[512];
-        snprintf (name, sizeof (name), "%.*s", it.key_size > n + 9 ? (int)(it.key_size - n - 9) : 0, (const char *)it.key + n);
+        snprintf (name, sizeof (name), "%.*s", it.key_size > n + 9 ? (int)(it.key_size - n - 9) : 0,
+                  (const char *)it.key + n);
         struct simulation *s = find (self, name);
         uint64_t frame = it.key_size > n + 9 ? shard_u64 (it.key + it.key_size - 8) : 0;
         self->frames++;
@@ -139,7 +140,8 @@ static void read_marks (struct recount *self, struct shard *feedback)
             violation (self, "feedback has frame %" PRIu64 " of %s, which has no job folder", frame, name);
         else {
             if (frame != s->marked + 1)
-                violation (self, "feedback has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame, name, s->marked + 1);
+                violation (self, "feedback has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame, name,
+                           s->marked + 1);
             s->marked = frame;
         }
     }
@@ -177,14 +179,18 @@ static int take_frame (uint64_t sequence, int64_t time_us, const void *record, s
     uint8_t blob[CONTENT_BLOB];
     self->streamed++;
     if (!s)
-        violation (self, "record %" PRIu64 " of the stream of frames is of %s", sequence, frame ? frame->simulation : "nobody: it is broken");
+        violation (self, "record %" PRIu64 " of the stream of frames is of %s", sequence,
+                   frame ? frame->simulation : "nobody: it is broken");
     else {
         content_frame (s->name, frame->frame, point, blob);
         if (frame->frame != s->streamed + 1)
-            violation (self, "the stream has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame->frame, s->name, s->streamed + 1);
+            violation (self, "the stream has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame->frame,
+                       s->name, s->streamed + 1);
         s->streamed = frame->frame;
-        if (frame->blob.len != sizeof (blob) || memcmp (frame->blob.data, blob, sizeof (blob)) != 0 || frame->n_coordinates != 3
-            || memcmp (frame->coordinates, point, sizeof (point)) != 0)
+        bool same = frame->blob.len == sizeof (blob) && memcmp (frame->blob.data, blob, sizeof (blob)) == 0;
+        for (size_t i = 0; i < 3; i++)
+            same = same && frame->n_coordinates == 3 && frame->coordinates[i] == point[i];
+        if (!same)
             violation (self, "frame %" PRIu64 " of %s is not what was handed in", frame->frame, s->name);
     }
     if (frame)
@@ -200,11 +206,13 @@ static void compare (struct recount *self)
         const struct simulation *s = &self->simulations[i];
         uint64_t frames = s->done ? load_frames (self->options, s->name) : s->marked;
         if (s->marked < s->progress.kept || s->marked > s->progress.sent)
-            violation (self, "simulation %s: %" PRIu64 " frames were acknowledged, %" PRIu64 " sent, feedback has %" PRIu64, s->name,
-                       s->progress.kept, s->progress.sent, s->marked);
+            violation (self,
+                       "simulation %s: %" PRIu64 " frames were acknowledged, %" PRIu64 " sent, feedback has %" PRIu64,
+                       s->name, s->progress.kept, s->progress.sent, s->marked);
         if (s->streamed < s->progress.kept || s->streamed > s->progress.sent)
-            violation (self, "simulation %s: %" PRIu64 " frames were acknowledged, %" PRIu64 " sent, the stream has %" PRIu64, s->name,
-                       s->progress.kept, s->progress.sent, s->streamed);
+            violation (self,
+                       "simulation %s: %" PRIu64 " frames were acknowledged, %" PRIu64 " sent, the stream has %" PRIu64,
+                       s->name, s->progress.kept, s->progress.sent, s->streamed);
         for (uint64_t f = 1; f <= frames; f++) {
             int64_t counts[CONTENT_BLOCK] = { 0 };
             unsigned state = content_histogram (s->name, f, counts);
@@ -214,8 +222,10 @@ static void compare (struct recount *self)
     }
     for (size_t i = 0; i < CELLS; i++)
         if (self->expected[i] != self->stored[i])
-            violation (self, "state %zu, row %zu, bin %zu: the folders' frames add up to %" PRId64 ", feedback says %" PRId64,
-                       i / CONTENT_BLOCK, i % CONTENT_BLOCK / CONTENT_BINS, i % CONTENT_BINS, self->expected[i], self->stored[i]);
+            violation (self,
+                       "state %zu, row %zu, bin %zu: the folders' frames add up to %" PRId64 ", feedback says %" PRId64,
+                       i / CONTENT_BLOCK, i % CONTENT_BLOCK / CONTENT_BINS, i % CONTENT_BINS, self->expected[i],
+                       self->stored[i]);
 }
 
 static struct shard *open_shard (const struct load_options *options, const char *name, struct strata_error *error)
@@ -228,7 +238,8 @@ static struct shard *open_shard (const struct load_options *options, const char 
 int load_recount (const struct load_options *options, uint64_t *violations, struct strata_error *error)
 {
     struct recount self = { .options = options };
-    struct shard *feedback = open_shard (options, "feedback-0", error), *stage = feedback ? open_shard (options, "stage-0", error) : NULL;
+    struct shard *feedback = open_shard (options, "feedback-0", error),
+                 *stage = feedback ? open_shard (options, "stage-0", error) : NULL;
     struct stream_stat stat;
     uint64_t done = 0;
     int rc = -1;
@@ -247,8 +258,9 @@ int load_recount (const struct load_options *options, uint64_t *violations, stru
     compare (&self);
     for (size_t i = 0; i < self.count; i++)
         done += self.simulations[i].done;
-    printf ("recount from the jobs' folders: %zu simulations, %" PRIu64 " of them done; %" PRIu64 " frames in the sums, %" PRIu64
-            " in the stream; %d sums made again: %" PRIu64 " violations\n", self.count, done, self.frames, self.streamed, CELLS, self.violations);
+    printf ("recount from the jobs' folders: %zu simulations, %" PRIu64 " of them done; %" PRIu64
+            " frames in the sums, %" PRIu64 " in the stream; %d sums made again: %" PRIu64 " violations\n",
+            self.count, done, self.frames, self.streamed, CELLS, self.violations);
     if (self.violations > SHOWN)
         printf ("! and %" PRIu64 " more\n", self.violations - SHOWN);
     *violations = self.violations;

@@ -2,9 +2,9 @@
 # The disk of the workspace fills up while a campaign runs: status shows it, no service ends, and when there is room again
 # everything goes on with nothing lost and nothing twice. Needs a file system of its own, so it needs to be allowed to mount.
 #
-# `full_disk.sh rocksdb` keeps the objects in the store itself, whose log then meets the full disk as well.
+# Objects are in the store itself, whose log then meets the full disk as well; `full_disk.sh file` keeps them as files.
 . "$(dirname "$0")/lib.sh"
-backend=${1:-file}
+backend=${1:-rocksdb}
 
 mkdir -p "$workspace"
 mount -t tmpfs -o size=256m tmpfs "$workspace" 2> /dev/null || { echo "a tmpfs can't be mounted here (root is needed): nothing tested"; exit 77; }
@@ -42,8 +42,8 @@ troubles () { "$bin/strata" status --json 2> /dev/null | json "'\n'.join(r['repl
 says_full () { fill; troubles | grep -i "no space" > /dev/null; }
 # Now stage has something to write too.
 if [ "$backend" = rocksdb ]; then # more than its store has set aside for its log
-    head -c 30m /dev/urandom > "$work/object"
-    for i in 1 2 3 4 5; do "$bin/strata" put full object-$i "$work/object" --timeout 60 > "$work/put-$i" 2>&1 & done
+    head -c 12m /dev/urandom > "$work/object"
+    for i in 1 2; do "$bin/strata" put full object-$i "$work/object" --timeout 60 > "$work/put-$i" 2>&1 & done
 fi
 (for i in 1 2 3; do "$bin/strata" submit snapshots other $i "$(printf '%s/macro/snapshot.%08d' "$work" $i)"; done) > "$work/submit" 2>&1 &
 until_true 40 "status shows the full disk" says_full
