@@ -297,6 +297,26 @@ static void on_ack (struct service *service, struct request *request, const Prot
     request_reply (request, &reply.base);
 }
 
+static void on_renew (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    const Strata__QueueRenew *renew = (const Strata__QueueRenew *)body;
+    struct strata_error error;
+    Strata__QueueRenewReply reply = STRATA__QUEUE_RENEW_REPLY__INIT;
+    if (!stream_name_valid (renew->queue) || renew->lease_ms == 0)
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "queue '%.80s': bad name, or no lease time", renew->queue);
+    else if (queue_renew (service_shard (service),
+                          renew->queue,
+                          renew->sequence,
+                          renew->token,
+                          service_now_us (service),
+                          (int64_t)renew->lease_ms * 1000,
+                          &error)
+             < 0)
+        request_refuse (request, code_of_errno (), "%s", error.text);
+    else
+        request_reply (request, &reply.base);
+}
+
 static void on_nack (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     const Strata__QueueNack *nack = (const Strata__QueueNack *)body;
@@ -440,6 +460,7 @@ const struct service_handler stream_server_handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &strata__queue_take__descriptor, true, on_take },
     { STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &strata__queue_ack__descriptor, true, on_ack },
     { STRATA__MESSAGE_TYPE__TYPE_QUEUE_NACK, &strata__queue_nack__descriptor, true, on_nack },
+    { STRATA__MESSAGE_TYPE__TYPE_QUEUE_RENEW, &strata__queue_renew__descriptor, true, on_renew },
     { STRATA__MESSAGE_TYPE__TYPE_QUEUE_STAT, &strata__queue_stat__descriptor, false, on_queue_stat },
     { 0 },
 };

@@ -307,6 +307,19 @@ int queue_ack (struct shard *shard, const char *name, uint64_t sequence, uint64_
     return 0;
 }
 
+int queue_renew (struct shard *shard, const char *name, uint64_t sequence, uint64_t token, int64_t now_us, int64_t lease_us,
+                 struct strata_error *error)
+{
+    struct shard_key key;
+    uint64_t tries;
+    if (lease_find (shard, name, sequence, token, &tries, error) < 0)
+        return -1;
+    uint64_t n[4] = { token, (uint64_t)(now_us + lease_us), tries, 0 };
+    item_key (&key, name, 'l', sequence);
+    put_numbers (shard, &key, n, 4);
+    return 0;
+}
+
 int queue_nack (struct shard *shard, const char *name, uint64_t sequence, uint64_t token, const char *reason, bool final,
                 int64_t now_us, bool *aside, struct strata_error *error)
 {

@@ -37,6 +37,9 @@ int queue_take (struct shard *shard, const char *name, const char *consumer, int
 /* 0, or -1 with errno ESTALE (the lease was lost) or ENOENT (no such record under lease). A repeated ack of a record that
  * is done with the same token is 0. */
 int queue_ack (struct shard *shard, const char *name, uint64_t sequence, uint64_t token, struct strata_error *error);
+/* The lease ends lease_us after now_us instead. Errors as queue_ack. */
+int queue_renew (struct shard *shard, const char *name, uint64_t sequence, uint64_t token, int64_t now_us, int64_t lease_us,
+                 struct strata_error *error);
 /* *aside: whether it was set aside (final) or waits again. Errors as queue_ack. */
 int queue_nack (struct shard *shard, const char *name, uint64_t sequence, uint64_t token, const char *reason, bool final,
                 int64_t now_us, bool *aside, struct strata_error *error);

@@ -40,7 +40,7 @@ struct worker {
     uv_work_t work;
     /* the lease */
     uint64_t sequence, token;
-    int64_t lease_ends_us;
+    int64_t renew_us;                   /* when the lease is to be renewed */
     Strata__Snapshot *snapshot;
     /* what the thread made */
     struct product *products;
@@ -225,8 +225,8 @@ static void nack (struct worker *self)
                   self);
 }
 
-/* What passes: staging is full or does not answer. The work is kept and offered again; the lease's token decides whether it
- * still counts, even when the lease has ended meanwhile. Giving the snapshot back would cut it anew, and count as a try. */
+/* What passes: staging is full or does not answer. The work is kept, its lease renewed, and it is offered again. Giving the
+ * snapshot back would cut it anew, and count as a try. */
 static bool passes (const struct reply *reply)
 {
     return reply->timed_out || reply->code == STRATA__REFUSAL_CODE__REFUSED_FULL
@@ -269,6 +269,7 @@ static void on_acked (struct service *service, const struct reply *reply, void *
         service_trouble (service, "snapshot %s was cut but not acknowledged: %s", self->snapshot->path, reply->error);
     }
     forget (self);
+    worker_tick (self, service_now_us (service));
 }
 
 static void ack (struct worker *self)
@@ -400,14 +401,41 @@ static void on_taken (struct service *service, const struct reply *reply, void *
         nack (self);
         return;
     }
+    self->renew_us = service_now_us (service) + (int64_t)service_campaign (service)->patch.lease_s * 1000000 / 3;
     self->step = CUTTING;
     self->work.data = self;
     uv_queue_work (service_loop (service), &self->work, work, after_work);
 }
 
+/* Long work is no reason to lose the snapshot: only a replica that is dead or stopped does not renew. A refusal needs no
+ * answer here: the acknowledgement will be refused too. */
+static void renew (struct worker *self, int64_t now_us)
+{
+    const struct campaign *campaign = service_campaign (self->service);
+    Strata__QueueRenew ask = STRATA__QUEUE_RENEW__INIT;
+    ask.queue = campaign->patch.snapshots;
+    ask.sequence = self->sequence;
+    ask.token = self->token;
+    ask.lease_ms = campaign->patch.lease_s * 1000;
+    self->renew_us = now_us + (int64_t)campaign->patch.lease_s * 1000000 / 3;
+    service_call (self->service,
+                  "stage",
+                  STRATA__MESSAGE_TYPE__TYPE_QUEUE_RENEW,
+                  &ask.base,
+                  NULL,
+                  0,
+                  &strata__queue_renew_reply__descriptor,
+                  (int)campaign->patch.lease_s * 1000 / 3,
+                  NULL,
+                  NULL);
+}
+
 void worker_tick (struct worker *self, int64_t now_us)
 {
     const struct campaign *campaign = service_campaign (self->service);
+    bool holds = self->step == CUTTING || self->step == PUTTING || self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
+    if (holds && now_us >= self->renew_us)
+        renew (self, now_us);
     if (now_us < self->look_us)
         return;
     if (self->step == WAITING_TO_PUT)

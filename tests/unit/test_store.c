@@ -233,6 +233,26 @@ static void a_queue_s_record_goes_to_one_consumer_until_its_lease_ends (void **s
     shard_close (&shard);
 }
 
+static void a_renewed_lease_ends_later_and_a_lost_one_can_t_be_renewed (void **state)
+{
+    struct strata_error error;
+    struct shard *shard = memory ();
+    struct queue_lease a, b;
+    queue_put (shard, "q", NULL, 0, "one", 3, 0, NULL, &error);
+    assert_int_equal (queue_take (shard, "q", "c1", 100, 50, 3, &a), 1);
+    assert_int_equal (queue_renew (shard, "q", a.sequence, a.token, 140, 50, &error), 0);
+    assert_int_equal (queue_take (shard, "q", "c2", 160, 50, 3, &b), 0);
+    assert_int_equal (queue_take (shard, "q", "c2", 191, 50, 3, &b), 1);
+    assert_int_equal (b.tries, 2);
+    assert_int_equal (queue_renew (shard, "q", a.sequence, a.token, 195, 50, &error), -1);
+    assert_int_equal (errno, ESTALE);
+    assert_int_equal (queue_ack (shard, "q", b.sequence, b.token, &error), 0);
+    assert_int_equal (queue_renew (shard, "q", b.sequence, b.token, 200, 50, &error), -1);
+    queue_lease_fini (&a);
+    queue_lease_fini (&b);
+    shard_close (&shard);
+}
+
 static void count_aside (uint64_t sequence, uint32_t tries, const char *reason, int64_t time_us, void *arg)
 {
     char *out = arg;
@@ -453,6 +473,7 @@ int main (void)
         cmocka_unit_test (a_full_stream_refuses_and_takes_again_after_trimming),
         cmocka_unit_test (bad_names_are_refused),
         cmocka_unit_test (a_queue_s_record_goes_to_one_consumer_until_its_lease_ends),
+        cmocka_unit_test (a_renewed_lease_ends_later_and_a_lost_one_can_t_be_renewed),
         cmocka_unit_test (a_record_that_fails_too_often_is_set_aside_with_its_reason),
     };
     return cmocka_run_group_tests_name ("store", tests, NULL, NULL);
