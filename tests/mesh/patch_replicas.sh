@@ -45,7 +45,10 @@ holds_one () {
     for round in 1 2 3 4 5 6 7 8; do
         before=$(queue done)
         kill -STOP "$pid" "$other"
-        hand_in "$1-$round"
+        # Seconds of work: the figures that this waits for are a second old.
+        hand_in "$1-$round-a"
+        hand_in "$1-$round-b"
+        hand_in "$1-$round-c"
         kill -CONT "$pid" "$other"
         begun () { [ "$(queue done)" -gt "$before" ]; }
         until_true 20 "both cut" begun
@@ -53,7 +56,9 @@ holds_one () {
         stopped_at=$(date +%s%N)
         one_left_or_none () { all_done || { [ "$(queue waiting)" = 0 ] && [ "$(queue leased)" = 1 ]; }; }
         until_true 20 "patch-1 is stopped, the other has cut the rest" one_left_or_none
-        sleep 0.5 # what the other one holds itself it has given back by then
+        # What the other one holds itself it gives back; its figures are half a second old at most.
+        other_idle () { sleep 0.6; [ "$(figure patch-0 snapshots_in_work)" = 0 ]; }
+        until_true 20 "the other holds none" other_idle
         [ "$(queue leased)" = 1 ] && return
         until_true 20 "patch-1 held none; all are cut" all_done
         kill -CONT "$pid"
