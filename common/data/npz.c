@@ -21,8 +21,8 @@
 #error "npz.c reads and writes little-endian numbers in place"
 #endif
 
-#define NPY_MAGIC "\x93NUMPY\x01\x00" /* NPY 1.0 */
 #define NPY_MAGIC_SIZE 8
+static const unsigned char npy_magic[NPY_MAGIC_SIZE] = { 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0 }; /* NPY 1.0 */
 #define NPY_ALIGN 64
 #define NPY_HEADER_MAX 512                    /* of what we write: four 20-digit lengths fit twice over */
 #define NPZ_SIZE_MAX ((uint64_t)1 << 30)      /* of a file, and of a member once inflated */
@@ -91,7 +91,7 @@ static size_t format_header (unsigned char *out, enum npy_kind kind, size_t widt
 
     size_t total = (NPY_MAGIC_SIZE + 2 + (size_t)n + 1 + NPY_ALIGN - 1) / NPY_ALIGN * NPY_ALIGN;
     size_t length = total - NPY_MAGIC_SIZE - 2;
-    memcpy (out, NPY_MAGIC, NPY_MAGIC_SIZE);
+    memcpy (out, npy_magic, NPY_MAGIC_SIZE);
     out[8] = (unsigned char)(length & 0xff);
     out[9] = (unsigned char)(length >> 8);
     memset (out + 10, ' ', length);
@@ -530,7 +530,7 @@ static const char *parse_descr (const char *descr, struct npy *array)
 /* Parses `size` bytes of a member; array->data points into them. */
 static int parse_npy (const unsigned char *bytes, size_t size, struct npy *array, struct strata_error *error)
 {
-    if (size < NPY_MAGIC_SIZE + 2 || memcmp (bytes, NPY_MAGIC, NPY_MAGIC_SIZE) != 0)
+    if (size < NPY_MAGIC_SIZE + 2 || memcmp (bytes, npy_magic, NPY_MAGIC_SIZE) != 0)
         return strata_fail (error, "no NPY 1.0 header; write it with numpy.save");
     size_t header = (size_t)bytes[8] | (size_t)bytes[9] << 8;
     size_t start = NPY_MAGIC_SIZE + 2 + header;

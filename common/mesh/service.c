@@ -302,7 +302,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
     if (self->shard)
         service_metric (self, "commits", (double)shard_commits (self->shard), 0);
-    Strata__Metric **pointers = calloc (self->metrics_count, sizeof (*pointers));
+    Strata__Metric **pointers = calloc (self->metrics_count + 1, sizeof (*pointers));
     for (size_t i = 0; pointers && i < self->metrics_count; i++)
         pointers[i] = &self->metrics[i];
     hb.service = (char *)self->spec->name;

@@ -359,11 +359,12 @@ static void add_consumer (const char *consumer, uint64_t committed, void *arg)
     Strata__StreamState *state = arg;
     Strata__ConsumerState *c = malloc (sizeof (*c));
     void *grown = realloc (state->consumers, (state->n_consumers + 1) * sizeof (*state->consumers));
+    if (grown)
+        state->consumers = grown; /* what it replaces is gone, whatever comes next */
     if (!c || !grown) {
         free (c);
         return;
     }
-    state->consumers = grown;
     strata__consumer_state__init (c);
     c->consumer = strdup (consumer);
     c->committed = committed;
@@ -376,11 +377,12 @@ static void add_stream (const char *name, void *arg)
     struct stream_stat stat;
     Strata__StreamState *state = malloc (sizeof (*state));
     void *grown = realloc (list->states, (list->count + 1) * sizeof (*list->states));
+    if (grown)
+        list->states = grown;
     if (!state || !grown) {
         free (state);
         return;
     }
-    list->states = grown;
     strata__stream_state__init (state);
     stream_stat (list->shard, name, &stat);
     state->stream = strdup (name);

@@ -243,8 +243,8 @@ void stream_list (struct shard *shard, void (*each) (const char *name, void *arg
     size_t count = 0;
     for (bool more = shard_iter_begin (shard, &it, "S/", 2, NULL, 0); more; more = shard_iter_next (&it)) {
         size_t n = it.key_size - 2;
-        void *grown = realloc (names, (count + 1) * sizeof (*names));
-        if (n > STREAM_NAME_MAX || !grown)
+        void *grown = n > STREAM_NAME_MAX ? NULL : realloc (names, (count + 1) * sizeof (*names));
+        if (!grown)
             continue;
         names = grown;
         memcpy (names[count], it.key + 2, n);

@@ -62,7 +62,7 @@ void audit_load_select (struct audit_world *world)
 /* How many records select has read of all streams; checks that none of them is unknown to it. */
 static uint64_t check_read (struct audit_world *world, uint64_t *trimmed)
 {
-    uint64_t read = 0, cursors[AUDIT_STAGES_MAX];
+    uint64_t read = 0, cursors[AUDIT_STAGES_MAX] = { 0 };
     for (size_t i = 0; i < world->stages_count; i++) {
         struct stream_stat stat;
         stream_stat (world->stages[i], world->campaign->select.from, &stat);

@@ -59,7 +59,7 @@ static int on_uptake (struct service *service, const char *peer, uint64_t sequen
         uptake ? feedback_take (self->core, uptake, &why) : feedback_take_broken (self->core, peer, &why);
     if (uptake)
         snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)uptake->round);
-    if (outcome == FEEDBACK_ADDED)
+    if (uptake && outcome == FEEDBACK_ADDED)
         service_event (service,
                        "uptake-seen",
                        subject,

@@ -120,7 +120,7 @@ static uint64_t limit_of (struct schedule *self, const struct job_type *type, co
     /* A chain is no longer than there are types; the campaign file's check has refused circles. */
     for (size_t steps = 0; at && at != root && steps < self->types_count; steps++)
         at = before (self, at);
-    if (at != root || !schedule_breaker_open (type))
+    if (!at || at != root || !schedule_breaker_open (type))
         return UINT64_MAX;
     if (!schedule_breaker_lets (type, now_us))
         return 0;

@@ -64,6 +64,7 @@ static int take (struct schedule *self, struct live *live)
 {
     const struct campaign_job *type = live->type->campaign;
     Strata__Job *job = live->job;
+    job->n_cores = job->n_gpus = 0;
     job->cores = type->cores ? calloc (type->cores, sizeof (*job->cores)) : NULL;
     job->gpus = type->gpus ? calloc (type->gpus, sizeof (*job->gpus)) : NULL;
     if ((type->cores && !job->cores) || (type->gpus && !job->gpus)) {

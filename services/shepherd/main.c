@@ -80,7 +80,11 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
         case 'c': rc = parse_cores (options, optarg); break;
         case 'm': rc = parse_number ("--memory-mb", optarg, 0, INT_MAX, &options->memory_mb); break;
         case 's': options->success[options->success_count++] = optarg; break;
-        case 'l': rc = parse_number ("--lock-fd", optarg, 3, 1000000, &fd); options->lock_fd = (int)fd; break;
+        case 'l':
+            rc = parse_number ("--lock-fd", optarg, 3, 1000000, &fd);
+            if (rc == 0)
+                options->lock_fd = (int)fd;
+            break;
         case 'h': fputs (usage, stdout); return -1;
         default: return 2;
         }

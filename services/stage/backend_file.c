@@ -393,13 +393,13 @@ static int recover (struct backend *self, struct strata_error *error)
 {
     struct shard_iter it;
     uint64_t *live = NULL, operation;
-    size_t room = 0;
+    size_t room = 0, count = 0;
     bool memory = true;
     self->next = 1;
     for (bool more = shard_iter_begin (self->shard, &it, INTENT_PREFIX, strlen (INTENT_PREFIX), NULL, 0);
          more && memory;
          more = shard_iter_next (&it)) {
-        if (self->intents == room) {
+        if (count == room) {
             room = room ? 2 * room : 64;
             uint64_t *bigger = realloc (live, room * sizeof (*live));
             memory = bigger != NULL;
@@ -407,15 +407,16 @@ static int recover (struct backend *self, struct strata_error *error)
                 break;
             live = bigger;
         }
-        intent_parse (it.value, it.value_size, &operation, &live[self->intents]);
-        if (live[self->intents] >= self->next)
-            self->next = live[self->intents] + 1;
-        self->intents++;
+        intent_parse (it.value, it.value_size, &operation, &live[count]);
+        if (live[count] >= self->next)
+            self->next = live[count] + 1;
+        count++;
     }
     shard_iter_end (&it);
+    self->intents = count;
     if (live)
-        qsort (live, self->intents, sizeof (*live), compare_numbers);
-    int rc = memory ? sweep_start (self, live, self->intents, error) : strata_fail (error, "out of memory");
+        qsort (live, count, sizeof (*live), compare_numbers);
+    int rc = memory ? sweep_start (self, live, count, error) : strata_fail (error, "out of memory");
     free (live);
     self->safe = self->next;
     struct strata_error why;

@@ -417,7 +417,7 @@ void status_reply (struct status_core *self, int64_t now_us, Strata__StatusReply
         }
         reply->replicas[reply->n_replicas++] = out;
     }
-    if (reply->n_replicas)
+    if (reply->replicas)
         qsort (reply->replicas, reply->n_replicas, sizeof (*reply->replicas), by_name);
 }
 

@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     fuzz_require_sentence (rc, &error);
     FUZZ_REQUIRE (rc != 0);
     if (rc == 1) {
-        FUZZ_REQUIRE (outcome.end != STRATA__JOB_END__END_NONE && strcmp (outcome_end_name (outcome.end), "unknown"));
+        FUZZ_REQUIRE (outcome.end != STRATA__JOB_END__END_NONE
+                      && strcmp (outcome_end_name (outcome.end), "unknown") != 0);
         /* What is cut to fit is still UTF-8, as JSON and protobuf need it. */
         json_t *reason = json_string (outcome.reason), *text = json_string (outcome.stderr_tail);
         FUZZ_REQUIRE (reason && text);

@@ -16,7 +16,7 @@
 #include "status.pb-c.h"
 #include "stream.pb-c.h"
 
-#define BODY(descriptor) &descriptor,
+#define BODY(descriptor) &(descriptor),
 static const ProtobufCMessageDescriptor *const bodies[] = {
 #include "fuzz_bodies.h"
 };

@@ -133,7 +133,8 @@ static void edit (const char *name, const char *old, const char *new)
         fail_msg ("%s has no '%s'", name, old);
     size_t rest = f.size - (size_t)(at - f.bytes) - strlen (old);
     memmove (at + strlen (new), at + strlen (old), rest);
-    memcpy (at, new, strlen (new));
+    for (size_t i = 0; new[i]; i++) /* the file is bytes: no '\0' goes with them */
+        at[i] = new[i];
     f.size = f.size - strlen (old) + strlen (new);
     store (&f);
 }

@@ -93,6 +93,12 @@ static void free_energy_never_rises_without_noise (void **state)
     }
 }
 
+static double wave (const struct macro *m, double ax, double ay, size_t cell)
+{
+    size_t x = cell % m->nx, y = cell / m->nx;
+    return cos (ax * (double)x + ay * (double)y);
+}
+
 /* One wave of each lipid decays by (1 - D k^2 dt) a step, exactly so for the discrete k^2 = 4/h^2 sin^2 (k h / 2), and
  * so as exp (-D k^2 t) within (D k^2)^2 dt t / 2. */
 static void an_ideal_mixture_relaxes_a_sine_at_the_analytic_rate (void **state)
@@ -111,13 +117,13 @@ static void an_ideal_mixture_relaxes_a_sine_at_the_analytic_rate (void **state)
         double k2 = 4 / (h * h) * (pow (sin (ax / 2), 2) + pow (sin (ay / 2), 2));
         for (size_t i = 0; i < MACRO_LIPIDS; i++)
             for (size_t c = 0; c < m->nx * m->ny; c++)
-                m->n[i][c] *= 1 + 0.4 * cos (ax * (double)(c % m->nx) + ay * (double)(c / m->nx));
+                m->n[i][c] *= 1 + 0.4 * wave (m, ax, ay, c);
         for (int s = 0; s < 60; s++)
             macro_step (m, false);
         for (size_t i = 0; i < MACRO_LIPIDS; i++) {
             double rate = macro_kinds[macro_kind_of (i)].diffusion * k2, sum = 0;
             for (size_t c = 0; c < m->nx * m->ny; c++)
-                sum += m->n[i][c] * cos (ax * (double)(c % m->nx) + ay * (double)(c / m->nx));
+                sum += m->n[i][c] * wave (m, ax, ay, c);
             double amplitude = 2 * sum / (double)(m->nx * m->ny) / macro_mean_density (i);
             double euler = 0.4 * pow (1 - rate * m->dt, 60), exact = 0.4 * exp (-rate * m->time_ns);
             assert_true (fabs (amplitude - euler) < 1e-12);

@@ -181,8 +181,9 @@ static double near_protein (const struct macro *m, size_t i)
     double sum = 0, count = 0;
     for (size_t c = 0; c < m->nx * m->ny; c++) {
         double h = m->options.spacing_nm;
+        size_t row = c / m->nx;
         double dx = macro_nearest ((double)(c % m->nx) * h - m->proteins[0].x, m->lx);
-        double dy = macro_nearest ((double)(c / m->nx) * h - m->proteins[0].y, m->ly);
+        double dy = macro_nearest ((double)row * h - m->proteins[0].y, m->ly);
         if (hypot (dx, dy) < 1) {
             sum += m->n[i][c];
             count++;

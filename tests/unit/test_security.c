@@ -264,7 +264,7 @@ static int greet (const char *endpoint, const char *mechanism)
 {
     uint8_t greeting[64] = { 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0 };
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
-    memcpy (greeting + 12, mechanism, strlen (mechanism));
+    snprintf ((char *)greeting + 12, 20, "%s", mechanism);
     address.sin_port = htons ((uint16_t)atoi (strrchr (endpoint, ':') + 1));
     int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true (fd >= 0);

@@ -69,9 +69,12 @@ static float *read_frames (const char *path, size_t *frames, int32_t *natoms)
     float *all = NULL;
     int rc;
     *frames = 0;
+    *natoms = 0;
     while ((rc = xtc_next (xtc, &frame, &error)) == 1) {
         size_t one = (size_t)frame.natoms * 3;
-        all = realloc (all, (*frames + 1) * one * sizeof (float));
+        float *grown = realloc (all, (*frames + 1) * one * sizeof (float));
+        assert_non_null (grown);
+        all = grown;
         memcpy (all + *frames * one, frame.x, one * sizeof (float));
         (*frames)++;
         *natoms = frame.natoms;

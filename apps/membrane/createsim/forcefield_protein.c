@@ -86,7 +86,7 @@ static int read_sequence (struct forcefield_sequence *list, size_t *count, struc
                           struct strata_error *error)
 {
     struct forcefield_sequence *last = *count > 0 ? &list[*count - 1] : NULL;
-    int first;
+    int first = 0;
 
     if (line->count != 4)
         return createsim_line_fail (line, error, "a sequence line has a name, the first residue's number, and letters");

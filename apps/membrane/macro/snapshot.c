@@ -16,7 +16,7 @@ _Static_assert (GRIDSIM_LIPIDS == MACRO_LIPIDS && GRIDSIM_INNER == MACRO_INNER, 
 /* work as [ny][nx][14] float32: 56 bytes a cell of the block's 112 and more. */
 static float *interleave (struct macro *self)
 {
-    float *to = (float *)self->work[0];
+    float *to = (void *)self->work[0]; /* allocated memory is of the type last stored there */
 #pragma omp parallel for num_threads(self->options.threads) schedule(static)
     for (size_t c = 0; c < self->nx * self->ny; c++)
         for (size_t i = 0; i < MACRO_LIPIDS; i++)
