@@ -183,7 +183,8 @@ static int check_opened (struct shard *self, struct strata_error *error)
                           self->dir);
     else if (!id)
         shard_put_u64 (self, ID_KEY, anchor_id (self->anchor));
-    errno = EBADMSG;
+    if (rc < 0)
+        errno = EBADMSG;
     return rc;
 }
 
