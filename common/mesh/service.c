@@ -13,10 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
+#include "store/damage.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
 
@@ -179,7 +181,7 @@ void service_metric (struct service *self, const char *name, double value, doubl
 static void store_trouble (struct service *self, const char *text)
 {
     if (strcmp (text, self->store_trouble) != 0)
-        log_warn ("%s", text[0] ? text : "the store can be written again");
+        log_warn ("%s", text[0] ? text : "the trouble with the store is over");
     snprintf (self->store_trouble, sizeof (self->store_trouble), "%s", text);
 }
 
@@ -247,12 +249,17 @@ static int commit (void *arg)
         return 0;
     if (self->held && self->now_us < self->commit_again_us)
         return -1;
+    bool dirty = shard_dirty (self->shard);
+    if (dirty)
+        crash_point ("commit.before");
     if (shard_commit (self->shard, &error) < 0) {
         self->held = true;
         self->commit_again_us = self->now_us + AGAIN_US;
         store_trouble (self, error.text);
         return -1;
     }
+    if (dirty)
+        crash_point ("commit.written");
     self->held = false;
     store_trouble (self, "");
     return 0;
@@ -337,13 +344,14 @@ static void on_service_timer (uv_timer_t *timer)
 static int publish (struct service *self, struct strata_error *error)
 {
     self->card_due = mesh_publish_card (&self->mesh, error) < 0;
+    crash_point ("service.card");
     if (!self->card_due)
         return 0;
     self->again_us = self->now_us + AGAIN_US;
     return errno == ENOSPC ? 0 : -1;
 }
 
-/* 1 it is held (or none is needed), 0 not yet: another replica holds it, or the disk is full. */
+/* 1 it is held (or none is needed), 0 not yet: another replica holds it, the disk is full, or the store is damaged. */
 static int take_shard (struct service *self, struct strata_error *error)
 {
     if (!self->spec->has_shard)
@@ -351,13 +359,15 @@ static int take_shard (struct service *self, struct strata_error *error)
     if (self->now_us < self->again_us)
         return 0;
     self->shard = shard_open (self->shard_dir, error);
-    if (!self->shard && errno == ENOSPC) {
+    /* A damaged store is not served: the replica stands there and says so until the store was repaired. */
+    if (!self->shard && (errno == ENOSPC || errno == EBADMSG)) {
         self->again_us = self->now_us + AGAIN_US;
         store_trouble (self, error->text);
         return 0;
     }
     if (!self->shard)
         return errno == EBUSY ? 0 : -1;
+    crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
     log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
@@ -372,13 +382,18 @@ static int activate (struct service *self, struct strata_error *error)
         return rc;
     self->now_us = mesh_now_us ();
     mesh_look_at_cards (&self->mesh);
-    if (self->spec->start && self->spec->start (self, error) < 0)
+    errno = 0;
+    if (self->spec->start && self->spec->start (self, error) < 0) {
+        if (self->shard && errno == EBADMSG)
+            damage_mark (shard_dir (self->shard), error->text); /* so that the next start doesn't try again and again */
         return -1;
+    }
     self->active = true;
     self->mesh.card.active = true;
     size_t count = mesh_peers (&self->mesh, cards, 1024);
     for (size_t i = 0; i < count && i < 1024; i++)
         consume_peer (self, cards[i]);
+    crash_point ("service.active");
     return publish (self, error);
 }
 

@@ -81,9 +81,8 @@ void candidate_move (struct select_core *self, const char *id, Strata__SelectCan
                      int64_t now_us)
 {
     if (!candidate || (unsigned)candidate->state > INVALID || !(moves[candidate->state] & 1u << to)) {
-        log_error ("candidate %s can't go from state %d to %d: the store can't be trusted; 'strata audit' checks it",
-                   id, candidate ? (int)candidate->state : -1, (int)to);
-        abort ();
+        shard_damaged (self->shard, "candidate %s can't go from state %d to %d", id,
+                       candidate ? (int)candidate->state : -1, (int)to);
     }
     const char *reason = to == INVALID ? text : "", *proposal = to == PROPOSED || to == SELECTED ? text : "";
     Strata__SelectEvent record = STRATA__SELECT_EVENT__INIT;

@@ -1,6 +1,7 @@
 /* select_load.c - builds the core from its shard.
  *
  * Ten million candidates are read within seconds: each is unpacked into one piece of memory that is used again. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static void scratch_free (void *data, void *pointer)
 static ProtobufCMessage *scratch_unpack (struct scratch *self, const ProtobufCMessageDescriptor *descriptor,
                                          const uint8_t *value, size_t size)
 {
-    size_t need = 64 * size + 65536;
+    size_t need = 128 * size + 65536;
     if (need > self->size) {
         free (self->bytes);
         self->bytes = select_calloc (need, 1);
@@ -102,8 +103,9 @@ static int load_all (struct select_core *self, const char *prefix, const Protobu
         size_t n = it.key_size - prefix_size;
         ProtobufCMessage *message = scratch_unpack (&scratch, descriptor, it.value, it.value_size);
         if (n >= sizeof (name) || !message) {
-            rc = strata_fail (error, "the store of select is damaged: key %.*s; 'strata audit' checks it",
+            rc = strata_fail (error, "the store of select is damaged: key %.*s; 'strata repair' makes it anew",
                               (int)it.key_size, (const char *)it.key);
+            errno = EBADMSG;
             continue;
         }
         memcpy (name, it.key + prefix_size, n);
@@ -140,8 +142,9 @@ static int check_open (struct select_core *self, struct strata_error *error)
     select_stat (self, &all);
     if (members == all.proposed)
         return 0;
+    errno = EBADMSG;
     return strata_fail (error, "the store of select is damaged: %" PRIu64 " candidates are proposed, open proposals "
-                               "hold %" PRIu64 "; 'strata audit' checks it", all.proposed, members);
+                               "hold %" PRIu64 "; 'strata repair' makes it anew", all.proposed, members);
 }
 
 struct select_core *select_open (struct shard *shard, const struct campaign *campaign, struct strata_error *error)
