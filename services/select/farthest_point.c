@@ -206,7 +206,7 @@ static void top_settle (struct farthest_point *self)
             batch[n] = heap_pop (self);
             list_give (self, batch[n].slot);
         }
-#pragma omp parallel for schedule(dynamic, 8) if (n * (selected - batch[n - 1].seen + 1) > PARALLEL_MIN)
+#pragma omp parallel for schedule(dynamic, 8) if (n * selected > PARALLEL_MIN)
         for (size_t i = 0; i < n; i++)
             entry_evaluate (self, &batch[i]);
         for (size_t i = 0; i < n; i++)
