@@ -21,7 +21,7 @@
 #define PENDING_MAX 1024u       /* new candidates that wait for their bounds while nothing is picked */
 #define ALONE 8u                /* ranks brought up to date one by one before it is done in batches */
 #define BATCH 256u
-#define PARALLEL_MIN 1000000u   /* distances that are worth waking threads for */
+#define PARALLEL_MIN 10000000u  /* distances that are worth waking threads for */
 
 struct entry {
     double rank;                /* an upper bound, or the rank: see is_exact */
