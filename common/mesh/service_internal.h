@@ -31,6 +31,7 @@ struct service {
     bool ending;                    /* asked to end */
     bool quit;
     int code;
+    const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */

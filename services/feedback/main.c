@@ -4,6 +4,7 @@
 
 #include "core/crash_point.h"
 #include "feedback_core.h"
+#include "feedback_rebuild.h"
 #include "mesh/service.h"
 #include "store/stream.h"
 #include "writer.h"
@@ -181,6 +182,7 @@ int main (int argc, char **argv)
         .start = start,
         .stop = stop,
         .metrics = metrics,
+        .rebuild = feedback_rebuild,
     };
     return service_main (&spec, argc, argv);
 }

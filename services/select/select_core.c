@@ -399,6 +399,17 @@ size_t select_expire (struct select_core *self, int64_t now_us)
     return count;
 }
 
+static Strata__Selection *selection_new (const char *id, const Strata__SelectCandidate *candidate, double rank)
+{
+    Strata__Selection *selection = select_calloc (1, sizeof (*selection));
+    strata__selection__init (selection);
+    text_set (&selection->candidate, id);
+    text_set (&selection->queue, candidate->queue);
+    text_set (&selection->configuration, candidate->configuration);
+    selection->rank = rank;
+    return selection;
+}
+
 /* Picks `count` of one queue and adds them to the proposal, which has room. */
 static void pick (struct select_core *self, struct queue *queue, uint64_t count, const char *name,
                   Strata__SelectProposal *proposal, int64_t now_us)
@@ -411,13 +422,7 @@ static void pick (struct select_core *self, struct queue *queue, uint64_t count,
         candidate_move (self, id, PROPOSED, name, rank, EVENT (PROPOSED), now_us);
         queue->proposed++;
         Strata__SelectCandidate *candidate = candidate_get (self, id);
-        Strata__Selection *selection = select_calloc (1, sizeof (*selection));
-        strata__selection__init (selection);
-        text_set (&selection->candidate, id);
-        text_set (&selection->queue, candidate->queue);
-        text_set (&selection->configuration, candidate->configuration);
-        selection->rank = rank;
-        proposal->selections[proposal->n_selections++] = selection;
+        proposal->selections[proposal->n_selections++] = selection_new (id, candidate, rank);
         candidate_free (candidate);
     }
 }
@@ -558,6 +563,35 @@ int select_confirm (struct select_core *self, const char *name, int64_t now_us, 
         open_remove (self, name);
         event (self, "selection-confirmed", name, "%zu candidates are selected", proposal->n_selections);
     }
+    proposal_free (proposal);
+    return rc;
+}
+
+int select_adopt (struct select_core *self, const char *name, const char **ids, size_t count, int64_t now_us,
+                  struct strata_error *error)
+{
+    Strata__SelectProposal *proposal = select_calloc (1, sizeof (*proposal));
+    strata__select_proposal__init (proposal);
+    proposal->state = STRATA__PROPOSAL_STATE__PROPOSAL_CONFIRMED;
+    proposal->count = (uint32_t)count;
+    proposal->proposed_us = proposal->lease_end_us = proposal->changed_us = now_us;
+    proposal->selections = select_calloc (count + 1, sizeof (Strata__Selection *));
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        Strata__SelectCandidate *candidate = candidate_get (self, ids[i]);
+        if (!candidate || candidate->state != WAITING)
+            rc = strata_fail (error, "candidate %s, selected in proposal %s, %s", ids[i], name,
+                              candidate ? "does not wait" : "is not in staging's stream");
+        else {
+            proposal->selections[proposal->n_selections++] = selection_new (ids[i], candidate, 0);
+            candidate_move (self, ids[i], PROPOSED, name, 0, EVENT (PROPOSED), now_us);
+            candidate_move (self, ids[i], SELECTED, name, 0, EVENT (CONFIRMED), now_us);
+        }
+        if (candidate)
+            candidate_free (candidate);
+    }
+    if (rc == 0)
+        proposal_put (self, name, proposal);
     proposal_free (proposal);
     return rc;
 }

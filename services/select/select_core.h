@@ -75,6 +75,10 @@ Strata__ProposeReply *select_propose (struct select_core *self, const char *name
 /* 0, also when it was confirmed before. -1: refused with *code (STALE, NOT_FOUND, INVALID) and error. */
 int select_confirm (struct select_core *self, const char *name, int64_t now_us, Strata__RefusalCode *code,
                     struct strata_error *error);
+/* Of a shard that is made anew: candidates that wait were proposed under `name` and confirmed. Only the shard is changed:
+ * close the core then, and open it anew. -1 when one of them does not wait. */
+int select_adopt (struct select_core *self, const char *name, const char **ids, size_t count, int64_t now_us,
+                  struct strata_error *error);
 /* Ends the proposals whose lease is over; returns how many. Propose and confirm do that first, so their outcome depends
  * on `now_us` alone and not on how often this is called. */
 size_t select_expire (struct select_core *self, int64_t now_us);
