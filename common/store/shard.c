@@ -1,4 +1,4 @@
-/* shard.c - see shard.h
+/* shard.c - see shard.h. Who may open it, and in which folder: lease.c.
  *
  * The batch is a RocksDB write batch with an index, so that reads and iterators see it on top of the store. When a commit
  * fails the batch is kept and the database stays open for reading (RocksDB refuses writes after a write error). Before the
@@ -6,9 +6,6 @@
  * a database that could not be opened could not be read either. Should it fail all the same it is opened for reading, so
  * that whoever looks into the store meanwhile (an answer's callback, a heartbeat) finds it. Writing the same batch twice is
  * harmless: it only sets and deletes keys.
- *
- * "HOLDER" in the folder is locked before RocksDB is asked: an attempt that fails on RocksDB's own lock has moved the
- * holder's log file aside by then, and a standby makes ten attempts a second.
  */
 #include "store/shard.h"
 
@@ -19,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,12 +25,15 @@
 #define EPOCH_KEY "!epoch"
 /* Room asked for before a store that could not be written is opened anew: its next log, manifest and tables. */
 #define TRIAL_BYTES (1u << 20)
+/* Of a holder that nobody takes by force from. */
+#define NO_LEASE_US 60000000
 
 struct shard {
     char *dir;                      /* "" in memory */
+    char path[LEASE_PATH_MAX];      /* of the store's files: the generation that is held */
     rocksdb_t *db;
     bool failed;                    /* the last commit failed: db is for reading, or NULL */
-    int lock_fd;                    /* of HOLDER; -1: none */
+    struct lease *lease;            /* NULL in memory, and for looking only */
     rocksdb_env_t *env;             /* in memory only */
     rocksdb_options_t *options;
     rocksdb_readoptions_t *read;
@@ -46,6 +45,11 @@ struct shard {
 
 static void die (const struct shard *self, const char *what, const char *why)
 {
+    struct strata_error error;
+    if (self->lease && lease_keep (self->lease, &error) < 0 && errno == ESTALE) {
+        log_warn ("%s; this process ends", error.text); /* and its new holder has removed the files */
+        exit (1);
+    }
     log_error ("store %s: %s: %s. The store can't be trusted; this process ends. 'strata audit' checks it.",
                self->dir[0] ? self->dir : "(memory)",
                what,
@@ -57,9 +61,9 @@ static int open_db (struct shard *self, bool readonly, struct strata_error *erro
 {
     char *err = NULL;
     if (readonly)
-        self->db = rocksdb_open_for_read_only (self->options, self->dir, 0, &err);
+        self->db = rocksdb_open_for_read_only (self->options, self->path, 0, &err);
     else
-        self->db = rocksdb_open (self->options, self->dir[0] ? self->dir : "/strata-memory", &err);
+        self->db = rocksdb_open (self->options, self->path[0] ? self->path : "/strata-memory", &err);
     if (err) {
         bool held = strstr (err, "lock") && strstr (err, "LOCK"), no_space = strstr (err, "No space") != NULL;
         strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
@@ -71,33 +75,14 @@ static int open_db (struct shard *self, bool readonly, struct strata_error *erro
     return 0;
 }
 
-/* -1 with errno EBUSY when another process holds it. */
-static int lock_dir (struct shard *self, struct strata_error *error)
-{
-    char path[4300];
-    snprintf (path, sizeof (path), "%s/HOLDER", self->dir);
-    if (mkdir (self->dir, 0777) < 0 && errno != EEXIST)
-        return strata_fail (error, "store %s can't be made: %s", self->dir, strerror (errno));
-    self->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (self->lock_fd < 0)
-        return strata_fail (error, "store %s can't be opened: %s: %s", self->dir, path, strerror (errno));
-    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno != EWOULDBLOCK)
-        return strata_fail (error, "store %s can't be locked: %s", self->dir, strerror (errno));
-    strata_fail (error, "store %s is held by another process", self->dir);
-    errno = EBUSY;
-    return -1;
-}
-
 /* Whether the disk takes so many bytes more. */
 static bool has_room (const struct shard *self, size_t bytes)
 {
     static const char zeros[65536];
-    char path[4300];
-    if (!self->dir[0])
+    char path[LEASE_PATH_MAX + 16];
+    if (!self->path[0])
         return true;
-    snprintf (path, sizeof (path), "%s/TRIAL", self->dir);
+    snprintf (path, sizeof (path), "%s/TRIAL", self->path);
     int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return false;
@@ -120,22 +105,35 @@ static int no_room (const struct shard *self, struct strata_error *error)
                         self->dir);
 }
 
+static int write_batch (struct shard *self, struct strata_error *error);
+
 /* RocksDB is asked to open only what it can write: see has_room and info_log_level below. */
 static int open_to_write (struct shard *self, struct strata_error *error)
 {
     return has_room (self, TRIAL_BYTES) ? open_db (self, false, error) : no_room (self, error);
 }
 
-static struct shard *open_any (const char *dir, bool memory, bool readonly, struct strata_error *error)
+/* A copy made of another generation's files: whether it is a whole store. What its logs hold goes into tables by this. */
+static int try_store (const char *path, void *arg, struct strata_error *error)
+{
+    struct shard *self = arg;
+    snprintf (self->path, sizeof (self->path), "%s", path);
+    if (open_to_write (self, error) < 0)
+        return -1;
+    rocksdb_close (self->db);
+    self->db = NULL;
+    return 0;
+}
+
+static struct shard *shard_new (const char *dir, bool memory, bool readonly, struct strata_error *error)
 {
     struct shard *self = calloc (1, sizeof (*self));
-    if (!self || !(self->dir = strdup (memory ? "" : dir))) {
+    if (!self || !(self->dir = strdup (dir))) {
         free (self);
         strata_fail (error, "out of memory");
         return NULL;
     }
     self->readonly = readonly;
-    self->lock_fd = -1;
     self->options = rocksdb_options_create ();
     rocksdb_options_set_create_if_missing (self->options, !readonly);
     rocksdb_options_set_paranoid_checks (self->options, 1);
@@ -159,39 +157,54 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
     self->write = rocksdb_writeoptions_create ();
     rocksdb_writeoptions_set_sync (self->write, memory ? 0 : 1);
     self->batch = rocksdb_writebatch_wi_create (0, 1);
-    int rc = memory || readonly ? open_db (self, readonly, error) : lock_dir (self, error);
-    if (rc == 0 && !memory && !readonly) {
-        crash_point ("shard.locked");
-        rc = open_to_write (self, error);
-        crash_point ("shard.opened");
-    }
-    if (rc < 0) {
-        int saved = errno;
-        shard_close (&self);
-        errno = saved;
-        return NULL;
-    }
+    return self;
+}
+
+static struct shard *close_failed (struct shard *self)
+{
+    int saved = errno;
+    shard_close (&self);
+    errno = saved;
+    return NULL;
+}
+
+static int raise_epoch (struct shard *self, struct strata_error *error)
+{
     self->epoch = shard_get_u64 (self, EPOCH_KEY, 0);
-    if (!readonly) {
-        shard_put_u64 (self, EPOCH_KEY, ++self->epoch);
-        if (shard_commit (self, error) < 0) {
-            int saved = errno;
-            shard_close (&self);
-            errno = saved;
-            return NULL;
-        }
-    }
+    shard_put_u64 (self, EPOCH_KEY, ++self->epoch);
+    return write_batch (self, error);
+}
+
+struct shard *shard_take (const char *dir, struct lease_watch *watch, int64_t length_us, struct strata_error *error)
+{
+    struct shard *self = shard_new (dir, false, false, error);
+    if (!self)
+        return NULL;
+    self->lease = lease_take (dir, watch, length_us, try_store, self, error);
+    if (!self->lease)
+        return close_failed (self);
+    snprintf (self->path, sizeof (self->path), "%s", lease_path (self->lease));
+    crash_point ("shard.locked");
+    if (open_to_write (self, error) < 0)
+        return close_failed (self);
+    crash_point ("shard.opened");
+    if (raise_epoch (self, error) < 0)
+        return close_failed (self);
+    lease_sweep (self->lease);
     return self;
 }
 
 struct shard *shard_open (const char *dir, struct strata_error *error)
 {
-    return open_any (dir, false, false, error);
+    return shard_take (dir, NULL, NO_LEASE_US, error);
 }
 
 struct shard *shard_open_memory (struct strata_error *error)
 {
-    return open_any ("", true, false, error);
+    struct shard *self = shard_new ("", true, false, error);
+    if (self && (open_db (self, false, error) < 0 || raise_epoch (self, error) < 0))
+        return close_failed (self);
+    return self;
 }
 
 struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
@@ -201,7 +214,14 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
         strata_fail (error, "store %s: %s", dir, strerror (errno));
         return NULL;
     }
-    return open_any (dir, false, true, error);
+    struct shard *self = shard_new (dir, false, true, error);
+    if (!self)
+        return NULL;
+    lease_newest (dir, self->path);
+    if (open_db (self, true, error) < 0)
+        return close_failed (self);
+    self->epoch = shard_get_u64 (self, EPOCH_KEY, 0);
+    return self;
 }
 
 void shard_close (struct shard **self_p)
@@ -218,8 +238,7 @@ void shard_close (struct shard **self_p)
     rocksdb_options_destroy (self->options);
     if (self->env)
         rocksdb_env_destroy (self->env);
-    if (self->lock_fd >= 0)
-        close (self->lock_fd);
+    lease_free (&self->lease); /* after the database: the next holder opens it */
     free (self->dir);
     free (self);
     *self_p = NULL;
@@ -228,6 +247,11 @@ void shard_close (struct shard **self_p)
 uint64_t shard_epoch (const struct shard *self)
 {
     return self->epoch;
+}
+
+bool shard_by_force (const struct shard *self)
+{
+    return self->lease && lease_by_force (self->lease);
 }
 
 const char *shard_dir (const struct shard *self)
@@ -350,7 +374,7 @@ static int mend (struct shard *self, struct strata_error *error)
     return -1;
 }
 
-int shard_commit (struct shard *self, struct strata_error *error)
+static int write_batch (struct shard *self, struct strata_error *error)
 {
     char *err = NULL;
     if (!shard_dirty (self))
@@ -370,6 +394,18 @@ int shard_commit (struct shard *self, struct strata_error *error)
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
     return 0;
+}
+
+int shard_commit (struct shard *self, struct strata_error *error)
+{
+    struct strata_error why;
+    int rc = write_batch (self, error), failed = errno;
+    if (self->lease && lease_keep (self->lease, &why) < 0) {
+        rc = strata_fail (error, "%s", why.text);
+        failed = errno;
+    }
+    errno = failed;
+    return rc;
 }
 
 /* ---- iterators ---- */
