@@ -408,6 +408,11 @@ int shard_commit (struct shard *self, struct strata_error *error)
     return rc;
 }
 
+bool shard_held (struct shard *self)
+{
+    return !self->lease || lease_keep (self->lease, NULL) == 0;
+}
+
 /* ---- iterators ---- */
 
 struct iter_impl {

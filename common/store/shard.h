@@ -52,6 +52,8 @@ uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing);
  * 0: what is written may be told. -1: nothing is lost, the batch is kept; the caller holds back its outputs and calls again
  * later (a full disk). -1 with errno ESTALE: another process has taken the shard; the caller sends nothing and ends. */
 int shard_commit (struct shard *self, struct strata_error *error);
+/* Renews the lease when that is due. False: it is not held now (or lost: the next commit says so); nothing may leave. */
+bool shard_held (struct shard *self);
 bool shard_dirty (const struct shard *self);
 uint64_t shard_commits (const struct shard *self);  /* syncs so far */
 uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far */
