@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
+#include "store/damage.h"
 
 #define TEMPORARY ".taking-"
 #define DIGITS 8
-#define TRIES 5 /* copies of a store that its old holder still changes */
+#define TRIES 10 /* copies of a store that its old holder may still change, until it finds that it has lost it */
+#define PAUSE_US 200000
 
 void generation_path (const char *dir, uint64_t generation, char path[LEASE_PATH_MAX])
 {
@@ -47,7 +49,7 @@ uint64_t generation_newest (const char *dir)
 
 /* ---- copying ---- */
 
-enum kind { LOG_OF_WRITES, TABLE, OTHER, NOT_OURS };
+enum kind { CLAIMS, LOG_OF_WRITES, TABLE, OTHER, NOT_OURS };
 
 static bool begins (const char *name, const char *with)
 {
@@ -60,9 +62,12 @@ static bool ends (const char *name, const char *with)
     return n >= m && strcmp (name + n - m, with) == 0;
 }
 
-/* What a new generation needs of a store's files: its write-ahead logs, its tables, and its manifest with what belongs to it. */
+/* What a new generation needs of a store's files: what it must hold, first of all, so that it claims no more than is copied
+ * after it; its write-ahead logs; its tables; its manifest with what belongs to it. */
 static enum kind kind_of (const char *name)
 {
+    if (strcmp (name, ANCHOR_FILE) == 0)
+        return CLAIMS;
     if (ends (name, ".log"))
         return LOG_OF_WRITES;
     if (ends (name, ".sst") || ends (name, ".blob"))
@@ -76,7 +81,8 @@ static enum kind kind_of (const char *name)
 static bool is_of_a_store (const char *name)
 {
     return kind_of (name) != NOT_OURS || begins (name, "LOG") || strcmp (name, "LOCK") == 0 || strcmp (name, "HOLDER") == 0
-           || strcmp (name, "TRIAL") == 0 || ends (name, ".dbtmp");
+           || strcmp (name, "TRIAL") == 0 || begins (name, ANCHOR_FILE) || strcmp (name, DAMAGED_FILE) == 0
+           || ends (name, ".dbtmp");
 }
 
 static int copy_bytes (int in, int out)
@@ -124,7 +130,7 @@ static int copy_all (const char *from, const char *to, struct strata_error *erro
 {
     int from_fd = open (from, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to_fd = open (to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = from_fd < 0 || to_fd < 0 ? strata_fail (error, "store %s can't be copied to %s: %s", from, to, strerror (errno)) : 0;
-    for (enum kind kind = LOG_OF_WRITES; rc == 0 && kind < NOT_OURS; kind++) {
+    for (enum kind kind = CLAIMS; rc == 0 && kind < NOT_OURS; kind++) {
         DIR *d = opendir (from);
         for (struct dirent *entry; rc == 0 && d && (entry = readdir (d));)
             if (kind_of (entry->d_name) == kind && bring (from_fd, to_fd, entry->d_name, kind) < 0 && errno != ENOENT)
@@ -177,14 +183,22 @@ static int sync_folder (const char *dir)
 
 static int fill (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg, struct strata_error *error)
 {
-    int rc = -1;
-    for (int i = 0; i < TRIES && rc < 0; i++) {
+    int rc = damage_refuse_marked (from, error);
+    if (rc < 0)
+        return -1;
+    for (int i = 0; i < TRIES; i++) {
+        if (i)
+            usleep (PAUSE_US);
         remove_files (to, mark);
         rc = copy_all (from, to, error);
         if (rc == 0)
             rc = try_store (to, arg, error);
-        if (rc < 0 && errno == ENOSPC)
+        if (rc == 0 || errno == ENOSPC)
             break;
+    }
+    if (rc < 0 && errno == EBADMSG) { /* not a matter of a holder that writes */
+        damage_mark (from, error->text);
+        errno = EBADMSG;
     }
     return rc;
 }

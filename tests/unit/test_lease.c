@@ -84,6 +84,15 @@ static size_t count_names (const char *under, const char *with)
     return n;
 }
 
+/* Until somebody takes the shard by force, or has done so. */
+static void wait_for_taking (const char *before)
+{
+    char now[LEASE_PATH_MAX];
+    do
+        lease_newest (dir, now);
+    while (count_names ("", ".taking") == 0 && strcmp (before, now) == 0);
+}
+
 /* ---- the dead ---- */
 
 static void what_a_dead_holder_held_is_taken_at_once_where_it_is (void **state)
@@ -245,13 +254,11 @@ static void a_holder_that_writes_while_it_is_taken_over_loses_nothing_that_it_to
         uint64_t last = 0, i;
         fcntl (told[0], F_SETFL, O_NONBLOCK);
         /* Wakes up in the middle of being taken. */
-        char before[LEASE_PATH_MAX], now[LEASE_PATH_MAX];
+        char before[LEASE_PATH_MAX];
         lease_newest (dir, before);
         pid_t waker = fork ();
         if (waker == 0) {
-            do
-                lease_newest (dir, now);
-            while (count_names ("", ".taking") == 0 && strcmp (before, now) == 0);
+            wait_for_taking (before);
             kill (pid, SIGCONT);
             _exit (0);
         }
@@ -285,7 +292,7 @@ static void a_taker_killed_in_the_middle_leaves_nothing_half (void **state)
     for (int round = 0; round < TAKERS; round++) {
         /* A holder that is stopped for ever, and has something in its log. */
         int ready[2], status;
-        char byte;
+        char byte, before[LEASE_PATH_MAX];
         assert_int_equal (pipe (ready), 0);
         pid_t holder = fork ();
         if (holder == 0) {
@@ -302,6 +309,7 @@ static void a_taker_killed_in_the_middle_leaves_nothing_half (void **state)
         }
         assert_int_equal (read (ready[0], &byte, 1), 1);
         kill (holder, SIGSTOP);
+        lease_newest (dir, before);
         pid_t taker = fork ();
         if (taker == 0) {
             struct lease_watch watch = { 0 };
@@ -311,8 +319,7 @@ static void a_taker_killed_in_the_middle_leaves_nothing_half (void **state)
             pause ();
         }
         /* From the moment when it begins, for up to what all of it takes. */
-        while (count_names ("", ".taking") == 0 && waitpid (taker, &status, WNOHANG) == 0)
-            ;
+        wait_for_taking (before);
         usleep ((useconds_t)(round * 300));
         kill (taker, SIGKILL);
         assert_int_equal (waitpid (taker, &status, 0), taker);
