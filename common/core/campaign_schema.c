@@ -58,6 +58,10 @@ static const struct campaign_field mesh_fields[] = {
     { .key = "interface", .kind = KIND_TEXT, AT (struct campaign_mesh, interface), .min = 1, .max = 100,
       .fallback = "127.0.0.1",
       .help = "Network interface for TCP, by name or address; a name when nodes differ.", .example = "interface: ib0" },
+    { .key = "lease", WHOLE (struct campaign_mesh, lease_s, 1, 3600), .fallback = "3",
+      .help = "Seconds without a sign of life after which a standby takes a replica's shard; longer than the longest "
+              "turn of a service's loop.",
+      .example = "lease: 10" },
     END,
 };
 
