@@ -68,6 +68,14 @@ static bool found (const struct damage_report *report, enum damage_kind kind)
     return false;
 }
 
+uint64_t salvage_id (const char *dir)
+{
+    struct shard *shard = shard_open_readonly (dir, NULL);
+    uint64_t id = shard ? shard_id (shard) : 0;
+    shard_close (&shard);
+    return id;
+}
+
 int salvage_metadata (const char *dir, const struct damage_report *report, char *done, size_t size,
                       struct strata_error *error)
 {
@@ -80,9 +88,7 @@ int salvage_metadata (const char *dir, const struct damage_report *report, char 
     }
     /* Without an anchor what was acknowledged is not known: what the logs hold is all there is. */
     if (found (report, DAMAGE_ANCHOR)) {
-        struct shard *shard = shard_open_readonly (dir, error);
-        uint64_t id = shard ? shard_id (shard) : 0;
-        shard_close (&shard);
+        uint64_t id = salvage_id (dir);
         if (!id || anchor_put (dir, id, error) < 0)
             return 0;
         size_t used = strlen (done);

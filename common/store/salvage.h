@@ -12,6 +12,9 @@ int salvage_copy (const char *from, const char *to, struct strata_error *error);
 int salvage_metadata (const char *dir, const struct damage_report *report, char *done, size_t size,
                       struct strata_error *error);
 
+/* The id that stands in the store; 0: it can't be read. */
+uint64_t salvage_id (const char *dir);
+
 /* Cuts the logs behind the last change that can be recovered without a gap. */
 int salvage_cut (const char *dir, uint64_t recoverable, struct strata_error *error);
 

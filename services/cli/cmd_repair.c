@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "store/generation.h"
+#include "store/lease.h"
 #include "store/salvage.h"
 #include "store/shard.h"
 #include "store/stream.h"
@@ -32,6 +34,7 @@ struct repair {
     const struct workspace *workspace;
     const char *name;               /* "select-0" */
     char dir[4300], made[4400];     /* the shard; what is being made */
+    char files[LEASE_PATH_MAX], made_files[LEASE_PATH_MAX]; /* the folders in them with the store's files */
     char said[2000];                /* of the service that made it anew */
     json_t *json;
 };
@@ -193,7 +196,7 @@ static int cut (struct repair *self, const struct damage_report *report, const c
     struct shard *shard = shard_open_readonly (self->made, error);
     uint64_t id = shard ? shard_id (shard) : 0, epoch = shard ? shard_epoch (shard) : 0;
     shard_close (&shard);
-    if (salvage_cut (self->made, report->recoverable, error) < 0 || anchor_put (self->made, id, error) < 0)
+    if (salvage_cut (self->made_files, report->recoverable, error) < 0 || anchor_put (self->made_files, id, error) < 0)
         return -1;
     if (!(shard = shard_open (self->made, error)))
         return -1;
@@ -223,7 +226,7 @@ static enum outcome give_up_the_end (struct repair *self, const struct damage_re
     struct damage_report after;
     struct salvage_loss loss;
     char words[1800];
-    if (salvage_lost (self->made, report->recoverable, &loss, &error) < 0) {
+    if (salvage_lost (self->made_files, report->recoverable, &loss, &error) < 0) {
         say (self, "failed", "%s", error.text);
         return LEFT;
     }
@@ -249,13 +252,14 @@ static enum outcome mend (struct repair *self, const struct campaign *campaign)
     struct damage_report report, after;
     char done[300];
     snprintf (self->made, sizeof (self->made), "%s.repair", self->dir);
+    generation_path (self->made, generation_newest (self->dir) + 1, self->made_files);
     remove_made (self);
     if (is_whole (self, self->dir, "damaged", &report)) {
         /* A service found what its files don't show: what stands in them is wrong. */
-        damage_refuse_marked (self->dir, &error);
+        damage_refuse_marked (self->files, &error);
         say (self, "damaged", "%s", error.text);
-    } else if (salvage_copy (self->dir, self->made, &error) == 0
-               && salvage_metadata (self->made, &report, done, sizeof (done), &error) == 0 && done[0]
+    } else if (salvage_copy (self->files, self->made_files, &error) == 0
+               && salvage_metadata (self->made_files, &report, done, sizeof (done), &error) == 0 && done[0]
                && is_whole (self, self->made, NULL, &after)) {
         if (put_in_place (self, &error) < 0) {
             say (self, "failed", "%s", error.text);
@@ -271,7 +275,7 @@ static enum outcome mend (struct repair *self, const struct campaign *campaign)
     }
     say (self, "not made anew", "%s", self->said);
     remove_made (self);
-    if (salvage_copy (self->dir, self->made, &error) == 0 && salvage_metadata (self->made, &report, done, sizeof (done), &error) == 0
+    if (salvage_copy (self->files, self->made_files, &error) == 0 && salvage_metadata (self->made_files, &report, done, sizeof (done), &error) == 0
         && shard_check (self->made, &after, &error) == 0 && only_logs (&after)) {
         if (done[0])
             say (self, "put back", "%s", done);
@@ -286,11 +290,12 @@ static enum outcome repair_one (struct repair *self, const struct campaign *camp
 {
     struct damage_report report;
     struct strata_error error;
-    if (shard_held (self->dir)) {
+    lease_newest (self->dir, self->files);
+    bool marked = damage_refuse_marked (self->files, &error) < 0;
+    if (!marked && lease_held (self->dir)) {
         say (self, "held", "a service works with it: not looked at (strata audit --deep does)");
         return HELD;
     }
-    bool marked = damage_refuse_marked (self->dir, &error) < 0;
     if (!marked && is_whole (self, self->dir, NULL, &report)) {
         say (self, "whole", "nothing is damaged");
         return WHOLE;

@@ -1,7 +1,8 @@
 /* select_rebuild.c - the shard made anew: candidates come from staging, what was confirmed stands in the jobs of schedule.
  *
  * Not had back, and not needed: proposals that were never confirmed (their candidates wait again, schedule asks again), the
- * ranks at which candidates were picked, the history's times, and which candidates were discarded (they wait again). */
+ * ranks at which candidates were picked, the history's times, and which candidates were discarded (they wait again). Not
+ * had back, and said: what a person invalidated or imported. */
 #include "select_rebuild.h"
 
 #include <inttypes.h>
@@ -10,7 +11,7 @@
 
 #include "alloc.h"
 #include "schedule.pb-c.h"
-#include "select_core.h"
+#include "select_impl.h"
 
 struct choice {
     char *proposal, *candidate;
@@ -63,18 +64,48 @@ static int by_proposal (const void *a, const void *b)
     return order ? order : strcmp (x->candidate, y->candidate);
 }
 
+/* One proposal as it was confirmed. Only the shard is changed: the core is closed then, and opened anew. */
+static int adopt_one (struct select_core *core, const struct choice *choices, size_t count, int64_t now_us,
+                      struct strata_error *error)
+{
+    const char *name = choices[0].proposal;
+    Strata__SelectProposal *proposal = select_calloc (1, sizeof (*proposal));
+    strata__select_proposal__init (proposal);
+    proposal->state = STRATA__PROPOSAL_STATE__PROPOSAL_CONFIRMED;
+    proposal->count = (uint32_t)count;
+    proposal->proposed_us = proposal->lease_end_us = proposal->changed_us = now_us;
+    proposal->selections = select_calloc (count + 1, sizeof (Strata__Selection *));
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const char *id = choices[i].candidate;
+        Strata__SelectCandidate *candidate = candidate_get (core, id);
+        if (!candidate || candidate->state != WAITING)
+            rc = strata_fail (error, "candidate %s, selected in proposal %s, %s", id, name,
+                              candidate ? "does not wait" : "is not in staging's stream");
+        else {
+            proposal_add (proposal, id, candidate, 0);
+            candidate_move (core, id, candidate, PROPOSED, name, 0, EVENT (PROPOSED), now_us);
+            candidate_move (core, id, candidate, SELECTED, name, 0, EVENT (CONFIRMED), now_us);
+        }
+        if (candidate)
+            candidate_free (candidate);
+    }
+    if (rc == 0)
+        proposal_put (core, name, proposal);
+    proposal_free (proposal);
+    return rc;
+}
+
 static int adopt (struct select_core *core, const struct choices *choices, int64_t now_us, uint64_t *proposals,
                   struct strata_error *error)
 {
-    const char **ids = select_calloc (choices->count + 1, sizeof (*ids));
     int rc = 0;
     for (size_t i = 0, n; i < choices->count && rc == 0; i += n) {
-        for (n = 0; i + n < choices->count && strcmp (choices->rows[i + n].proposal, choices->rows[i].proposal) == 0; n++)
-            ids[n] = choices->rows[i + n].candidate;
-        rc = select_adopt (core, choices->rows[i].proposal, ids, n, now_us, error);
+        for (n = 1; i + n < choices->count && strcmp (choices->rows[i + n].proposal, choices->rows[i].proposal) == 0; n++)
+            ;
+        rc = adopt_one (core, choices->rows + i, n, now_us, error);
         ++*proposals;
     }
-    free (ids);
     return rc;
 }
 
@@ -83,10 +114,18 @@ int select_rebuild (struct rebuild *rebuild, struct strata_error *error)
     struct choices choices = { .rows = NULL };
     struct shard *schedule = NULL;
     uint64_t candidates = 0, proposals = 0;
-    struct select_core *core = select_open (rebuild_shard (rebuild), rebuild_campaign (rebuild), error);
-    if (!core)
+    /* Without caps: nothing that was selected may be discarded before it is known to be. */
+    struct campaign campaign = *rebuild_campaign (rebuild);
+    campaign.select.queues = select_calloc (campaign.select.queues_count + 1, sizeof (*campaign.select.queues));
+    for (unsigned i = 0; i < campaign.select.queues_count; i++) {
+        campaign.select.queues[i] = rebuild_campaign (rebuild)->select.queues[i];
+        campaign.select.queues[i].cap = 0;
+    }
+    struct select_core *core = select_open (rebuild_shard (rebuild), &campaign, error);
+    if (!core) {
+        free (campaign.select.queues);
         return -1;
-    select_set_waiting_max (core, UINT64_MAX); /* nothing that was selected may be discarded before it is known to be */
+    }
     int rc = rebuild_stream (rebuild, "stage", rebuild_campaign (rebuild)->select.from, add, core, &candidates, error);
     if (rc == 0)
         rc = rebuild_peer (rebuild, "schedule-0", &schedule, error);
@@ -97,6 +136,7 @@ int select_rebuild (struct rebuild *rebuild, struct strata_error *error)
     if (rc == 0)
         rc = adopt (core, &choices, rebuild_now_us (), &proposals, error);
     select_close (&core);
+    free (campaign.select.queues);
     shard_close (&schedule);
     for (size_t i = 0; i < choices.count; i++) {
         free (choices.rows[i].proposal);
@@ -104,7 +144,8 @@ int select_rebuild (struct rebuild *rebuild, struct strata_error *error)
     }
     if (rc == 0)
         rebuild_say (rebuild, "%" PRIu64 " candidates taken in again from staging; %zu selections in %" PRIu64
-                     " confirmed proposals from the jobs of schedule", candidates, choices.count, proposals);
+                     " confirmed proposals from the jobs of schedule; what was invalidated or imported nobody else knows: "
+                     "do that again, if there was anything", candidates, choices.count, proposals);
     free (choices.rows);
     /* The state as the service will find it. */
     if (rc == 0 && (core = select_open (rebuild_shard (rebuild), rebuild_campaign (rebuild), error))) {
