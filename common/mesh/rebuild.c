@@ -131,8 +131,6 @@ int rebuild_stream (struct rebuild *self, const char *from, const char *stream, 
     for (size_t i = 0; i < found.gl_pathc && rc == 0; i++) {
         const char *peer = strrchr (found.gl_pathv[i], '/') + 1;
         struct shard *store;
-        if (strchr (peer, '.'))
-            continue; /* put aside by a repair */
         rc = open_whole (found.gl_pathv[i], &store, error);
         struct reading reading = { self, each, arg, peer, stream, 0, 1, 0, error };
         if (store)

@@ -226,6 +226,18 @@ static int lock_file (const char *path, const char *name)
     return fd;
 }
 
+int lease_put (const char *path, struct strata_error *error)
+{
+    char file[LEASE_PATH_MAX + 32], name[32];
+    lease_name (0, name);
+    snprintf (file, sizeof (file), "%s/%s", path, name);
+    int fd = open (file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return strata_fail (error, "file %s can't be made: %s", file, strerror (errno));
+    close (fd);
+    return 0;
+}
+
 bool lease_held (const char *dir)
 {
     char path[LEASE_PATH_MAX], name[32];

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/files.h"
+#include "store/lease.h"
 #include "store/rockslog.h"
 #include "store/shard.h"
 
@@ -57,7 +58,7 @@ int salvage_copy (const char *from, const char *to, struct strata_error *error)
             rc = copy_one (from, to, e->d_name, error);
     }
     closedir (d);
-    return rc;
+    return rc == 0 ? lease_put (to, error) : rc;
 }
 
 static bool found (const struct damage_report *report, enum damage_kind kind)

@@ -37,11 +37,8 @@ bool audit_check_files (struct audit_world *world)
     if (glob (pattern, 0, NULL, &found) != 0)
         return true;
     size_t count = 0;
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        if (!strchr (strrchr (found.gl_pathv[i], '/'), '.')) { /* not what a repair put aside */
-            check_files (world, found.gl_pathv[i]);
-            count++;
-        }
+    for (size_t i = 0; i < found.gl_pathc; i++, count++)
+        check_files (world, found.gl_pathv[i]);
     globfree (&found);
     audit_counted (world->audit, AUDIT_STORES, "%zu stores: files, lengths and logs are as they must be", count);
     return world->audit->checks[AUDIT_STORES].count == 0;

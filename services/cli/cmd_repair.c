@@ -2,7 +2,7 @@
  *
  * Nothing is changed in place. The new store is made beside the old one and takes its place in one step
  * (renameat2, RENAME_EXCHANGE), since a service that stands by looks at the place twice a second; the old one is kept as
- * <shard>.damaged-<time>. In this order, and the first that gives a whole store is taken:
+ * damaged/<shard>-<time> of the workspace. In this order, and the first that gives a whole store is taken:
  *   1. the store's own files: CURRENT, MANIFEST, ANCHOR stand in another place too        nothing is lost
  *   2. made anew from what the others hold, by the service itself (strata-<service> --rebuild)   nothing is lost
  *   3. the store as it was at the last change before the damage, when only logs are damaged      --accept-loss
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "core/files.h"
 #include "store/generation.h"
 #include "store/lease.h"
 #include "store/salvage.h"
@@ -94,7 +95,7 @@ static int put_in_place (struct repair *self, struct strata_error *error)
     time_t now = time (NULL);
     struct tm tm;
     strftime (stamp, sizeof (stamp), "%Y%m%dT%H%M%SZ", gmtime_r (&now, &tm));
-    snprintf (kept, sizeof (kept), "%s.damaged-%s", self->dir, stamp);
+    snprintf (kept, sizeof (kept), "%s/damaged/%s-%s", self->workspace->path, self->name, stamp);
     if (renameat2 (AT_FDCWD, self->made, AT_FDCWD, self->dir, RENAME_EXCHANGE) < 0 || rename (self->made, kept) < 0)
         return strata_fail (error, "%s can't take the place of %s: %s", self->made, self->dir, strerror (errno));
     int folder = open (self->workspace->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -166,7 +167,7 @@ static int skip_what_was_read (struct repair *self, struct shard *shard, struct 
     int rc = 0;
     for (size_t i = 0; i < found.gl_pathc && rc == 0; i++) {
         const char *name = strrchr (found.gl_pathv[i], '/') + 1;
-        if (strcmp (name, self->name) == 0 || strchr (name, '.'))
+        if (strcmp (name, self->name) == 0)
             continue;
         struct shard *other = shard_open_readonly (found.gl_pathv[i], error);
         struct shard_iter it;
@@ -190,6 +191,24 @@ static int skip_what_was_read (struct repair *self, struct shard *shard, struct 
     return rc;
 }
 
+/* Numbers of jobs whose records are lost stand on folders that hold what they left: none is given again. */
+static void skip_job_folders (struct repair *self, struct shard *shard)
+{
+    char pattern[4300], key[128];
+    glob_t found;
+    snprintf (pattern, sizeof (pattern), "%s/jobs/*-[0-9]*", self->workspace->path);
+    if (strncmp (self->name, "schedule-", 9) != 0 || glob (pattern, 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *name = strrchr (found.gl_pathv[i], '/') + 1, *dash = strrchr (name, '-');
+        uint64_t number = strtoull (dash + 1, NULL, 10);
+        snprintf (key, sizeof (key), "next/%.*s", (int)(dash - name), name); /* services/schedule/schedule_core.h */
+        if (shard_get_u64 (shard, key, 0) < number)
+            shard_put_u64 (shard, key, number);
+    }
+    globfree (&found);
+}
+
 static int cut (struct repair *self, const struct damage_report *report, const char *loss, struct strata_error *error)
 {
     char key[64];
@@ -206,6 +225,7 @@ static int cut (struct repair *self, const struct damage_report *report, const c
     shard_put (shard, key, strlen (key), loss, strlen (loss));
     if (rc == 0)
         rc = skip_what_was_read (self, shard, error);
+    skip_job_folders (self, shard);
     if (rc == 0)
         rc = shard_commit (shard, error);
     shard_close (&shard);
@@ -251,7 +271,12 @@ static enum outcome mend (struct repair *self, const struct campaign *campaign)
     struct strata_error error = { "" };
     struct damage_report report, after;
     char done[300];
-    snprintf (self->made, sizeof (self->made), "%s.repair", self->dir);
+    snprintf (self->made, sizeof (self->made), "%s/damaged", self->workspace->path);
+    if (files_make_dirs (self->made, &error) < 0) {
+        say (self, "failed", "%s", error.text);
+        return LEFT;
+    }
+    snprintf (self->made, sizeof (self->made), "%s/damaged/%s.new", self->workspace->path, self->name);
     generation_path (self->made, generation_newest (self->dir) + 1, self->made_files);
     remove_made (self);
     if (is_whole (self, self->dir, "damaged", &report)) {
@@ -325,8 +350,6 @@ int cmd_repair (const struct cli_args *args)
     int code = CLI_OK;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         const char *name = strrchr (found.gl_pathv[i], '/') + 1;
-        if (strchr (name, '.'))
-            continue;
         struct repair repair = { .args = args, .workspace = &workspace, .name = name, .json = json_object () };
         snprintf (repair.dir, sizeof (repair.dir), "%s", found.gl_pathv[i]);
         json_object_set_new (repair.json, "shard", json_string (name));

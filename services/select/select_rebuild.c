@@ -36,7 +36,7 @@ static int add (struct rebuild *rebuild, int64_t time_us, const void *record, si
     return 0;
 }
 
-/* Every first job of a chain that select had confirmed. */
+/* Of every chain that select had confirmed: each of its jobs names the proposal. */
 static int confirmed_of (struct shard *schedule, struct choices *choices, struct strata_error *error)
 {
     struct shard_iter it;
@@ -62,6 +62,25 @@ static int by_proposal (const void *a, const void *b)
     const struct choice *x = a, *y = b;
     int order = strcmp (x->proposal, y->proposal);
     return order ? order : strcmp (x->candidate, y->candidate);
+}
+
+static void choice_free (struct choice *choice)
+{
+    free (choice->proposal);
+    free (choice->candidate);
+}
+
+static void one_each (struct choices *choices)
+{
+    size_t kept = 0;
+    if (choices->count)
+        qsort (choices->rows, choices->count, sizeof (*choices->rows), by_proposal);
+    for (size_t i = 0; i < choices->count; i++)
+        if (kept && by_proposal (&choices->rows[kept - 1], &choices->rows[i]) == 0)
+            choice_free (&choices->rows[i]);
+        else
+            choices->rows[kept++] = choices->rows[i];
+    choices->count = kept;
 }
 
 /* One proposal as it was confirmed. Only the shard is changed: the core is closed then, and opened anew. */
@@ -131,17 +150,14 @@ int select_rebuild (struct rebuild *rebuild, struct strata_error *error)
         rc = rebuild_peer (rebuild, "schedule-0", &schedule, error);
     if (rc == 0 && schedule)
         rc = confirmed_of (schedule, &choices, error);
-    if (choices.count)
-        qsort (choices.rows, choices.count, sizeof (*choices.rows), by_proposal);
+    one_each (&choices);
     if (rc == 0)
         rc = adopt (core, &choices, rebuild_now_us (), &proposals, error);
     select_close (&core);
     free (campaign.select.queues);
     shard_close (&schedule);
-    for (size_t i = 0; i < choices.count; i++) {
-        free (choices.rows[i].proposal);
-        free (choices.rows[i].candidate);
-    }
+    for (size_t i = 0; i < choices.count; i++)
+        choice_free (&choices.rows[i]);
     if (rc == 0)
         rebuild_say (rebuild, "%" PRIu64 " candidates taken in again from staging; %zu selections in %" PRIu64
                      " confirmed proposals from the jobs of schedule; what was invalidated or imported nobody else knows: "

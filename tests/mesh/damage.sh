@@ -16,6 +16,7 @@ newest_log () { ls "$(store "$1")"/*.log | tail -n 1; }
 flip () { /usr/bin/python3 -c 'import sys
 f = open(sys.argv[1], "r+b"); f.seek(0, 2); at = int(f.tell() * float(sys.argv[2])); f.seek(at)
 byte = f.read(1)[0]; f.seek(at); f.write(bytes([byte ^ 16]))' "$1" "$2"; }
+still_clean () { "$bin/strata" audit > "$work/audit" 2>&1 || { cat "$work/audit"; fail "the audit found a violation"; }; }
 trouble_of () { "$bin/strata" status --json 2> /dev/null | json "next(r['trouble'] or '' for r in d['replicas'] if r['replica']=='$1')"; }
 shows_trouble () { trouble_of "$1" | grep -q "$2"; }
 down () { "$bin/strata" down > "$work/down.log" 2>&1 || { cat "$work/down.log"; fail "strata down"; }; }
@@ -25,14 +26,15 @@ up
 until_true 60 "two reports are written" at_least feedback reports_written 2
 until_true 60 "simulations have ended" at_least schedule jobs_succeeded 12
 down
-audit_is_clean > /dev/null
+still_clean
 
 echo "a flipped bit in select's log"
 log=$(newest_log select-0)
 flip "$log" 0.5
 "$bin/strata" audit > "$work/audit" 2>&1 && fail "the audit finds nothing wrong with select's log"
 grep -q "$(basename "$log")" "$work/audit" || { cat "$work/audit"; fail "the audit does not name $log"; }
-up
+"$bin/strata" up "$campaign" > "$work/up.log" 2>&1 && fail "strata up says nothing of a damaged store"
+grep -q "select-0 can't serve: .*$(basename "$log")" "$work/up.log" || { cat "$work/up.log"; fail "strata up does not name $log"; }
 until_true 20 "status shows it" shows_trouble select-0 "$(basename "$log")"
 trouble_of select-0 | cut -c1-300
 objects=$(metric stage objects)
@@ -53,7 +55,7 @@ rm "$(newest_log feedback-0)"
 "$bin/strata" repair feedback-0 > "$work/repair" 2>&1 || { cat "$work/repair"; fail "strata repair"; }
 sed 's/^/  /' "$work/repair"
 grep -q "made anew" "$work/repair" || fail "feedback's store was not made anew"
-audit_is_clean > /dev/null
+still_clean
 
 echo "an empty CURRENT, and a flipped bit in a MANIFEST, of stage"
 : > "$(store stage-0)/CURRENT"
@@ -61,12 +63,12 @@ flip "$(ls "$(store stage-0)"/MANIFEST-* | tail -n 1)" 0.9
 "$bin/strata" repair > "$work/repair" 2>&1 || { cat "$work/repair"; fail "strata repair"; }
 sed 's/^/  /' "$work/repair"
 grep -q "nothing is lost" "$work/repair" || fail "stage's store was not put back"
-audit_is_clean > /dev/null
+still_clean
 up
 jobs=$(metric schedule jobs_succeeded)
 until_true 60 "the campaign goes on" at_least schedule jobs_succeeded $((jobs + 1))
 down
-audit_is_clean > /dev/null
+still_clean
 
 echo "a cut log of schedule"
 log=$(newest_log schedule-0)
@@ -78,4 +80,4 @@ grep -q "would lose: changes" "$work/repair" || { cat "$work/repair"; fail "what
 sed 's/^/  /' "$work/repair"
 "$bin/strata" audit --deep > "$work/audit" 2>&1 && fail "the audit does not tell of the loss"
 grep "declared loss" "$work/audit" || { cat "$work/audit"; fail "the audit does not tell of the loss"; }
-ls -d "$workspace"/shards/schedule-0.damaged-* > /dev/null || fail "the damaged store was not kept"
+ls -d "$workspace"/damaged/schedule-0-* > /dev/null || fail "the damaged store was not kept"
