@@ -48,6 +48,7 @@ struct mesh {
     struct mesh_out *out, **out_tail;
     unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */
+    uint64_t resent;            /* calls sent again: no answer in time, or the peer was not ready */
     bool open;
     bool stay_awake;            /* set by an owner that has something else to do than to wait */
 
