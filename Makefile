@@ -6,8 +6,8 @@
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
 #   tests/fuzz/fuzz_*.c     -> build/fuzz/*         (feeds files to a parser; with FUZZ=1 it makes up inputs by libFuzzer)
-# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), FUZZ=1 (libFuzzer and both sanitizers, by
-#        clang), V=1 (show commands).
+# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer), FUZZ=1 (libFuzzer
+#        and the first two sanitizers, by clang), CRASH_POINTS=1 (common/core/crash_point.h), V=1 (show commands).
 
 CC ?= gcc
 SAN ?=
@@ -17,14 +17,21 @@ FUZZ ?=
 ifneq ($(FUZZ),)
 CC := clang
 endif
-BUILD := build$(if $(FUZZ),-fuzz,$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang))
+CRASH_POINTS ?=
+BUILD := build$(if $(FUZZ),-fuzz,$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san))$(if $(findstring clang,$(CC)),-clang))$(if $(CRASH_POINTS),-points)
 
 PKGS := libczmq libzmq libprotobuf-c libuv hwloc jansson yaml-0.1 libzip zlib
 CPPFLAGS += -D_GNU_SOURCE -Icommon/include -Icommon -I$(BUILD) -I$(BUILD)/deps/include
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
           -Wno-unused-parameter -fno-strict-aliasing -fopenmp
-ifneq ($(SAN),)
+ifneq ($(CRASH_POINTS),)
+CPPFLAGS += -DSTRATA_CRASH_POINTS
+endif
+ifeq ($(SAN),thread)
+CFLAGS += -fsanitize=thread -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=thread
+else ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined
 endif

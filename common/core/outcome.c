@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
+
 static const char *const end_names[] = {
     [STRATA__JOB_END__END_NONE] = "none",           [STRATA__JOB_END__END_EXIT] = "exit",
     [STRATA__JOB_END__END_SIGNAL] = "signal",       [STRATA__JOB_END__END_WALLTIME] = "walltime",
@@ -75,6 +77,7 @@ int outcome_write (const char *folder, const struct outcome *outcome, struct str
         close (fd);
     free (text);
     errno = saved;
+    crash_point ("outcome.written");
     if (!ok || rename (part, path) != 0 || sync_folder (folder) != 0)
         return strata_fail (error, "%s can't be written (%s); make room or mend its permissions", path,
                             strerror (errno));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 #include "mesh/mesh.h"
 #include "mesh/mesh_internal.h"
@@ -118,8 +119,10 @@ static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us
         zframe_t *copy = zframe_dup (call->blobs[i]);
         zmsg_append (msg, &copy);
     }
+    crash_point ("send.%s", wire_type_name (call->type));
     if (zmsg_send (&msg, peer->dealer) < 0)
         zmsg_destroy (&msg); /* the peer's pipe is full: tried again */
+    crash_point ("sent.%s", wire_type_name (call->type));
 }
 
 void mesh_call_send (struct mesh *self, uint64_t id)

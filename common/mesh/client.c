@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "feedback.pb-c.h"
 #include "mesh/mesh.h"
 #include "patch.pb-c.h"
@@ -168,6 +169,7 @@ int client_request (struct strata_client *self, const char *peer, uint32_t type,
                    &wait);
         while (!wait.done)
             uv_run (&self->loop, UV_RUN_ONCE);
+        crash_point ("client.answered-%s", wire_type_name (type));
         if (wait.ok && wait.body && (!wait.want_blob || wait.blob || !wait.blob_size)) {
             *reply_out = wait.body;
             if (blob) {

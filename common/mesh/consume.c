@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 #include "mesh/service_internal.h"
 #include "store/stream.h"
@@ -107,6 +108,7 @@ static bool take_records (struct source *source, const Strata__StreamReadReply *
             continue; /* the page was read twice */
         if (consumer->each (service, source->peer, r->sequence, r->time_us, r->data.data, r->data.len, consumer->arg) != 0)
             return false;
+        crash_point ("consume.taken");
         source->cursor = r->sequence + 1;
         cursor_set (service->shard, source->peer, consumer->stream, source->cursor);
     }

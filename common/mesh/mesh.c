@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 #include "mesh/mesh_internal.h"
 
@@ -38,9 +39,10 @@ static struct mesh_out *out_new (struct mesh *self)
     return out;
 }
 
-void mesh_send_reply (struct mesh *self, zframe_t *identity, zmsg_t **message_p)
+void mesh_send_reply (struct mesh *self, zframe_t *identity, uint32_t type, zmsg_t **message_p)
 {
     struct mesh_out *out = out_new (self);
+    out->type = type;
     out->message = *message_p;
     *message_p = NULL;
     zframe_t *copy = zframe_dup (identity);
@@ -62,6 +64,7 @@ void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type,
         return;
     struct mesh_out *out = out_new (self);
     out->message = publication (self, topic, type, body);
+    out->type = type;
     out->socket = self->pub;
 }
 
@@ -81,8 +84,12 @@ static void flush (struct mesh *self)
         struct mesh_out *next = out->next;
         if (out->call_id)
             mesh_call_send (self, out->call_id);
-        else if (zmsg_send (&out->message, out->socket) < 0)
-            zmsg_destroy (&out->message); /* the peer is gone or far behind: it asks again */
+        else {
+            crash_point ("send.%s", wire_type_name (out->type));
+            if (zmsg_send (&out->message, out->socket) < 0)
+                zmsg_destroy (&out->message); /* the peer is gone or far behind: it asks again */
+            crash_point ("sent.%s", wire_type_name (out->type));
+        }
         free (out);
         out = next;
     }
@@ -126,7 +133,7 @@ static void refuse_raw (struct mesh *self, zframe_t *identity, const struct wire
     refusal.reason = (char *)reason;
     header.request = message->header ? message->header->request : 0;
     zmsg_t *msg = wire_pack (&header, &refusal.base);
-    mesh_send_reply (self, identity, &msg);
+    mesh_send_reply (self, identity, header.type, &msg);
     self->refused++;
 }
 

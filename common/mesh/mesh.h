@@ -76,7 +76,7 @@ void mesh_look_at_cards (struct mesh *self);
 size_t mesh_peers (struct mesh *self, const struct card **cards, size_t max);
 
 /* Queued for after the commit. Takes over *message_p. */
-void mesh_send_reply (struct mesh *self, zframe_t *identity, zmsg_t **message_p);
+void mesh_send_reply (struct mesh *self, zframe_t *identity, uint32_t type, zmsg_t **message_p);
 void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body);
 /* At once, past the commit: heartbeats only. */
 void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body);

@@ -19,6 +19,7 @@ struct mesh_out {
     struct mesh_out *next;
     zmsg_t *message;
     zsock_t *socket;
+    uint32_t type;
     uint64_t call_id;
 };
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crash_point.h"
+
 static void boot_key (struct shard_key *key, const Strata__Header *header)
 {
     shard_key (key, "R/%s/", header->sender);
@@ -125,6 +127,7 @@ void replies_keep (struct shard *shard, const Strata__Header *header, int64_t no
     shard_key_u64 (&value_head, (uint64_t)now_us);
     shard_key_u64 (&value_head, settled);
     shard_put (shard, prefix.data, prefix.size, value_head.data, value_head.size);
+    crash_point ("replies.settled");
     uint8_t *value = malloc (16 + size);
     if (!value)
         return; /* only a retry would miss it */

@@ -82,7 +82,7 @@ static void answer (struct request *request, uint32_t type, const ProtobufCMessa
     }
     if (blob)
         zmsg_addmem (msg, blob->data, blob->size);
-    mesh_send_reply (&service->mesh, request->identity, &msg);
+    mesh_send_reply (&service->mesh, request->identity, type, &msg);
     request_free (request);
 }
 
@@ -185,7 +185,7 @@ static bool answered_before (struct request *request)
     case REPLIES_KNOWN: {
         Strata__Header header = reply_header (request, type);
         zmsg_t *msg = wire_pack_bytes (&header, body, size);
-        mesh_send_reply (&service->mesh, request->identity, &msg);
+        mesh_send_reply (&service->mesh, request->identity, type, &msg);
         free (body);
         request_free (request);
         return true;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
@@ -252,12 +253,17 @@ static int commit (void *arg)
         return 0;
     if (self->held && self->now_us < self->commit_again_us)
         return -1;
+    bool dirty = shard_dirty (self->shard);
+    if (dirty)
+        crash_point ("commit.before");
     if (shard_commit (self->shard, &error) < 0) {
         self->held = true;
         self->commit_again_us = self->now_us + AGAIN_US;
         store_trouble (self, error.text);
         return -1;
     }
+    if (dirty)
+        crash_point ("commit.written");
     self->held = false;
     store_trouble (self, "");
     return 0;
@@ -342,6 +348,7 @@ static void on_service_timer (uv_timer_t *timer)
 static int publish (struct service *self, struct strata_error *error)
 {
     self->card_due = mesh_publish_card (&self->mesh, error) < 0;
+    crash_point ("service.card");
     if (!self->card_due)
         return 0;
     self->again_us = self->now_us + AGAIN_US;
@@ -363,6 +370,7 @@ static int take_shard (struct service *self, struct strata_error *error)
     }
     if (!self->shard)
         return errno == EBUSY ? 0 : -1;
+    crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
     log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
@@ -384,6 +392,7 @@ static int activate (struct service *self, struct strata_error *error)
     size_t count = mesh_peers (&self->mesh, cards, 1024);
     for (size_t i = 0; i < count && i < 1024; i++)
         consume_peer (self, cards[i]);
+    crash_point ("service.active");
     return publish (self, error);
 }
 

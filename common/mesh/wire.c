@@ -103,6 +103,12 @@ ProtobufCMessage *wire_body (const struct wire_message *message, const ProtobufC
     return body;
 }
 
+const char *wire_type_name (uint32_t type)
+{
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value (&strata__message_type__descriptor, (int)type);
+    return value ? value->name + strlen ("TYPE_") : "unknown";
+}
+
 zframe_t *wire_frame (const ProtobufCMessage *message)
 {
     zframe_t *frame = zframe_new (NULL, protobuf_c_message_get_packed_size (message));

@@ -33,5 +33,7 @@ ProtobufCMessage *wire_body (const struct wire_message *message, const ProtobufC
 zmsg_t *wire_pack (const Strata__Header *header, const ProtobufCMessage *body);
 zmsg_t *wire_pack_bytes (const Strata__Header *header, const void *body, size_t size);
 zframe_t *wire_frame (const ProtobufCMessage *message);
+/* "QUEUE_ACK" for TYPE_QUEUE_ACK; "unknown". */
+const char *wire_type_name (uint32_t type);
 
 #endif

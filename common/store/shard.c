@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 
 #define EPOCH_KEY "!epoch"
@@ -159,8 +160,11 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
     rocksdb_writeoptions_set_sync (self->write, memory ? 0 : 1);
     self->batch = rocksdb_writebatch_wi_create (0, 1);
     int rc = memory || readonly ? open_db (self, readonly, error) : lock_dir (self, error);
-    if (rc == 0 && !memory && !readonly)
+    if (rc == 0 && !memory && !readonly) {
+        crash_point ("shard.locked");
         rc = open_to_write (self, error);
+        crash_point ("shard.opened");
+    }
     if (rc < 0) {
         int saved = errno;
         shard_close (&self);

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/replicas.h"
 #include "logs.h"
 #include "mesh/cards.h"
@@ -181,6 +182,7 @@ static void start_child (struct supervisor *self, struct child *child)
         return;
     }
     child->pid = pid;
+    crash_point ("supervisor.started");
     say (self, "%s started, pid %d", child->replica, (int)pid);
 }
 
@@ -217,6 +219,7 @@ static void child_ended (struct supervisor *self, struct child *child, int statu
     else
         child->backoff_us = child->backoff_us * 2 < BACKOFF_LAST_US ? child->backoff_us * 2 : BACKOFF_LAST_US;
     child->start_at_us = now + child->backoff_us;
+    crash_point ("supervisor.ended");
     say (self, "%s ended with %s; starts again in %.1f s", child->replica, how, (double)child->backoff_us / 1e6);
     child->deaths_us[child->deaths++ % LOOP_DEATHS] = now;
     if (child->deaths >= LOOP_DEATHS && now - child->deaths_us[child->deaths % LOOP_DEATHS] <= LOOP_US)
@@ -394,6 +397,7 @@ static bool stop_step (struct supervisor *self)
         if (!self->phase_us) {
             say (self, "stops %s%s", kinds[self->phase].service, self->phase == 0 ? " and its jobs" : "");
             signal_phase (self, SIGTERM);
+            crash_point ("supervisor.stopping");
             self->phase_us = now;
         }
         if (self->hurry && limit_us > HURRY_US)
@@ -480,6 +484,7 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
     if (set_up (self, &signals) < 0)
         goto done;
     workspace_lock_sign (lock_fd, self->pid);
+    crash_point ("supervisor.locked");
     say (self, "up, pid %d, campaign %s, workspace %s", (int)self->pid, campaign->name, workspace->path);
     for (;;) {
         reap (self);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/crash_point.h"
 #include "feedback_core.h"
 #include "mesh/service.h"
 #include "store/stream.h"
@@ -23,6 +24,7 @@ static void decide_if_due (struct service *service)
     if (!feedback_due (self->core, service_now_us (service)))
         return;
     feedback_decide (self->core, service_now_us (service));
+    crash_point ("report.decided");
     self->undecided = true;
     self->commits = shard_commits (service_shard (service));
 }
@@ -90,6 +92,7 @@ static void move_report (struct service *service, int64_t now_us)
                        (unsigned long long)report->round,
                        (unsigned long long)report->frames,
                        (unsigned long long)report->simulations);
+        crash_point ("report.written");
         feedback_written (self->core);
         service_trouble (service, NULL);
         break;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/files.h"
 
 #define ROUND_NAME "round.%06" PRIu64
@@ -149,6 +150,7 @@ static int write_files (const struct feedback_report *report, int folder, const 
             return strata_fail (error, "report %s: out of memory", folder_name);
         snprintf (name, sizeof (name), "rdf_%s.txt", shape->states[state]);
         int rc = files_write_synced (folder, folder_name, name, text, size, error);
+        crash_point ("report.file");
         free (text);
         if (rc < 0)
             return -1;
@@ -198,6 +200,7 @@ static int write_round (const struct feedback_report *report, int root, const ch
         return -1;
     /* A folder of that name with another report can only be a leftover of a workspace that was copied together. */
     remove_folder (root, name);
+    crash_point ("report.folder");
     if (renameat (root, fresh, root, name) < 0)
         return strata_fail (error, "report folder %s can't be renamed to %s: %s", shown, name, strerror (errno));
     return 0;
@@ -206,7 +209,9 @@ static int write_round (const struct feedback_report *report, int root, const ch
 static int write_link (int root, const char *dir, const char *name, struct strata_error *error)
 {
     unlinkat (root, LINK_NEW, 0);
-    if (symlinkat (name, root, LINK_NEW) < 0 || renameat (root, LINK_NEW, root, LINK_NAME) < 0 || fsync (root) < 0)
+    int made = symlinkat (name, root, LINK_NEW);
+    crash_point ("report.link");
+    if (made < 0 || renameat (root, LINK_NEW, root, LINK_NAME) < 0 || fsync (root) < 0)
         return strata_fail (error, "%s/%s can't be pointed at %s: %s", dir, LINK_NAME, name, strerror (errno));
     return 0;
 }
@@ -227,8 +232,10 @@ int report_write (const struct feedback_report *report, const char *dir, struct 
     /* The round's name is on disk before the link that points at it. */
     if (rc == 0 && fsync (root) < 0)
         rc = strata_fail (error, "report folder %s can't be synced: %s", dir, strerror (errno));
+    crash_point ("report.renamed");
     if (rc == 0)
         rc = write_link (root, dir, name, error);
+    crash_point ("report.linked");
     if (rc == 0)
         prune (root, report->round);
     int saved = errno;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crash_point.h"
 #include "patch.pb-c.h"
 #include "patch_cut.h"
 #include "patch_encode.h"
@@ -179,6 +180,7 @@ static void work (uv_work_t *req)
         self->failed = cut (self, &snapshot) < 0;
         gridsim_fini (&snapshot);
     }
+    crash_point ("patch.cut");
     /* What is wrong with the bytes stays wrong; what the machine lacked may be there next time. */
     self->final = errno != ENOMEM && errno != EIO && errno != EMFILE && errno != ENFILE;
     self->thread_s = (double)(uv_hrtime () - start) / 1e9;
@@ -356,6 +358,7 @@ static void put_more (struct worker *self)
         bytes += product->size;
     }
     if (n == 0) {
+        crash_point ("patch.put");
         ack (self);
         return;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
@@ -49,6 +50,7 @@ static void tell_ended (struct drive *self, const Strata__Job *job, const struct
     struct strata_error error;
     char id[256];
     snprintf (id, sizeof (id), "%s", job->id);   /* the record may be freed by the call */
+    crash_point ("launch.ended");
     if (schedule_ended (self->core, id, job->attempt, outcome, now_us, &error) != 0)
         log_error ("%s", error.text);
 }
@@ -83,7 +85,9 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
             .success = type->success_files,
             .success_count = type->success_files_count,
         };
+        crash_point ("launch.before"); /* the attempt is on disk */
         rc = self->ops->launch (self->executor, &order, &pid, &error);
+        crash_point ("launch.after");
     }
     if (rc != 0)
         tell (self, job, STRATA__JOB_END__END_NO_START, error.text, now_us);

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 #include "core/procs.h"
 #include "executor.h"
@@ -275,8 +276,10 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
         read_lock (folder, &known);
         *pid = (uint32_t)known;
     }
-    else if (fstat (lock, &st) == 0 && st.st_size == 0 && outcome_read (folder, &outcome, NULL) == 0)
+    else if (fstat (lock, &st) == 0 && st.st_size == 0 && outcome_read (folder, &outcome, NULL) == 0) {
+        crash_point ("launch.locked");
         rc = start_shepherd (self, order, folder, lock, pid, error);
+    }
     close (lock);
     return rc;
 }

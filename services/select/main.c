@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/crash_point.h"
 #include "mesh/service.h"
 #include "select_core.h"
 
@@ -45,6 +46,7 @@ static void on_propose (struct service *service, struct request *request, const 
         return;
     }
     request_reply (request, &reply->base);
+    crash_point ("select.proposed");
     strata__propose_reply__free_unpacked (reply, NULL);
 }
 
@@ -60,6 +62,7 @@ static void on_confirm (struct service *service, struct request *request, const 
         return;
     }
     Strata__ConfirmReply reply = STRATA__CONFIRM_REPLY__INIT;
+    crash_point ("select.confirmed");
     request_reply (request, &reply.base);
 }
 

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/crash_point.h"
 #include "core/log.h"
 
 #define FOLDER_MAX (PATH_MAX - 64)
@@ -294,9 +295,11 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
         return strata_fail (error, "--dir %s: %s; make the job's folder first", options->dir, strerror (errno));
     if (prepare (options, dir, folder, error) != 0)
         return -1;
+    crash_point ("shepherd.before-lock");
     int lock = take_lock (options, folder, error);
     if (lock < 0)
         return -1;
+    crash_point ("shepherd.locked");
     /* A terminal's Ctrl-C and the end of who started us are not for the job. Fails when we lead a group: then we were
      * started by hand. */
     setsid ();
@@ -312,10 +315,12 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
         close (lock);
         return -1;
     }
+    crash_point ("shepherd.begun");
     if (start (options, dir, folder, &child, &failure) != 0)
         tell_no_start (options, &failure, &outcome);
     else {
         log_info ("%s attempt %u: pid %d runs \"%s\"", dir, options->attempt, (int)child, options->argv[0]);
+        crash_point ("shepherd.started");
         watch.child = child;
         shepherd_watch (&watch, options);
         tell_end (options, dir, &watch, shepherd_oom_kills () > oom_before, &outcome);
@@ -323,7 +328,9 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
     outcome.ended_us = now_us ();
     snprintf (errors, sizeof (errors), "%s/stderr", folder);
     outcome_tail (errors, outcome.stderr_tail);
+    crash_point ("shepherd.ended");
     write_outcome (folder, &outcome);
+    crash_point ("shepherd.outcome");
     log_info ("%s attempt %u: %s", dir, options->attempt, outcome.reason);
     close (lock);
     return 0;

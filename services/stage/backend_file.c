@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "core/crash_point.h"
 #include "core/files.h"
 #include "core/log.h"
 
@@ -217,6 +218,7 @@ static int settle_delete (struct backend *self, struct intent *intent, struct st
         return 0;
     }
     int rc = fd < 0 ? -1 : unlinkat (fd, base, 0);
+    crash_point ("settle.deleted");
     if (rc == 0)
         rc = fsync (fd);
     else if (fd >= 0 && (errno == ENOENT || errno == EISDIR))
@@ -251,6 +253,7 @@ static int settle_put (struct backend *self, struct intent *intent, struct strat
     if (rc < 0)
         settle_fail (intent, error);
     else {
+        crash_point ("settle.renamed");
         unlinkat (self->fresh, name, 0); /* renaming one name of a file to another of its names leaves both */
         intent->done = true;
     }
@@ -327,6 +330,8 @@ static int settle_all (struct backend *self, struct strata_error *error)
     struct intent *list = intents_ready (self, &count);
     if (!list)
         return strata_fail (error, "out of memory for %zu files to put in their place", self->intents);
+    if (count)
+        crash_point ("settle.begun");
     for (size_t i = 0; i < count; i++)
         if (list[i].operation == OP_DELETE && settle_delete (self, &list[i], error) < 0)
             rc = -1;
@@ -335,6 +340,8 @@ static int settle_all (struct backend *self, struct strata_error *error)
             rc = -1;
     if (sync_folders (self, list, count, error) < 0)
         rc = -1;
+    if (count)
+        crash_point ("settle.synced");
     for (size_t i = 0; i < count; i++) {
         if (list[i].done) {
             struct shard_key k = intent_key (list[i].ns, list[i].key);
@@ -472,9 +479,12 @@ static int file_put (struct backend *self, const char *ns, const struct backend_
     uint64_t first = self->next;
     char name[24];
     int rc = 0;
-    for (size_t i = 0; i < count && rc == 0; i++)
+    crash_point ("file.put");
+    for (size_t i = 0; i < count && rc == 0; i++) {
         rc = files_write_synced (
             self->fresh, self->shown, number_name (self->next++, name), items[i].data, items[i].size, error);
+        crash_point ("file.written");
+    }
     if (rc == 0 && fsync (self->fresh) < 0)
         rc = strata_fail (error, "folder %s can't be synced: %s", self->shown, strerror (errno));
     if (rc < 0) {
@@ -487,6 +497,7 @@ static int file_put (struct backend *self, const char *ns, const struct backend_
     }
     for (size_t i = 0; i < count; i++)
         intent_put (self, ns, items[i].key, OP_PUT, first + i);
+    crash_point ("file.synced");
     return 0;
 }
 
@@ -615,6 +626,7 @@ static int file_move (struct backend *self, const char *ns, const char *key, con
         errno = saved;
         return -1;
     }
+    crash_point ("file.linked");
     intent_put (self, to_ns, to_key, OP_PUT, number);
     file_delete (self, ns, key);
     return 0;

@@ -21,7 +21,7 @@
 #include "stream.pb-c.h"
 
 #define TIMEOUT_MS 30000
-#define OBJECTS 200 /* keys that are written in turn */
+#define OBJECTS 20 /* keys that are written in turn */
 #define OBJECT_MAX 20000
 #define RECORD 200
 #define STREAM "requests"

@@ -3,7 +3,7 @@
 # programs runs: no request fails that the client library does not retry by itself, no job is stopped, the audit is clean.
 . "$(dirname "$0")/lib.sh"
 
-CLIENTS=4
+CLIENTS=6
 make_small_campaign
 "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 until_true 60 "simulations are done" at_least schedule simulation_succeeded 2
