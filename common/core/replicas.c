@@ -16,7 +16,9 @@
 #define FORMAT 1
 #define ANY_NODE "*"
 
-const char *const replicas_services[REPLICAS_SERVICES] = { "stage", "select", "feedback", "patch", "schedule", "status" };
+const char *const replicas_services[REPLICAS_SERVICES] = {
+    "stage", "select", "feedback", "patch", "schedule", "status"
+};
 
 int replicas_service (const char *name)
 {
@@ -58,7 +60,8 @@ static json_t *load (const char *workspace, struct strata_error *error)
     if (!json)
         strata_fail (error, "%s can't be read: %s", path, why.text);
     else if (json_unpack (json, "{s:i}", "format", &format) < 0 || format != FORMAT
-             || !json_is_object (json_object_get (json, "nodes")) || !json_is_object (json_object_get (json, "restart"))) {
+             || !json_is_object (json_object_get (json, "nodes"))
+             || !json_is_object (json_object_get (json, "restart"))) {
         strata_fail (error, "%s is not understood: format %d with nodes and restart is expected", path, FORMAT);
         json_decref (json);
         json = NULL;
@@ -98,7 +101,7 @@ static void from_campaign (const struct campaign *campaign, struct replicas *sel
     const struct {
         const char *service;
         unsigned count;
-    } counts[REPLICAS_SERVICES] = { { "stage", 1 },           { "select", r->select },     { "feedback", r->feedback },
+    } counts[REPLICAS_SERVICES] = { { "stage", 1 },        { "select", r->select },     { "feedback", r->feedback },
                                     { "patch", r->patch }, { "schedule", r->schedule }, { "status", 1 } };
     *self = (struct replicas){ .restart = "" };
     for (int i = 0; i < REPLICAS_SERVICES; i++)
@@ -178,8 +181,8 @@ int replicas_lock (const char *workspace, struct strata_error *error)
         return strata_fail (error, "%s: %s", path, strerror (errno));
     if (flock (fd, LOCK_EX | LOCK_NB) < 0) {
         close (fd);
-        return strata_fail (error, "another `strata scale` or `strata restart` is at work on %s; wait for it, or end it",
-                            workspace);
+        return strata_fail (
+            error, "another `strata scale` or `strata restart` is at work on %s; wait for it, or end it", workspace);
     }
     return fd;
 }

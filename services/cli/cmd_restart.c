@@ -50,8 +50,11 @@ static bool find_targets (struct steer *steer, const Strata__StatusReply *status
     struct restart *self = arg;
     self->count = 0;
     self->lame[0] = '\0';
-    self->targets = realloc (self->targets, (status->n_replicas + 1) * sizeof (*self->targets));
-    for (size_t i = 0; self->targets && i < status->n_replicas; i++) {
+    free (self->targets);
+    self->targets = calloc (status->n_replicas + 1, sizeof (*self->targets));
+    if (!self->targets)
+        return false;
+    for (size_t i = 0; i < status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = status->replicas[i];
         if (r->stopped || !is_meant (steer->args, r->heartbeat))
             continue;
@@ -62,8 +65,7 @@ static bool find_targets (struct steer *steer, const Strata__StatusReply *status
         if (!r->alive)
             snprintf (self->lame, sizeof (self->lame), "%s", target->replica);
     }
-    if (self->count)
-        qsort (self->targets, self->count, sizeof (*self->targets), by_order);
+    qsort (self->targets, self->count, sizeof (*self->targets), by_order);
     bool one = steer->args->rest_count && replicas_service (steer->args->rest[0]) < 0;
     for (size_t i = 0; i < status->n_services && !one; i++)
         if ((!steer->args->rest_count || strcmp (steer->args->rest[0], status->services[i]->service) == 0)
@@ -108,7 +110,8 @@ static bool serves_again (struct steer *steer, const Strata__StatusReply *status
     self->missing = "has not ended yet";
     for (size_t i = 0; i < status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = status->replicas[i];
-        if (strcmp (r->heartbeat->replica, self->now->replica) != 0 || r->stopped || r->heartbeat->pid == self->now->pid)
+        if (strcmp (r->heartbeat->replica, self->now->replica) != 0 || r->stopped
+            || r->heartbeat->pid == self->now->pid)
             continue;
         self->missing = "was started again and does not serve yet";
         if (!r->alive || !service || !service->active || service->active < self->active_before)
@@ -135,12 +138,13 @@ static int restart_next (struct steer *steer, struct restart *self)
         return cli_fail (steer->args, code, "interrupted; %s is being started again, the others are as they were",
                          target->replica);
     if (code)
-        return cli_fail (steer->args, code, "%s %s after %.0f s; the others are as they were. See log/%s.log and `strata status`",
+        return cli_fail (steer->args, code,
+                         "%s %s after %.0f s; the others are as they were. See log/%s.log and `strata status`",
                          target->replica, self->missing, steer_seconds (steer) - before, target->replica);
     target->done = true;
     target->seconds = steer_seconds (steer) - before;
-    steer_say (steer, "%s serves again after %.1f s (pid %u, before %u)", target->replica, target->seconds, target->new_pid,
-               target->pid);
+    steer_say (steer, "%s serves again after %.1f s (pid %u, before %u)", target->replica, target->seconds,
+               target->new_pid, target->pid);
     return 0;
 }
 
@@ -156,8 +160,8 @@ static void tell (struct steer *steer, const struct restart *self)
     json_t *list = json_array ();
     for (size_t i = 0; i < self->count; i++)
         json_array_append_new (list, json_pack ("{s:s s:i s:i s:f}", "replica", self->targets[i].replica, "pid_before",
-                                                (int)self->targets[i].pid, "pid", (int)self->targets[i].new_pid, "seconds",
-                                                self->targets[i].seconds));
+                                                (int)self->targets[i].pid, "pid", (int)self->targets[i].new_pid,
+                                                "seconds", self->targets[i].seconds));
     cli_print_json (json_pack ("{s:o s:f}", "restarted", list, "seconds", steer_seconds (steer)));
 }
 
@@ -166,17 +170,19 @@ static int begin (struct steer *steer, struct restart *self)
     const char *what = steer->args->rest_count ? steer->args->rest[0] : NULL;
     unsigned number;
     if (what && replicas_service (what) < 0 && replicas_parse (what, &number) < 0)
-        return cli_fail (steer->args, CLI_USAGE, "'%.60s' is no service and no replica; `strata status` lists them", what);
+        return cli_fail (steer->args, CLI_USAGE, "'%.60s' is no service and no replica; `strata status` lists them",
+                         what);
     if (!steer->up)
         return cli_fail (steer->args, CLI_FAILED, "campaign %s is not up: there is nothing to restart",
                          steer->workspace.campaign);
-    int code = steer_wait (steer, 15, find_targets, self);
+    int code = steer_wait (steer, 10, find_targets, self);
     if (code == 0)
         return 0;
     if (code == CLI_FAILED && !self->count)
         return cli_fail (steer->args, code, "there is no replica %s; `strata status` lists them", what ? what : "");
     if (code == CLI_FAILED)
-        return cli_fail (steer->args, code, "not every replica of %s is there%s%s: a rolling restart begins when all serve",
+        return cli_fail (steer->args, code,
+                         "not every replica of %s is there%s%s: a rolling restart begins when all serve",
                          what ? what : "the campaign", self->lame[0] ? ", not " : "", self->lame);
     return cli_fail (steer->args, code, "interrupted; nothing was restarted");
 }

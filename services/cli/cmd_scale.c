@@ -31,13 +31,16 @@ static int parse (const struct cli_args *args, struct scale *scale)
         return bad_service (args, scale->service);
     long n = strtol (number, &end, 10);
     if (!*number || *end || n < 0 || n > REPLICAS_MAX)
-        return cli_fail (args, CLI_USAGE, "'%.60s' is not a number of replicas: 1 to %d are allowed", number, REPLICAS_MAX);
+        return cli_fail (args, CLI_USAGE, "'%.60s' is not a number of replicas: 1 to %d are allowed", number,
+                         REPLICAS_MAX);
     if (n == 0)
-        return cli_fail (args, CLI_USAGE, "a campaign needs at least one replica of %s; `strata down` stops all services",
+        return cli_fail (args, CLI_USAGE,
+                         "a campaign needs at least one replica of %s; `strata down` stops all services",
                          scale->service);
     if (strcmp (scale->service, "stage") == 0 && n != 1)
-        return cli_fail (args, CLI_FAILED,
-                         "stage has one replica a node: its streams and objects are its own, and no other replica can take them");
+        return cli_fail (
+            args, CLI_FAILED,
+            "stage has one replica a node: its streams and objects are its own, and no other replica can take them");
     scale->wanted = (unsigned)n;
     return 0;
 }
@@ -55,15 +58,16 @@ static bool has_settled (struct steer *steer, const Strata__StatusReply *status,
     scale->alive = service->alive;
     scale->active = service->active;
     steer_say (steer, "%s: %u of %u replicas alive", scale->service, service->alive, scale->wanted);
-    return service->wanted == scale->wanted && service->alive == scale->wanted && left == scale->wanted && service->active;
+    return service->wanted == scale->wanted && service->alive == scale->wanted && left == scale->wanted
+        && service->active;
 }
 
 static int tell (struct steer *steer, const struct scale *scale, int code)
 {
     if (steer->args->json) {
         cli_print_json (json_pack ("{s:s s:i s:i s:i s:i s:b s:b s:f}", "service", scale->service, "before",
-                                   (int)scale->before, "wanted", (int)scale->wanted, "alive", (int)scale->alive, "active",
-                                   (int)scale->active, "up", (int)steer->up, "done", code == 0, "seconds",
+                                   (int)scale->before, "wanted", (int)scale->wanted, "alive", (int)scale->alive,
+                                   "active", (int)scale->active, "up", (int)steer->up, "done", code == 0, "seconds",
                                    steer_seconds (steer)));
         return code;
     }
@@ -71,17 +75,18 @@ static int tell (struct steer *steer, const struct scale *scale, int code)
         return cli_fail (NULL, code, "not waited for; %u replicas of %s stay wanted, `strata status` shows them",
                          scale->wanted, scale->service);
     if (code)
-        return cli_fail (NULL, code,
-                         "%s has %u of %u replicas after %.0f s; the supervisor goes on trying. See %s/log/supervisor.log",
-                         scale->service, scale->alive, scale->wanted, steer_seconds (steer), steer->workspace.path);
+        return cli_fail (
+            NULL, code,
+            "%s has %u of %u replicas after %.0f s; the supervisor goes on trying. See %s/log/supervisor.log",
+            scale->service, scale->alive, scale->wanted, steer_seconds (steer), steer->workspace.path);
     if (!steer->up)
-        printf ("%s: %u replicas are wanted; the campaign is not up, they start with the next `strata up`\n", scale->service,
-                scale->wanted);
+        printf ("%s: %u replicas are wanted; the campaign is not up, they start with the next `strata up`\n",
+                scale->service, scale->wanted);
     else
         printf ("%s has %u replica%s (%u before), %u work%s; %.1f s\n", scale->service, scale->alive,
                 scale->alive == 1 ? "" : "s", scale->before, scale->active, scale->active == 1 ? "s" : "",
                 steer_seconds (steer));
-    return code;
+    return CLI_OK;
 }
 
 int cmd_scale (const struct cli_args *args)
@@ -97,12 +102,13 @@ int cmd_scale (const struct cli_args *args)
         code = cli_fail (args, CLI_FAILED, "%s", error.text);
     else {
         scale.before = now.wanted[replicas_service (scale.service)];
-        if (scale.before != scale.wanted && replicas_want (steer.workspace.path, scale.service, scale.wanted, &error) < 0)
+        if (scale.before != scale.wanted
+            && replicas_want (steer.workspace.path, scale.service, scale.wanted, &error) < 0)
             code = cli_fail (args, CLI_FAILED, "%s", error.text);
         else
-            code = tell (&steer, &scale,
-                         steer.up ? steer_wait (&steer, args->timeout_s ? args->timeout_s : TIMEOUT_S, has_settled, &scale)
-                                  : 0);
+            code = tell (
+                &steer, &scale,
+                steer.up ? steer_wait (&steer, args->timeout_s ? args->timeout_s : TIMEOUT_S, has_settled, &scale) : 0);
     }
     steer_fini (&steer);
     return code;

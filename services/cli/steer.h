@@ -1,4 +1,5 @@
-/* steer.h - what `scale` and `restart` share: one at a time changes the replicas of a campaign and watches in status. */
+/* steer.h - what `scale` and `restart` share: one at a time changes the replicas of a campaign and watches in status.
+ */
 #ifndef STRATA_CLI_STEER_H
 #define STRATA_CLI_STEER_H
 

@@ -2,8 +2,8 @@
  *
  * It uses the client library as a simulation and the command line do: objects put and got back, records appended, a
  * queue that it shares with the other clients, questions to status, schedule, select and feedback. Each call gets one
- * chance: whatever the library does not retry by itself is a failure. What it reads must be what was written; what it is
- * told is done must be done once. --hold FILE ends it; then it empties the queue and writes <out>/requests.json.
+ * chance: whatever the library does not retry by itself is a failure. What it reads must be what was written; what it
+ * is told is done must be done once. --hold FILE ends it; then it empties the queue and writes <out>/requests.json.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +31,8 @@
 #define LEASE_MS 60000
 
 enum kind { PUT, GET, APPEND, OFFER, TAKE, ACK, STATUS, JOBS, SELECT, FEEDBACK, KINDS };
-static const char *const kind_names[KINDS] = { "put", "get", "append", "offer", "take", "ack", "status", "jobs", "select", "feedback" };
+static const char *const kind_names[KINDS] = { "put", "get",    "append", "offer",  "take",
+                                               "ack", "status", "jobs",   "select", "feedback" };
 
 struct tally {
     uint64_t requests, failures;
@@ -80,7 +81,8 @@ static bool ask (struct requests *self, enum kind kind, const char *peer, uint32
     struct strata_error error = { "" };
     begin (self);
     return ended (self, kind,
-                  client_request (self->client, peer, type, body, NULL, 0, descriptor, reply, NULL, NULL, &error), &error);
+                  client_request (self->client, peer, type, body, NULL, 0, descriptor, reply, NULL, NULL, &error),
+                  &error);
 }
 
 /* ---- objects ---- */
@@ -131,7 +133,8 @@ static int append (struct requests *self, struct strata_error *error)
         record[i] = (uint8_t)content_next (&random);
     begin (self);
     if (!ended (self, APPEND,
-                strata_append (self->client, STREAM, self->options->simulation, self->appended, record, RECORD, &repeat, error),
+                strata_append (self->client, STREAM, self->options->simulation, self->appended, record, RECORD, &repeat,
+                               error),
                 error)
         || !repeat)
         return 0;
@@ -155,8 +158,8 @@ static void offer (struct requests *self)
     body.n_producer_sequence = 1;
     body.records = &record;
     body.n_records = 1;
-    if (ask (self, OFFER, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base, &strata__stream_append_reply__descriptor,
-             &reply))
+    if (ask (self, OFFER, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base,
+             &strata__stream_append_reply__descriptor, &reply))
         protobuf_c_message_free_unpacked (reply, NULL);
 }
 
@@ -171,7 +174,8 @@ static bool take_and_ack (struct requests *self)
     take.queue = QUEUE;
     take.consumer = (char *)self->options->simulation;
     take.lease_ms = LEASE_MS;
-    if (!ask (self, TAKE, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base, &strata__queue_take_reply__descriptor, &reply))
+    if (!ask (self, TAKE, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base,
+              &strata__queue_take_reply__descriptor, &reply))
         return false;
     const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply;
     bool found = taken->found && taken->record;
@@ -184,7 +188,8 @@ static bool take_and_ack (struct requests *self)
         output.n_records = 1;
         ack.outputs = outputs;
         ack.n_outputs = 1;
-        if (ask (self, ACK, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base, &strata__queue_ack_reply__descriptor, &done)) {
+        if (ask (self, ACK, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
+                 &strata__queue_ack_reply__descriptor, &done)) {
             self->taken++;
             protobuf_c_message_free_unpacked (done, NULL);
         }
@@ -209,13 +214,16 @@ static void look (struct requests *self)
     } questions[] = {
         { STATUS, "status", STRATA__MESSAGE_TYPE__TYPE_STATUS, &status.base, &strata__status_reply__descriptor },
         { JOBS, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &jobs.base, &strata__jobs_reply__descriptor },
-        { SELECT, "select", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &stat.base, &strata__stream_stat_reply__descriptor },
-        { FEEDBACK, "feedback", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &stat.base, &strata__stream_stat_reply__descriptor },
+        { SELECT, "select", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &stat.base,
+          &strata__stream_stat_reply__descriptor },
+        { FEEDBACK, "feedback", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &stat.base,
+          &strata__stream_stat_reply__descriptor },
     };
     jobs.max = 5;
     for (size_t i = 0; i < sizeof (questions) / sizeof (questions[0]); i++) {
         ProtobufCMessage *reply;
-        if (ask (self, questions[i].kind, questions[i].service, questions[i].type, questions[i].body, questions[i].reply, &reply))
+        if (ask (self, questions[i].kind, questions[i].service, questions[i].type, questions[i].body,
+                 questions[i].reply, &reply))
             protobuf_c_message_free_unpacked (reply, NULL);
     }
 }
@@ -240,11 +248,14 @@ static int report (const struct requests *self, struct strata_error *error)
     FILE *out = open_memstream (&text, &size);
     if (!out)
         return strata_fail (error, "out of memory");
-    fprintf (out, "{\"client\": \"%s\", \"offered\": %" PRIu64 ", \"acknowledged\": %" PRIu64 ", \"resent\": %" PRIu64 ", \"kinds\": {",
+    fprintf (out,
+             "{\"client\": \"%s\", \"offered\": %" PRIu64 ", \"acknowledged\": %" PRIu64 ", \"resent\": %" PRIu64
+             ", \"kinds\": {",
              self->options->simulation, self->offered, self->taken, client_resent (self->client));
     for (size_t i = 0; i < KINDS; i++)
-        fprintf (out, "%s\"%s\": {\"requests\": %" PRIu64 ", \"failures\": %" PRIu64 ", \"longest_s\": %.3f}", i ? ", " : "",
-                 kind_names[i], self->tallies[i].requests, self->tallies[i].failures, self->tallies[i].longest_s);
+        fprintf (out, "%s\"%s\": {\"requests\": %" PRIu64 ", \"failures\": %" PRIu64 ", \"longest_s\": %.3f}",
+                 i ? ", " : "", kind_names[i], self->tallies[i].requests, self->tallies[i].failures,
+                 self->tallies[i].longest_s);
     fprintf (out, "}}\n");
     int rc = fclose (out) == 0 ? load_save (self->options->out, "requests.json", text, size, error)
                                : strata_fail (error, "out of memory");
