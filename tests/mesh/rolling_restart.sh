@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Every service is restarted one replica by one, twice, while clients ask all of them all the time and a campaign of small
-# programs runs: no request fails that the client library does not retry by itself, no job is stopped, the audit is clean.
+# programs runs: no request fails that the client library does not retry by itself, no job is stopped, new programs are
+# picked up, the audit is clean.
 . "$(dirname "$0")/lib.sh"
 
 CLIENTS=6
+cp -r "$bin" "$work/bin" || fail "the programs can't be copied"
+bin=$work/bin
 make_small_campaign
 "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 until_true 60 "simulations are done" at_least schedule simulation_succeeded 2
@@ -21,6 +24,8 @@ services () { pgrep -f -- "strata-(stage|select|schedule|feedback|patch|status) 
 metric_of () { metric schedule "$1"; }
 stopped_before=$("$bin/strata" jobs --json | json "sum(j['end'] == 'stopped' for j in d['jobs'])")
 for round in 1 2; do
+    # A new version is installed as package managers do it: under the same name, by rename.
+    for program in "$bin"/strata*; do cp "$program" "$program.new" && mv "$program.new" "$program" || fail "$program"; done
     services > "$work/before"
     jobs=$(metric_of jobs_succeeded)
     "$bin/strata" restart > "$work/restart" 2>&1 || { cat "$work/restart"; fail "strata restart, round $round"; }
@@ -29,6 +34,8 @@ for round in 1 2; do
     kept=$(comm -12 "$work/before" "$work/after" | wc -l)
     [ "$kept" = 0 ] || fail "$kept processes of services are the same as before the restart"
     [ "$(wc -l < "$work/before")" = "$(wc -l < "$work/after")" ] || fail "not as many processes as before the restart"
+    old=$(for pid in $(cat "$work/after"); do readlink "/proc/$pid/exe"; done | grep deleted)
+    [ -z "$old" ] || fail "services still run the old programs: $old"
     goes_on () { [ "$(metric_of jobs_succeeded)" -gt "$jobs" ]; }
     until_true 30 "more jobs are finished" goes_on
 done
