@@ -499,6 +499,10 @@ static void on_tick (uv_timer_t *timer)
         mesh_look_at_cards (self);
     if (self->ticks % RECONNECT_EVERY_TICKS == 0)
         reconnect (self);
+    /* What was under way on a connection that broke is lost, and its next try may be seconds away. */
+    for (size_t i = 0; i < self->peers_count; i++)
+        if (secure_link_again (self->peers[i].link))
+            mesh_calls_resend (self, &self->peers[i]);
     mesh_calls_tick (self, mesh_now_us ());
 }
 
