@@ -201,9 +201,10 @@ static void take_request (struct mesh *self, zmsg_t *frames)
         log_warn ("refused a message: %s", error.text);
         refuse_raw (self, identity, &message, code, error.text);
         wire_fini (&message);
-    } else if (message.header->deadline_us && message.header->deadline_us < mesh_now_us ())
+    } else if (message.header->deadline_us && message.header->deadline_us < mesh_now_us ()) {
+        self->late++;
         wire_fini (&message); /* its sender no longer waits */
-    else
+    } else
         self->on_request (self, identity, &message, self->arg);
     zframe_destroy (&identity);
 }
