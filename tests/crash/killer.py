@@ -25,11 +25,11 @@ from mesh import PLAN, Mesh
 from watch import SLOW, Failure, Watch
 
 KINDS = {  # weight in the schedule
-    "kill-service": 34, "kill-pair": 6, "kill-job": 14, "kill-shepherd": 10, "stop-service": 16, "kill-supervisor": 7, "full-disk": 5,
-    "kill-all": 8, "cut-link": 10, "bad-link": 4,
+    "kill-service": 34, "kill-pair": 6, "kill-job": 14, "kill-shepherd": 10, "stop-service": 10, "halt-service": 6, "kill-supervisor": 7, "full-disk": 5, "kill-all": 8, "cut-link": 10, "bad-link": 4,
 }
 NETWORK = ("cut-link", "bad-link")
 DEATHS, DEATHS_S = 8, 62    # the supervisor gives up at 10 deaths of one replica within 60 s: that is its promise, not ours to test
+LEASE_S = 3     # mesh.lease: without a sign of life for so long a holder loses its shard
 RECOVERY_LIMIT_S = 90 * SLOW
 
 
@@ -47,7 +47,7 @@ def schedule(seed, count, kinds, short):
     # Every kind comes, however few faults there are.
     faults = names[:count] + rng.choices(names, [KINDS[k] for k in names], k=max(0, count - len(names)))
     if short:  # kinds that take long come less often
-        slow = [i for i, k in enumerate(faults) if k in ("kill-all", "full-disk", "kill-supervisor", "cut-link", "bad-link")]
+        slow = [i for i, k in enumerate(faults) if k in ("kill-all", "full-disk", "kill-supervisor", "cut-link", "bad-link", "halt-service")]
         for i in slow[9:]:
             faults[i] = "kill-service"
     rng.shuffle(faults)
@@ -133,9 +133,8 @@ class Killer(Watch):
     def kill_shepherd(self, rng):
         return self.kill_of("shepherd", rng)
 
-    def stop_service(self, rng):
+    def stop(self, rng, seconds):
         victims = self.mesh.processes("service")
-        seconds = rng.uniform(0.5, 1.5 if self.args.short else 5)
         if not victims:
             return None
         victim = rng.choice(victims)
@@ -145,7 +144,15 @@ class Killer(Watch):
             time.sleep(seconds)
         finally:
             self.mesh.signal(victim, signal.SIGCONT)
+        if seconds > LEASE_S:   # a holder that finds its shard taken ends
+            self.deaths[victim.name].append(time.monotonic())
         return f"SIGSTOP of {victim.name} for {seconds:.1f} s"
+
+    def stop_service(self, rng):
+        return self.stop(rng, rng.uniform(0.5, 1.5 if self.args.short else 2.5))
+
+    def halt_service(self, rng):
+        return self.stop(rng, rng.uniform(LEASE_S + 1, LEASE_S + (2 if self.args.short else 6)))
 
     def skew(self, rng):
         """Holds some replicas back at their start, so that they come in another order."""

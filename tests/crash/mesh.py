@@ -193,6 +193,11 @@ class Mesh:
                 return int(r["metrics"][name]["value"])
         return None
 
+    @staticmethod
+    def active(status, service):
+        """The replica that works."""
+        return next((r["replica"] for r in (status or {}).get("replicas", []) if r["service"] == service and r["alive"] and r["active"]), None)
+
     def finished(self, status):
         done = [self.metric(status, "schedule", name) for name in ("jobs_succeeded", "jobs_aside")]
         return None if None in done else sum(done)

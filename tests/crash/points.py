@@ -4,7 +4,7 @@ nothing was lost and nothing ran twice.
 
     tests/crash/points.py [--short] [--only PATTERN] [--jobs N] [--seed N]      $STRATA_BIN: programs built with CRASH_POINTS=1
 
-First a campaign without a kill, in which every place is counted; a place in the code that nothing passed is a failure. Then for
+First a campaign in which every place is counted; a place in the code that nothing passed is a failure. Then for
 each (program, place) a campaign of its own: the process dies there at the first passing, and at two later ones that the seed
 draws, each time with all that its recovery does in between; more jobs must be finished after the last death; the campaign is
 drained and goes down; `strata audit` and `crash-load recount` must find nothing. --short: the places that tell most (SHORT).
@@ -36,6 +36,11 @@ LEFT_OUT = ["strata!send.*", "strata!sent.*", "strata!client.*", "status!send.*"
 # launched whose launch is not on disk, a report that stands but is not noted, an answer that its asker did not note.
 SHORT = ["stage!commit.written", "select!sent.CONFIRM_REPLY", "schedule!launch.after", "shepherd!shepherd.started",
          "feedback!report.linked", "stage!settle.renamed", "crash-load!client.answered-STREAM_APPEND", "patch!patch.put"]
+
+
+# What a campaign doesn't pass by itself: pattern of places, and the death or halt that leads there.
+STOPPED_S = 5   # longer than mesh.lease
+PROVOKED = [("strata!supervisor.ended", "kill"), ("*!generation.*", "stop")]
 
 
 class Campaign:
@@ -78,6 +83,14 @@ class Campaign:
                     and (self.mesh.metric(self.watch.last_status, "feedback", "frames") or 0) > 0)
         self.watch.wait(60, text, done, 0.25)
 
+    def provoke(self, how):
+        """kill: a service dies. stop: the holder of feedback's shard is stopped until a standby has taken it by force."""
+        holder = next(p for p in self.mesh.processes("service") if p.name == self.mesh.active(self.watch.last_status, "feedback"))
+        self.mesh.signal(holder, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+        if how == "stop":
+            time.sleep(STOPPED_S)
+            self.mesh.signal(holder, signal.SIGCONT)
+
     def end(self):
         self.watch.drain()
         self.watch.down()
@@ -91,13 +104,15 @@ class Campaign:
 
 
 def count_all(args):
-    """How often each (program, place) is passed in a campaign of some jobs, one death of a service among them."""
+    """How often each (program, place) is passed in a campaign of some jobs, with a service that dies and one that is stopped."""
     campaign = Campaign(args)
     keep = args.keep
     try:
         campaign.watch.up()
         campaign.work(12, "jobs are finished")
-        campaign.mesh.signal(campaign.mesh.processes("service")[0], signal.SIGKILL)
+        campaign.provoke("kill")
+        campaign.work(1, "more jobs are finished")
+        campaign.provoke("stop")
         campaign.watch.wait(60, "reports are written", lambda: campaign.passed("feedback!report.linked") >= 2)
         campaign.work(6, "more jobs are finished")
         campaign.end()
@@ -112,13 +127,15 @@ def places_in_code():
     """The names in the sources; a %s stands for any word."""
     text = subprocess.run(["grep", "-rhoE", r'crash_point \("[^"]+"', *(os.path.join(HERE, "../..", d) for d in ("common", "services"))],
                           stdout=subprocess.PIPE, text=True, check=True).stdout
-    return sorted({re.search(r'"(.*)"', line).group(1).replace("%s", "*") for line in text.splitlines()})
+    return sorted({re.search(r'"(.*)"', line).group(1).replace("%s", "*").replace("%d", "*") for line in text.splitlines()})
 
 
 def passings(rng, place, total):
     """The first, and two later ones, at most so far apart that a short campaign comes to them."""
+    if any(how for pattern, how in PROVOKED if fnmatch.fnmatch(place, pattern)):
+        return [1]
     if place.startswith("strata!"):     # the supervisor starts ten replicas each time, and stops six kinds of them
-        return [1, rng.randint(2, 6)] if place != "strata!supervisor.ended" else [1]
+        return [1, rng.randint(2, 6)]
     later = sorted({rng.randint(2, max(2, min(total, 12))), rng.randint(2, max(2, min(2 * total, 40)))}) if total > 2 else []
     return [1] + later
 
@@ -131,8 +148,10 @@ def kill_at(args, place, numbers):
     try:
         try:
             campaign.watch.up(tries=1 + len(numbers))
-            if place == "strata!supervisor.ended":
-                campaign.mesh.signal(campaign.mesh.processes("service")[0], signal.SIGKILL)
+            how = next((how for pattern, how in PROVOKED if fnmatch.fnmatch(place, pattern)), None)
+            if how:
+                campaign.work(1, "jobs are finished")
+                campaign.provoke(how)
             dying = not place.startswith("strata!supervisor.stopping")  # that one is passed at the end only
             if dying:
                 campaign.watch.wait(90, f"{program} has passed {place} {numbers[-1]} times (now {campaign.passed(place)})",
@@ -179,7 +198,7 @@ def run(args):
         for pattern in places_in_code():
             if not fnmatch.filter(names, pattern):
                 failures.append(f"{pattern}: in the code, but nothing passed it")
-        print(f"{len(counted)} places passed {sum(counted.values())} times in a campaign without a death, {time.monotonic() - begin:.0f} s", flush=True)
+        print(f"{len(counted)} places passed {sum(counted.values())} times in a campaign with one death and one halt, {time.monotonic() - begin:.0f} s", flush=True)
     places = [p for p in sorted(counted) if fnmatch.fnmatch(p, args.only) and not any(fnmatch.fnmatch(p, left) for left in LEFT_OUT)]
     rng = random.Random(args.seed)
     plan = [(place, passings(rng, place, counted[place])) for place in places]
