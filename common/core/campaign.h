@@ -121,6 +121,7 @@ struct campaign_stage {
 struct campaign_mesh {
     char *transport;        /* "ipc" or "tcp" */
     char *interface;        /* network interface for TCP, by name or address; default 127.0.0.1 */
+    unsigned lease_s;       /* YAML key `lease`: a holder that shows no life for so long loses its shard; default 3 */
 };
 
 /* The campaign is complete when all of these hold; 0 = not asked for. */

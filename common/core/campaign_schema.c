@@ -60,6 +60,10 @@ static const struct campaign_field mesh_fields[] = {
     { .key = "interface", .kind = KIND_TEXT, AT (struct campaign_mesh, interface), .min = 1, .max = 100,
       .fallback = "127.0.0.1",
       .help = "Network interface for TCP, by name or address; a name when nodes differ.", .example = "interface: ib0" },
+    { .key = "lease", WHOLE (struct campaign_mesh, lease_s, 1, 3600), .fallback = "3",
+      .help = "Seconds without a sign of life after which a standby takes a replica's shard; longer than the longest "
+              "turn of a service's loop.",
+      .example = "lease: 10" },
     END,
 };
 
@@ -273,7 +277,7 @@ static const struct campaign_field campaign_fields[] = {
     { .key = "seed", WHOLE (struct campaign, seed, 0, UINT64_MAX), .fallback = "0",
       .help = "Start of every random number of the campaign.", .example = "seed: 2026" },
     { .key = "replicas", MAP (struct campaign, replicas, replicas_fields),
-      .help = "How many processes of each service.", .example = "replicas: {patch: 2}" },
+      .help = "How many processes of each service at first; `strata scale` changes it.", .example = "replicas: {patch: 2}" },
     { .key = "mesh", MAP (struct campaign, mesh, mesh_fields),
       .help = "How services reach each other.", .example = "mesh: {transport: tcp, interface: ib0}" },
     { .key = "stage", MAP (struct campaign, stage, stage_fields),

@@ -131,37 +131,6 @@ static const struct service_handler *find_handler (const struct service_spec *sp
     return handler || !spec->has_shard ? handler : find_in (stream_server_handlers, type);
 }
 
-/* The shard that a replica's epoch is of, as service.c names it: one for all replicas of a service, but stage's. */
-static void shard_of (const char *replica, char *name, size_t size)
-{
-    const char *dash = strrchr (replica, '-');
-    bool own = strncmp (replica, "stage-", 6) == 0 || !dash;
-    snprintf (name, size, "%.*s", own ? (int)strlen (replica) : (int)(dash - replica), replica);
-}
-
-/* False for the holder of a shard that another process, maybe another replica, has taken since. */
-static bool epoch_is_current (struct service *self, const Strata__Header *header)
-{
-    char shard[REPLICA_NAME_MAX];
-    if (header->epoch == 0 || strlen (header->sender) >= REPLICA_NAME_MAX)
-        return true;
-    shard_of (header->sender, shard, sizeof (shard));
-    for (size_t i = 0; i < self->epochs_count; i++)
-        if (strcmp (self->epochs[i].shard, shard) == 0) {
-            if (header->epoch < self->epochs[i].epoch)
-                return false;
-            self->epochs[i].epoch = header->epoch;
-            return true;
-        }
-    struct seen_epoch *grown = realloc (self->epochs, (self->epochs_count + 1) * sizeof (*grown));
-    if (grown) {
-        self->epochs = grown;
-        memcpy (grown[self->epochs_count].shard, shard, sizeof (shard));
-        grown[self->epochs_count++].epoch = header->epoch;
-    }
-    return true;
-}
-
 static bool is_being_handled (const struct service *self, const Strata__Header *header)
 {
     for (const struct request *r = self->open_requests; r; r = r->next)
@@ -171,7 +140,7 @@ static bool is_being_handled (const struct service *self, const Strata__Header *
     return false;
 }
 
-/* True when the request was answered from memory, or is an echo that needs none. */
+/* True when the request was answered from memory, or refused as a copy of one whose answer is forgotten. */
 static bool answered_before (struct request *request)
 {
     struct service *service = request->service;
@@ -180,9 +149,15 @@ static bool answered_before (struct request *request)
     size_t size;
     switch (replies_look (service->shard, request->message.header, &type, &body, &size)) {
     case REPLIES_SETTLED:
-        request_free (request);
+        /* Its asker has said that it has the answer: a copy of long ago, or somebody's who recorded it. */
+        request_refuse (request,
+                        STRATA__REFUSAL_CODE__REFUSED_STALE,
+                        "request %llu of %s was answered, and its asker has the answer: this is a copy",
+                        (unsigned long long)request->message.header->request,
+                        request->message.header->sender);
         return true;
     case REPLIES_KNOWN: {
+        service->repeated++;
         Strata__Header header = reply_header (request, type);
         zmsg_t *msg = wire_pack_bytes (&header, body, size);
         mesh_send_reply (&service->mesh, request->identity, type, &msg);
@@ -201,6 +176,7 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
     struct service *self = arg;
     struct strata_error error;
     if (is_being_handled (self, message->header)) {
+        self->repeated++;
         wire_fini (message);
         return;
     }
@@ -230,7 +206,7 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s stands by", self->replica);
         return;
     }
-    if (!epoch_is_current (self, header)) {
+    if (!mesh_epoch_is_current (mesh, header)) {
         request_refuse (request,
                         STRATA__REFUSAL_CODE__REFUSED_STALE,
                         "%s's epoch %llu is over: another process holds its shard",

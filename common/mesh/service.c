@@ -15,6 +15,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "mesh/rebuild.h"
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
@@ -75,6 +76,11 @@ uv_loop_t *service_loop (struct service *self)
 int64_t service_now_us (struct service *self)
 {
     return self->now_us;
+}
+
+bool service_hands_over (struct service *self)
+{
+    return self->hands_over;
 }
 
 void service_quit (struct service *self, int code)
@@ -241,18 +247,38 @@ static bool may_take (void *arg)
     return !self->held;
 }
 
+/* Another replica has the shard, in files of its own: what is here is of no use any more. The supervisor starts a standby. */
+static void lose_shard (struct service *self, const char *why)
+{
+    if (!self->lost)
+        log_warn ("%s; nothing of this one is told any more, it ends", why);
+    self->lost = self->held = true;
+    service_quit (self, 0);
+    uv_stop (&self->loop);
+}
+
+static bool may_send (void *arg)
+{
+    struct service *self = arg;
+    return !self->shard || (!self->lost && shard_held (self->shard));
+}
+
 static int commit (void *arg)
 {
     struct service *self = arg;
     struct strata_error error;
     if (!self->shard)
         return 0;
-    if (self->held && self->now_us < self->commit_again_us)
+    if (self->lost || (self->held && self->now_us < self->commit_again_us))
         return -1;
     bool dirty = shard_dirty (self->shard);
     if (dirty)
         crash_point ("commit.before");
     if (shard_commit (self->shard, &error) < 0) {
+        if (errno == ESTALE) {
+            lose_shard (self, error.text);
+            return -1;
+        }
         self->held = true;
         self->commit_again_us = self->now_us + AGAIN_US;
         store_trouble (self, error.text);
@@ -296,12 +322,17 @@ static void on_heartbeat_timer (uv_timer_t *timer)
 {
     struct service *self = timer->data;
     Strata__Heartbeat hb = STRATA__HEARTBEAT__INIT;
+    if (!may_send (self))
+        return;
     self->now_us = mesh_now_us ();
     self->metrics_count = 0;
     if (self->active && self->spec->metrics && !self->held)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
+    service_metric (self, "requests_repeated", (double)self->repeated, 0);
+    service_metric (self, "requests_late", (double)self->mesh.late, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
+    service_metric (self, "messages_stale", (double)self->mesh.stale, 0);
     if (self->mesh.secure) {
         service_metric (self, "peers_refused", (double)secure_refused (self->mesh.secure, NULL), 0);
         service_metric (self, "handshakes_unfinished", (double)secure_unfinished (self->mesh.secure), 0);
@@ -332,7 +363,7 @@ static void on_service_timer (uv_timer_t *timer)
 {
     struct timer_state *state = timer->data;
     struct service *self = state->service;
-    if (!self->active || self->held)
+    if (!self->active || self->held || !may_send (self))
         return;
     self->now_us = mesh_now_us ();
     state->spec->tick (self, self->now_us);
@@ -358,7 +389,8 @@ static int take_shard (struct service *self, struct strata_error *error)
         return 1;
     if (self->now_us < self->again_us)
         return 0;
-    self->shard = shard_open (self->shard_dir, error);
+    int64_t length_us = (int64_t)self->campaign->mesh.lease_s * 1000000;
+    self->shard = shard_take (self->shard_dir, &self->watch, length_us, error);
     /* A damaged store is not served: the replica stands there and says so until the store was repaired. */
     if (!self->shard && (errno == ENOSPC || errno == EBADMSG)) {
         self->again_us = self->now_us + AGAIN_US;
@@ -370,6 +402,13 @@ static int take_shard (struct service *self, struct strata_error *error)
     crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
+    if (shard_by_force (self->shard))
+        service_event (self,
+                       "shard-taken",
+                       strrchr (self->shard_dir, '/') + 1,
+                       "taken by force in epoch %llu: its holder had not renewed the lease for %u s",
+                       (unsigned long long)self->mesh.card.epoch,
+                       self->campaign->mesh.lease_s);
     log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
     return 1;
 }
@@ -385,7 +424,7 @@ static int activate (struct service *self, struct strata_error *error)
     errno = 0;
     if (self->spec->start && self->spec->start (self, error) < 0) {
         if (self->shard && errno == EBADMSG)
-            damage_mark (shard_dir (self->shard), error->text); /* so that the next start doesn't try again and again */
+            damage_mark (shard_path (self->shard), error->text); /* so that the next start doesn't try again and again */
         return -1;
     }
     self->active = true;
@@ -451,10 +490,13 @@ ending:
 static void on_signal (uv_signal_t *handle, int signum)
 {
     struct service *self = handle->data;
-    log_info ("signal %d: ends%s", signum, self->ending ? " at once" : "");
-    if (self->ending)
-        self->quit = true;
+    bool over = signum == SIGUSR1;
+    if (over && self->ending)
+        return; /* it does so already, or the campaign goes down */
+    self->quit = self->ending && !self->hands_over;
+    log_info ("signal %d: %s", signum, over ? "hands over and ends" : self->quit ? "ends at once" : "ends");
     self->ending = true;
+    self->hands_over = over;
 }
 
 /* ---- from arguments to the end ---- */
@@ -464,10 +506,12 @@ static void usage (FILE *out, const struct service_spec *spec)
     fprintf (out,
              "strata-%s: %s\n\n"
              "usage: strata-%s --campaign FILE --workspace DIR [--replica N]\n\n"
-             "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT.\n"
+             "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT; on SIGUSR1 it hands over\n"
+             "to another replica, or to its own next process, and leaves the campaign's jobs alone.\n"
              "  --campaign FILE    the campaign file\n"
              "  --workspace DIR    the campaign's folder, that every node sees\n"
              "  --replica N        which replica this is (default 0)\n"
+             "  --rebuild DIR      makes the shard anew in DIR from what the other stores hold, and ends; 'strata repair' does\n"
              "  --help             this text\n"
              "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
              spec->name,
@@ -480,6 +524,7 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     static const struct option options[] = { { "campaign", required_argument, NULL, 'c' },
                                              { "workspace", required_argument, NULL, 'w' },
                                              { "replica", required_argument, NULL, 'r' },
+                                             { "rebuild", required_argument, NULL, 'b' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
     const char *workspace = NULL;
@@ -500,6 +545,9 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
                 return 2;
             }
             break;
+        case 'b':
+            self->rebuild = optarg;
+            break;
         case 'h':
             usage (stdout, self->spec);
             return -1;
@@ -518,12 +566,13 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
     /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
      * replicas that do not hold it stand by. */
+    self->mesh.card.shard = strcmp (self->spec->name, "stage") == 0 ? (uint32_t)replica : 0;
     snprintf (self->shard_dir,
               sizeof (self->shard_dir),
-              "%s/shards/%s-%ld",
+              "%s/shards/%s-%u",
               self->workspace,
               self->spec->name,
-              strcmp (self->spec->name, "stage") == 0 ? replica : 0L);
+              self->mesh.card.shard);
     return 0;
 }
 
@@ -573,6 +622,7 @@ static int set_up (struct service *self, struct strata_error *error)
     self->mesh.on_publication = on_publication;
     self->mesh.on_peer = on_peer;
     self->mesh.may_take = may_take;
+    self->mesh.may_send = may_send;
     self->mesh.commit = commit;
     self->mesh.arg = self;
     uv_timer_init (&self->loop, &self->heartbeat);
@@ -580,8 +630,8 @@ static int set_up (struct service *self, struct strata_error *error)
     self->heartbeat.data = self->housekeeping.data = self;
     uv_timer_start (&self->heartbeat, on_heartbeat_timer, 0, HEARTBEAT_MS);
     uv_timer_start (&self->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
-    static const int numbers[] = { SIGTERM, SIGINT };
-    for (int i = 0; i < 2; i++) {
+    static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+    for (size_t i = 0; i < sizeof (numbers) / sizeof (numbers[0]); i++) {
         uv_signal_init (&self->loop, &self->signals[i]);
         self->signals[i].data = self;
         uv_signal_start (&self->signals[i], on_signal, numbers[i]);
@@ -628,7 +678,6 @@ static void tear_down (struct service *self)
         close (self->lock_fd);
     free (self->timers);
     free (self->metrics);
-    free (self->epochs);
     campaign_free (&self->campaign);
 }
 
@@ -651,6 +700,11 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     campaign_mistakes_fini (&mistakes);
     if (!self->campaign)
         return 2;
+    if (self->rebuild) {
+        rc = rebuild_run (spec, self->campaign, self->workspace, self->rebuild);
+        campaign_free (&self->campaign);
+        return rc;
+    }
     uv_loop_init (&self->loop);
     if (set_up (self, &error) < 0) {
         log_error ("%s", error.text);
