@@ -97,6 +97,8 @@ static void __attribute__ ((format (printf, 2, 3))) say (struct supervisor *self
 static unsigned wanted (const struct campaign *campaign, const char *service)
 {
     const struct campaign_replicas *r = &campaign->replicas;
+    if (strcmp (service, "stage") == 0)
+        return r->stage;
     if (strcmp (service, "patch") == 0)
         return r->patch;
     if (strcmp (service, "select") == 0)
