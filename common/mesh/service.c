@@ -19,6 +19,7 @@
 #include "mesh/route.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
+#include "store/damage.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
 
@@ -181,7 +182,7 @@ void service_metric (struct service *self, const char *name, double value, doubl
 static void store_trouble (struct service *self, const char *text)
 {
     if (strcmp (text, self->store_trouble) != 0)
-        log_warn ("%s", text[0] ? text : "the store can be written again");
+        log_warn ("%s", text[0] ? text : "the trouble with the store is over");
     snprintf (self->store_trouble, sizeof (self->store_trouble), "%s", text);
 }
 
@@ -371,7 +372,7 @@ static int publish (struct service *self, struct strata_error *error)
     return errno == ENOSPC ? 0 : -1;
 }
 
-/* 1 it is held (or none is needed), 0 not yet: another replica holds it, or the disk is full. */
+/* 1 it is held (or none is needed), 0 not yet: another replica holds it, the disk is full, or the store is damaged. */
 static int take_shard (struct service *self, struct strata_error *error)
 {
     if (!self->spec->has_shard)
@@ -379,7 +380,8 @@ static int take_shard (struct service *self, struct strata_error *error)
     if (self->now_us < self->again_us)
         return 0;
     self->shard = shard_open (self->shard_dir, error);
-    if (!self->shard && errno == ENOSPC) {
+    /* A damaged store is not served: the replica stands there and says so until the store was repaired. */
+    if (!self->shard && (errno == ENOSPC || errno == EBADMSG)) {
         self->again_us = self->now_us + AGAIN_US;
         store_trouble (self, error->text);
         return 0;
@@ -401,8 +403,12 @@ static int activate (struct service *self, struct strata_error *error)
         return rc;
     self->now_us = mesh_now_us ();
     mesh_look_at_cards (&self->mesh);
-    if (self->spec->start && self->spec->start (self, error) < 0)
+    errno = 0;
+    if (self->spec->start && self->spec->start (self, error) < 0) {
+        if (self->shard && errno == EBADMSG)
+            damage_mark (shard_dir (self->shard), error->text); /* so that the next start doesn't try again and again */
         return -1;
+    }
     self->active = true;
     self->mesh.card.active = true;
     size_t count = mesh_peers (&self->mesh, cards, 1024);

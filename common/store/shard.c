@@ -25,8 +25,10 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "store/damage.h"
 
 #define EPOCH_KEY "!epoch"
+#define ID_KEY "!id"
 /* Room asked for before a store that could not be written is opened anew: its next log, manifest and tables. */
 #define TRIAL_BYTES (1u << 20)
 
@@ -42,15 +44,36 @@ struct shard {
     rocksdb_writebatch_wi_t *batch;
     uint64_t epoch, commits, changes;
     bool readonly;
+    struct anchor *anchor;          /* NULL in memory and for reading only */
 };
 
 static void die (const struct shard *self, const char *what, const char *why)
 {
-    log_error ("store %s: %s: %s. The store can't be trusted; this process ends. 'strata audit' checks it.",
-               self->dir[0] ? self->dir : "(memory)",
-               what,
-               why);
+    log_error ("store %s: %s: %s. This process ends.", self->dir[0] ? self->dir : "(memory)", what, why);
     abort ();
+}
+
+void shard_damaged (const struct shard *self, const char *fmt, ...)
+{
+    char what[400];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (what, sizeof (what), fmt, ap);
+    va_end (ap);
+    log_error ("store %s is damaged: %s. This process ends; the store is not served again before it is repaired: 'strata repair'",
+               self->dir[0] ? self->dir : "(memory)",
+               what);
+    if (self->dir[0] && !self->readonly)
+        damage_mark (self->dir, what);
+    abort ();
+}
+
+/* A read that failed: damage, or a disk that does not answer. */
+static void read_failed (const struct shard *self, const char *what, const char *why)
+{
+    if (damage_told (why))
+        shard_damaged (self, "%s: %s", what, why);
+    die (self, what, why);
 }
 
 static int open_db (struct shard *self, bool readonly, struct strata_error *error)
@@ -62,10 +85,18 @@ static int open_db (struct shard *self, bool readonly, struct strata_error *erro
         self->db = rocksdb_open (self->options, self->dir[0] ? self->dir : "/strata-memory", &err);
     if (err) {
         bool held = strstr (err, "lock") && strstr (err, "LOCK"), no_space = strstr (err, "No space") != NULL;
-        strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
+        int reason = held ? EBUSY : no_space ? ENOSPC : damage_told (err) ? EBADMSG : EIO;
+        char tables[200] = "";
+        /* RocksDB blames the MANIFEST, which was checked, for a table whose footer or properties are damaged. */
+        if (self->anchor && reason == EBADMSG && strstr (err, "MANIFEST-"))
+            damage_tables (self->dir, tables, sizeof (tables));
+        if (tables[0])
+            strata_fail (error, "store %s is damaged: one of its tables (%s): %s", self->dir, tables, err);
+        else
+            strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
         rocksdb_free (err);
         self->db = NULL;
-        errno = held ? EBUSY : no_space ? ENOSPC : EIO;
+        errno = reason;
         return -1;
     }
     return 0;
@@ -126,6 +157,37 @@ static int open_to_write (struct shard *self, struct strata_error *error)
     return has_room (self, TRIAL_BYTES) ? open_db (self, false, error) : no_room (self, error);
 }
 
+/* Looks at the store's files before RocksDB opens it: opening changes them. */
+static int check (struct shard *self, struct strata_error *error)
+{
+    struct damage_report report;
+    if (damage_refuse_marked (self->dir, error) < 0 || damage_check (self->dir, &report, error) < 0
+        || damage_refuse (self->dir, &report, error) < 0)
+        return -1;
+    rocksdb_options_set_create_if_missing (self->options, report.fresh);
+    self->anchor = anchor_open (self->dir, error);
+    return self->anchor ? 0 : -1;
+}
+
+/* What was recovered, and the id, against the anchor. */
+static int check_opened (struct shard *self, struct strata_error *error)
+{
+    uint64_t id = shard_get_u64 (self, ID_KEY, 0), last = rocksdb_get_latest_sequence_number (self->db);
+    int rc = 0;
+    if (last < anchor_acknowledged (self->anchor))
+        rc = strata_fail (error, "store %s is damaged: its changes end with %llu, but %llu were acknowledged; 'strata repair' says "
+                          "what can be put back", self->dir, (unsigned long long)last,
+                          (unsigned long long)anchor_acknowledged (self->anchor));
+    else if (id && id != anchor_id (self->anchor))
+        rc = strata_fail (error, "store %s is damaged: " ANCHOR_FILE " is missing or of another store; 'strata repair' makes it anew",
+                          self->dir);
+    else if (!id)
+        shard_put_u64 (self, ID_KEY, anchor_id (self->anchor));
+    if (rc < 0)
+        errno = EBADMSG;
+    return rc;
+}
+
 static struct shard *open_any (const char *dir, bool memory, bool readonly, struct strata_error *error)
 {
     struct shard *self = calloc (1, sizeof (*self));
@@ -162,7 +224,12 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
     int rc = memory || readonly ? open_db (self, readonly, error) : lock_dir (self, error);
     if (rc == 0 && !memory && !readonly) {
         crash_point ("shard.locked");
-        rc = open_to_write (self, error);
+        if ((rc = check (self, error)) == 0 && (rc = open_to_write (self, error)) == 0)
+            rc = check_opened (self, error);
+        if (rc < 0 && errno == EBADMSG) {
+            damage_mark (self->dir, error->text);
+            errno = EBADMSG;
+        }
         crash_point ("shard.opened");
     }
     if (rc < 0) {
@@ -213,6 +280,7 @@ void shard_close (struct shard **self_p)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
         rocksdb_close (self->db);
+    anchor_close (&self->anchor);
     rocksdb_readoptions_destroy (self->read);
     rocksdb_writeoptions_destroy (self->write);
     rocksdb_options_destroy (self->options);
@@ -228,6 +296,11 @@ void shard_close (struct shard **self_p)
 uint64_t shard_epoch (const struct shard *self)
 {
     return self->epoch;
+}
+
+uint64_t shard_id (struct shard *self)
+{
+    return shard_get_u64 (self, ID_KEY, 0);
 }
 
 const char *shard_dir (const struct shard *self)
@@ -282,7 +355,7 @@ int shard_get (struct shard *self, const void *key, size_t key_size, void **valu
                                                                value_size,
                                                                &err);
     if (err)
-        die (self, "reading", err);
+        read_failed (self, "reading", err);
     *value = found;
     return found ? 1 : 0;
 }
@@ -325,7 +398,7 @@ uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing)
     if (!shard_get (self, key, strlen (key), &value, &size))
         return missing;
     if (size != 8)
-        die (self, key, "a stored number has the wrong size");
+        shard_damaged (self, "%s: a stored number has the wrong size", key);
     uint64_t n = shard_u64 (value);
     free (value);
     return n;
@@ -345,6 +418,8 @@ static int mend (struct shard *self, struct strata_error *error)
     if (open_db (self, false, error) == 0)
         return 0;
     int saved = errno;
+    if (saved == EBADMSG)
+        shard_damaged (self, "%s", error->text);
     open_db (self, true, &ignored);
     errno = saved;
     return -1;
@@ -362,11 +437,16 @@ int shard_commit (struct shard *self, struct strata_error *error)
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
+        /* A compaction has met a damaged table, and RocksDB takes no more writes. */
+        if (damage_told (err))
+            shard_damaged (self, "writing: %s", err);
         strata_fail (error, "store %s can't be written: %s; it is tried again until it works", self->dir, err);
         errno = strstr (err, "No space") ? ENOSPC : EIO;
         rocksdb_free (err);
         return -1;
     }
+    if (self->anchor)
+        anchor_note (self->anchor, rocksdb_get_latest_sequence_number (self->db));
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
     return 0;
@@ -389,7 +469,7 @@ static bool iter_settle (struct shard_iter *it)
         char *err = NULL;
         rocksdb_iter_get_error (impl->it, &err);
         if (err)
-            die (impl->shard, "iterating", err);
+            read_failed (impl->shard, "iterating", err);
         return false;
     }
     it->key = (const uint8_t *)rocksdb_iter_key (impl->it, &it->key_size);
@@ -497,7 +577,31 @@ ProtobufCMessage *shard_get_message (struct shard *self, const struct shard_key 
         return NULL;
     ProtobufCMessage *message = protobuf_c_message_unpack (descriptor, NULL, size, value);
     if (!message)
-        die (self, descriptor->name, "a stored message does not parse");
+        shard_damaged (self, "%.*s: a stored %s does not parse", (int)key->size, (const char *)key->data, descriptor->name);
     free (value);
     return message;
+}
+
+/* ---- verifying ---- */
+
+int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, struct strata_error *error)
+{
+    char *err = NULL;
+    uint64_t keys = 0;
+    rocksdb_readoptions_t *read = rocksdb_readoptions_create ();
+    rocksdb_readoptions_set_verify_checksums (read, 1);
+    rocksdb_readoptions_set_fill_cache (read, 0);
+    rocksdb_readoptions_set_readahead_size (read, 2u << 20);
+    rocksdb_iterator_t *it = rocksdb_create_iterator (self->db, read);
+    for (rocksdb_iter_seek_to_first (it); rocksdb_iter_valid (it); rocksdb_iter_next (it))
+        if (++keys % 100000 == 0 && progress)
+            progress (keys, arg);
+    rocksdb_iter_get_error (it, &err);
+    int rc = err ? strata_fail (error, "store %s is damaged: %s", self->dir, err) : 0;
+    if (err)
+        rocksdb_free (err);
+    rocksdb_iter_destroy (it);
+    rocksdb_readoptions_destroy (read);
+    errno = rc < 0 ? EBADMSG : 0;
+    return rc;
 }

@@ -5,7 +5,7 @@
  * written against this interface alone and tested on shard_open_memory: no socket, no clock, no file of their own.
  *
  * Keys are bytes; each user of the shard has a prefix of its own:
- *   "!epoch"  shard.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
+ *   "!..."    shard.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
  *   "<service>/..."  the service's core, e.g. "job/", "cand/"
  */
 #ifndef STRATA_STORE_SHARD_H
@@ -20,7 +20,7 @@
 struct shard;
 
 /* Takes the shard in folder `dir` (made if missing), raises its epoch and syncs that. errno EBUSY when another process
- * holds it. A damaged store is refused by name. */
+ * holds it; EBADMSG when it is damaged: the sentence names the file, and nothing of it was changed (store/damage.h). */
 struct shard *shard_open (const char *dir, struct strata_error *error);
 /* The same in memory, for tests and the emulator. Nothing survives shard_close. */
 struct shard *shard_open_memory (struct strata_error *error);
@@ -31,6 +31,13 @@ void shard_close (struct shard **self);
 
 uint64_t shard_epoch (const struct shard *self);    /* 1 the first time it is taken */
 const char *shard_dir (const struct shard *self);
+/* Random, of this store: one that was made anew has another. 0 in memory. */
+uint64_t shard_id (struct shard *self);
+/* What stands in the store can't be: marks it as damaged, so that no restart serves it, says so, ends the process. */
+void shard_damaged (const struct shard *self, const char *fmt, ...) __attribute__ ((noreturn, format (printf, 2, 3)));
+/* Reads every block of every table and verifies its checksum; progress (may be NULL) is called now and then. -1 with the
+ * first damaged file's name. */
+int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, struct strata_error *error);
 
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size);
 void shard_delete (struct shard *self, const void *key, size_t key_size);

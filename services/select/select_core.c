@@ -1,6 +1,7 @@
 /* select_core.c - see select_core.h */
 #include "select_core.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -121,9 +122,8 @@ static void candidate_move (struct select_core *self, const char *id, Strata__Ca
 {
     Strata__SelectCandidate *candidate = candidate_get (self, id);
     if (!candidate || (unsigned)candidate->state > INVALID || !(moves[candidate->state] & 1u << to)) {
-        log_error ("candidate %s can't go from state %d to %d: the store can't be trusted; 'strata audit' checks it",
-                   id, candidate ? (int)candidate->state : -1, (int)to);
-        abort ();
+        shard_damaged (self->shard, "candidate %s can't go from state %d to %d", id,
+                       candidate ? (int)candidate->state : -1, (int)to);
     }
     Strata__SelectEvent record = STRATA__SELECT_EVENT__INIT;
     record.kind = kind;
@@ -663,9 +663,11 @@ static int load_all (struct select_core *self, const char *prefix, const Protobu
         char name[PRODUCER_NAME_MAX + 1];
         size_t n = it.key_size - prefix_size;
         ProtobufCMessage *message = protobuf_c_message_unpack (descriptor, NULL, it.value_size, it.value);
-        if (n > PRODUCER_NAME_MAX || !message)
-            rc = strata_fail (error, "the store of select is damaged: key %.*s; 'strata audit' checks it",
+        if (n > PRODUCER_NAME_MAX || !message) {
+            rc = strata_fail (error, "the store of select is damaged: key %.*s; 'strata repair' makes it anew",
                               (int)it.key_size, (const char *)it.key);
+            errno = EBADMSG;
+        }
         else {
             memcpy (name, it.key + prefix_size, n);
             name[n] = '\0';
@@ -699,8 +701,9 @@ static int check_open (struct select_core *self, struct strata_error *error)
     select_stat (self, &all);
     if (members == all.proposed)
         return 0;
+    errno = EBADMSG;
     return strata_fail (error, "the store of select is damaged: %" PRIu64 " candidates are proposed, open proposals "
-                               "hold %" PRIu64 "; 'strata audit' checks it", all.proposed, members);
+                               "hold %" PRIu64 "; 'strata repair' makes it anew", all.proposed, members);
 }
 
 struct select_core *select_open (struct shard *shard, const struct campaign *campaign, struct strata_error *error)
