@@ -21,6 +21,7 @@
 #include "store/shard.h"
 
 #define BATCHES 60
+#define FILES "00000001" /* the folder in a shard's with the store's files */
 
 static char base[64], store[128], scratch[128];
 static uint64_t seed = 20211114;
@@ -160,7 +161,9 @@ static enum verdict open_and_read (uint32_t expected, char *words, size_t size)
 static size_t list (const char *like, char names[][64], size_t max)
 {
     size_t count = 0;
-    DIR *d = opendir (store);
+    char path[160];
+    snprintf (path, sizeof (path), "%s/" FILES, store);
+    DIR *d = opendir (path);
     assert_non_null (d);
     for (struct dirent *e; (e = readdir (d));)
         if (strstr (e->d_name, like) && count < max)
@@ -178,7 +181,7 @@ static bool damage (const char *name, enum how how, char *what, size_t what_size
     char path[256];
     struct stat st;
     uint8_t bytes[512] = { 0 }, old[512];
-    snprintf (path, sizeof (path), "%s/%s", scratch, name);
+    snprintf (path, sizeof (path), "%s/" FILES "/%s", scratch, name);
     assert_int_equal (stat (path, &st), 0);
     uint64_t at = dice ((uint64_t)st.st_size);
     snprintf (what, what_size, "%s %s at %llu of %lld", name, how_names[how], (unsigned long long)at, (long long)st.st_size);
@@ -258,7 +261,7 @@ static void two_damaged_places_are_no_way_around (void **state)
         char names[64][64], what[2][200], words[4096];
         size_t count = list ("", names, 64), files_count = 0;
         for (size_t k = 0; k < count; k++) /* not "." and "..", and what is empty */
-            if (names[k][0] != '.' && strcmp (names[k], "LOCK") != 0 && strcmp (names[k], "HOLDER") != 0
+            if (names[k][0] != '.' && strcmp (names[k], "LOCK") != 0 && strncmp (names[k], "LEASE", 5) != 0
                 && strcmp (names[k], "LOG") != 0 && !strstr (names[k], "LOG."))
                 memmove (names[files_count++], names[k], 64);
         run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
@@ -296,7 +299,7 @@ static void a_torn_tail_that_was_never_acknowledged_is_accepted (void **state)
         if (!shard)
             _exit (1);
         char note[512];
-        snprintf (note, sizeof (note), "cp '%s/ANCHOR' '%s/anchor'; stat -c %%s '%s'/*.log > '%s/size'", scratch, base, scratch, base);
+        snprintf (note, sizeof (note), "cp '%s/" FILES "/ANCHOR' '%s/anchor'; stat -c %%s '%s/" FILES "'/*.log > '%s/size'", scratch, base, scratch, base);
         if (system (note) != 0)
             _exit (1);
         batch (shard, 3 * BATCHES);
@@ -312,11 +315,11 @@ static void a_torn_tail_that_was_never_acknowledged_is_accepted (void **state)
     assert_int_equal (fscanf (f, "%lld", &size_before), 1);
     fclose (f);
     before.st_size = size_before;
-    run ("cp '%s/anchor' '%s/ANCHOR' && rm -rf '%s.before' && mv '%s' '%s.before'", base, scratch, scratch, scratch, scratch);
+    run ("cp '%s/anchor' '%s/" FILES "/ANCHOR' && rm -rf '%s.before' && mv '%s' '%s.before'", base, scratch, scratch, scratch, scratch);
     for (unsigned i = 0; i < 12; i++) {
         run ("rm -rf '%s' && cp -r '%s.before' '%s'", scratch, scratch, scratch);
         char command[300];
-        snprintf (command, sizeof (command), "ls '%s'/*.log | tail -n 1", scratch);
+        snprintf (command, sizeof (command), "ls '%s/" FILES "'/*.log | tail -n 1", scratch);
         FILE *p = popen (command, "r");
         assert_non_null (fgets (path, sizeof (path), p));
         pclose (p);
@@ -350,12 +353,12 @@ static void a_damaged_store_stays_refused_and_as_it_was (void **state)
     char words[4096], names[8][64];
     run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
     assert_true (list (".log", names, 8) >= 1);
-    run ("truncate -s -100 '%s/%s' && cd '%s' && rm -f '%s/sums' && sha256sum *.log *.sst MANIFEST-* CURRENT ANCHOR > '%s/sums'",
+    run ("truncate -s -100 '%s/" FILES "/%s' && cd '%s/" FILES "' && rm -f '%s/sums' && sha256sum *.log *.sst MANIFEST-* CURRENT ANCHOR > '%s/sums'",
          scratch, names[0], scratch, base, base);
     assert_int_equal (open_and_read (truth, words, sizeof (words)), REFUSED);
     assert_int_equal (open_and_read (truth, words, sizeof (words)), REFUSED);
     assert_non_null (strstr (words, names[0]));
-    run ("test -e '%s/DAMAGED' && cd '%s' && sha256sum --quiet -c '%s/sums'", scratch, scratch, base);
+    run ("test -e '%s/" FILES "/DAMAGED' && cd '%s/" FILES "' && sha256sum --quiet -c '%s/sums'", scratch, scratch, base);
 }
 
 int main (void)
