@@ -79,6 +79,11 @@ void strata_close (struct strata_client **self_p)
     *self_p = NULL;
 }
 
+uint64_t client_resent (const struct strata_client *self)
+{
+    return self->mesh.resent;
+}
+
 void strata_set_timeout (struct strata_client *self, int timeout_ms)
 {
     self->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
@@ -178,6 +183,8 @@ void client_calls (struct strata_client *self, struct client_call *const *calls,
     }
     while (round.open)
         uv_run (&self->loop, UV_RUN_ONCE);
+    for (size_t i = 0; i < count; i++)
+        crash_point ("client.answered-%s", wire_type_name (calls[i]->type));
 }
 
 int64_t client_deadline_us (const struct strata_client *self)

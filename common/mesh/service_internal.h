@@ -23,6 +23,7 @@ struct service {
     char workspace[4096], bin_dir[4096], shard_dir[4200], replica[REPLICA_NAME_MAX];
     bool active;                    /* start () has returned 0 */
     bool ending;                    /* asked to end */
+    bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
     int lock_fd;                    /* one process a replica name */
@@ -34,7 +35,7 @@ struct service {
     int64_t now_us, started_us, swept_us;
     char trouble[512], store_trouble[512], stream_trouble[512];
     uv_timer_t heartbeat, housekeeping;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     struct timer_state *timers;
     size_t timers_count;
     struct request *open_requests;  /* handed to a handler and not answered */

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Two stages share a campaign: each keeps its own part of the names, and both are killed again and again while simulations
-# start, fail, and hand in all their records once more. Nothing is lost, nothing stands twice, whatever stage it is at.
+# A second stage joins a campaign that runs: each keeps its own part of the names, and both are killed again and again while
+# simulations start, fail, and hand in all their records once more. Nothing is lost, nothing stands twice, whatever stage
+# it is at.
 . "$(dirname "$0")/lib.sh"
 
 mkdir -p "$work"
-sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/^replicas:.*/replicas: {stage: 2, patch: 2}/' \
+sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/^replicas:.*/replicas: {patch: 2}/' \
     -e 's/"--pace-ms", "2000"/"--pace-ms", "700"/' tests/crash/campaign.yaml > "$campaign"
 "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 3 || fail "crash-load model"
 "$bin/strata" up "$campaign" || fail "strata up"
@@ -15,6 +16,8 @@ records () { status | json "next((s['next'] - 1 for r in d['replicas'] if r['rep
 done_at_least () { [ "$(metric schedule simulation_succeeded)" -ge "$1" ]; }
 
 until_true 60 "2 simulations are done" done_at_least 2
+"$bin/strata" scale stage 2 || fail "strata scale stage 2"
+"$bin/strata" scale stage 1 > "$work/out" 2>&1 && fail "a stage was taken away with all that it keeps"
 
 # ---- each is killed in turn ----
 for round in 1 2 3 4 5 6; do
