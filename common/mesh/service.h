@@ -45,10 +45,14 @@ struct service_timer {
     void (*tick) (struct service *service, int64_t now_us);   /* only while active */
 };
 
+#define SERVICE_SHARDS_MAX 64
+
 struct service_spec {
     const char *name;                           /* "select" */
     const char *about;                          /* one line for --help */
     bool has_shard;
+    /* How many shards the replicas share, at most SERVICE_SHARDS_MAX; each holds one, those that find none stand by. NULL: one. */
+    unsigned (*shards) (const struct campaign *campaign);
     const struct service_handler *handlers;     /* ends with type 0; streams, queues and statistics are served anyway */
     const struct service_timer *timers;         /* ends with every_ms 0 */
     /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error; with
@@ -70,6 +74,7 @@ int service_main (const struct service_spec *spec, int argc, char **argv);
 void service_set_state (struct service *self, void *state);
 void *service_state (struct service *self);
 struct shard *service_shard (struct service *self);
+unsigned service_shard_number (struct service *self);      /* which of them is held */
 const struct campaign *service_campaign (struct service *self);
 const char *service_workspace (struct service *self);      /* absolute */
 const char *service_bin_dir (struct service *self);        /* where the programs are */

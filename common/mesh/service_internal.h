@@ -27,7 +27,8 @@ struct service {
     bool quit;
     int code;
     int lock_fd;                    /* one process a replica name */
-    struct lease_watch watch;       /* of the shard that another replica holds */
+    unsigned number;                /* of the replica */
+    struct lease_watch watches[SERVICE_SHARDS_MAX];  /* of the shards that other replicas hold */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */

@@ -11,42 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crc32c.h"
 #include "core/log.h"
+#include "feedback_impl.h"
 #include "store/stream.h"
 
 #define TENSOR_MAX ((size_t)1 << 30)
-#define SHAPE_KEY "feedback/shape"
-#define TOTALS_KEY "feedback/totals"
-#define REPORT_KEY "feedback/report"
-
-enum total {
-    TOTAL_FRAMES,
-    TOTAL_SIMULATIONS,
-    TOTAL_REPEATS,
-    TOTAL_ASIDE,
-    TOTAL_TAKEN,
-    TOTAL_UPTAKES_ASIDE,
-    TOTAL_REFERENCE_US, /* `seconds` are counted from here: the last decision, else when the shard was new */
-    TOTALS
-};
-
-enum sim_field { SIM_FRAMES, SIM_LAST, SIM_REPEATS, SIM_ASIDE, SIM_FIELDS };
-enum report_field { REPORT_ROUND, REPORT_STATE, REPORT_CREATED, REPORT_FRAMES, REPORT_SIMULATIONS, REPORT_FIELDS };
-enum report_state { REPORT_WRITTEN, REPORT_DECIDED, REPORT_HELD };
-
-struct feedback {
-    struct shard *shard;
-    const struct campaign_feedback *config;
-    size_t block, cells; /* rows * bins; states * rows * bins */
-    int64_t *sums;       /* [states][rows][bins] */
-    int64_t *held;       /* the pending report's when it is held, else NULL */
-    uint64_t *state_frames, *state_counts;
-    uint64_t totals[TOTALS];
-    enum report_state report_state;
-    struct feedback_report report;           /* the newest round */
-    uint64_t *report_frames, *report_counts; /* what report's pointers stand on */
-};
-
 /* A name from outside as a sentence may show it: at most 64 printable characters. */
 struct shown {
     char text[65];
@@ -62,7 +32,7 @@ static struct shown show (const char *name)
 
 /* ---- lists of numbers as values ---- */
 
-static void numbers_put (struct shard *shard, const struct shard_key *key, const uint64_t *numbers, size_t count)
+void feedback_numbers_put (struct shard *shard, const struct shard_key *key, const uint64_t *numbers, size_t count)
 {
     uint64_t stored[8];
     uint64_t *out = count <= 8 ? stored : malloc (count * sizeof (*out));
@@ -77,8 +47,7 @@ static void numbers_put (struct shard *shard, const struct shard_key *key, const
         free (out);
 }
 
-/* False, and numbers left alone, when the key isn't there. A value of another length is a damaged store. */
-static bool numbers_get (struct shard *shard, const struct shard_key *key, uint64_t *numbers, size_t count)
+bool feedback_numbers_get (struct shard *shard, const struct shard_key *key, uint64_t *numbers, size_t count)
 {
     void *value;
     size_t size;
@@ -96,16 +65,16 @@ static bool numbers_get (struct shard *shard, const struct shard_key *key, uint6
 
 /* ---- the tensor's rows ---- */
 
-static void row_key (struct shard_key *key, const char *prefix, size_t row)
+void feedback_row_key (struct shard_key *key, const char *prefix, size_t row)
 {
     shard_key (key, "%s", prefix);
     shard_key_u64 (key, row);
 }
 
-static void row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells)
+void feedback_row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells)
 {
     struct shard_key key;
-    row_key (&key, prefix, row);
+    feedback_row_key (&key, prefix, row);
 #if __BYTE_ORDER == __LITTLE_ENDIAN
     shard_put (self->shard, key.data, key.size, cells, self->config->bins * sizeof (*cells));
 #else
@@ -136,7 +105,7 @@ static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, 
     return rc;
 }
 
-static bool row_empty (const int64_t *cells, size_t bins)
+bool feedback_row_empty (const int64_t *cells, size_t bins)
 {
     for (size_t i = 0; i < bins; i++)
         if (cells[i])
@@ -146,18 +115,18 @@ static bool row_empty (const int64_t *cells, size_t bins)
 
 /* ---- totals, states and simulations ---- */
 
-static void totals_save (struct feedback *self)
+void feedback_totals_save (struct feedback *self)
 {
     struct shard_key key;
     shard_key (&key, TOTALS_KEY);
-    numbers_put (self->shard, &key, self->totals, TOTALS);
+    feedback_numbers_put (self->shard, &key, self->totals, TOTALS);
 }
 
-static void state_save (struct feedback *self, size_t state)
+void feedback_state_save (struct feedback *self, size_t state)
 {
     struct shard_key key;
-    row_key (&key, "feedback/state/", state);
-    numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
+    feedback_row_key (&key, "feedback/state/", state);
+    feedback_numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
 }
 
 static void sim_load (struct feedback *self, const char *simulation, uint64_t sim[SIM_FIELDS])
@@ -165,19 +134,19 @@ static void sim_load (struct feedback *self, const char *simulation, uint64_t si
     struct shard_key key;
     memset (sim, 0, SIM_FIELDS * sizeof (*sim));
     shard_key (&key, "feedback/sim/%s", simulation);
-    numbers_get (self->shard, &key, sim, SIM_FIELDS);
+    feedback_numbers_get (self->shard, &key, sim, SIM_FIELDS);
 }
 
 static void sim_save (struct feedback *self, const char *simulation, const uint64_t sim[SIM_FIELDS])
 {
     struct shard_key key;
     shard_key (&key, "feedback/sim/%s", simulation);
-    numbers_put (self->shard, &key, sim, SIM_FIELDS);
+    feedback_numbers_put (self->shard, &key, sim, SIM_FIELDS);
 }
 
 /* ---- the report's record: five numbers, then frames and counts of each state ---- */
 
-static void report_save (struct feedback *self)
+void feedback_report_save (struct feedback *self)
 {
     size_t states = self->config->states_count, count = REPORT_FIELDS + 2 * states;
     uint64_t *numbers = malloc (count * sizeof (*numbers));
@@ -194,7 +163,7 @@ static void report_save (struct feedback *self)
     memcpy (numbers + REPORT_FIELDS + states, self->report_counts, states * sizeof (*numbers));
     struct shard_key key;
     shard_key (&key, REPORT_KEY);
-    numbers_put (self->shard, &key, numbers, count);
+    feedback_numbers_put (self->shard, &key, numbers, count);
     free (numbers);
 }
 
@@ -206,7 +175,7 @@ static int report_load (struct feedback *self, struct strata_error *error)
         return strata_fail (error, "out of memory");
     struct shard_key key;
     shard_key (&key, REPORT_KEY);
-    if (numbers_get (self->shard, &key, numbers, count)) {
+    if (feedback_numbers_get (self->shard, &key, numbers, count)) {
         self->report.round = numbers[REPORT_ROUND];
         self->report_state = (enum report_state)numbers[REPORT_STATE];
         self->report.created_us = (int64_t)numbers[REPORT_CREATED];
@@ -244,6 +213,8 @@ static char *shape_text (const struct campaign_feedback *config)
     fprintf (out, "\nrows");
     for (unsigned i = 0; i < config->rows_count; i++)
         fprintf (out, " %s", config->rows[i]);
+    if (config->shards > 1)
+        fprintf (out, "\nshards %u", config->shards);
     if (fclose (out) != 0) {
         free (text);
         return NULL;
@@ -301,20 +272,20 @@ static int load (struct feedback *self, int64_t now_us, struct strata_error *err
         return -1;
     for (size_t i = 0; i < self->config->states_count; i++) {
         uint64_t numbers[2] = { 0, 0 };
-        row_key (&key, "feedback/state/", i);
-        numbers_get (self->shard, &key, numbers, 2);
+        feedback_row_key (&key, "feedback/state/", i);
+        feedback_numbers_get (self->shard, &key, numbers, 2);
         self->state_frames[i] = numbers[0];
         self->state_counts[i] = numbers[1];
     }
     shard_key (&key, TOTALS_KEY);
-    if (!numbers_get (self->shard, &key, self->totals, TOTALS)) {
+    if (!feedback_numbers_get (self->shard, &key, self->totals, TOTALS)) {
         self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
-        totals_save (self);
+        feedback_totals_save (self);
     }
     return report_load (self, error);
 }
 
-struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, int64_t now_us,
+struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, unsigned number, int64_t now_us,
                                struct strata_error *error)
 {
     size_t rows, cells, bytes;
@@ -340,6 +311,7 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
     }
     self->shard = shard;
     self->config = config;
+    self->number = number;
     self->block = (size_t)config->rows_count * config->bins;
     self->cells = cells;
     self->sums = calloc (cells, sizeof (*self->sums));
@@ -374,6 +346,12 @@ void feedback_free (struct feedback **self_p)
 }
 
 /* ---- frames ---- */
+
+/* As the stage shares them out by their producers' names. */
+unsigned feedback_shard_of (const struct campaign_feedback *config, const char *simulation)
+{
+    return config->shards > 1 ? crc32c (0, simulation, strlen (simulation)) % config->shards : 0;
+}
 
 /* The state's index, or -1 with the sentence. */
 static int frame_check (const struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
@@ -431,17 +409,17 @@ static void frame_apply (struct feedback *self, const Strata__Histogram *frame, 
     for (size_t row = 0; row < rows; row++) {
         const int64_t *counts = frame->counts + row * bins;
         int64_t *sums = self->sums + state * self->block + row * bins;
-        if (row_empty (counts, bins))
+        if (feedback_row_empty (counts, bins))
             continue;
         for (size_t i = 0; i < bins; i++) {
             sums[i] += counts[i];
             self->state_counts[state] += (uint64_t)counts[i];
         }
-        row_put (self, "feedback/sum/", state * rows + row, sums);
+        feedback_row_put (self, "feedback/sum/", state * rows + row, sums);
     }
     self->state_frames[state]++;
     self->totals[TOTAL_FRAMES]++;
-    state_save (self, state);
+    feedback_state_save (self, state);
 }
 
 static enum feedback_outcome aside (struct feedback *self, const char *simulation)
@@ -451,7 +429,7 @@ static enum feedback_outcome aside (struct feedback *self, const char *simulatio
     sim[SIM_ASIDE]++;
     sim_save (self, simulation, sim);
     self->totals[TOTAL_ASIDE]++;
-    totals_save (self);
+    feedback_totals_save (self);
     return sim[SIM_ASIDE] <= FEEDBACK_ASIDE_TOLD ? FEEDBACK_ASIDE : FEEDBACK_ASIDE_QUIET;
 }
 
@@ -477,6 +455,13 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
                      show (frame->simulation).text);
         return aside (self, "(no valid name)");
     }
+    if (feedback_shard_of (self->config, frame->simulation) != self->number) {
+        strata_fail (why,
+                     "frame %llu of %s came under another producer's name, which belongs to another shard of feedback",
+                     (unsigned long long)frame->frame,
+                     frame->simulation);
+        return aside (self, frame->simulation);
+    }
     shard_key (&mark, "feedback/done/%s/", frame->simulation);
     shard_key_u64 (&mark, frame->frame);
     if (shard_has (self->shard, mark.data, mark.size)) {
@@ -486,7 +471,7 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
         sim[SIM_REPEATS]++;
         sim_save (self, frame->simulation, sim);
         self->totals[TOTAL_REPEATS]++;
-        totals_save (self);
+        feedback_totals_save (self);
         return FEEDBACK_REPEAT;
     }
     int state = frame_check (self, frame, why);
@@ -499,8 +484,8 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
     if (frame->frame > sim[SIM_LAST])
         sim[SIM_LAST] = frame->frame;
     sim_save (self, frame->simulation, sim);
-    numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
-    totals_save (self);
+    feedback_numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
+    feedback_totals_save (self);
     return FEEDBACK_ADDED;
 }
 
@@ -510,7 +495,7 @@ enum feedback_outcome feedback_take_broken (struct feedback *self, const char *f
 {
     strata_fail (why, "a record of stream %s of %s is no uptake", self->config->uptake, from);
     self->totals[TOTAL_UPTAKES_ASIDE]++;
-    totals_save (self);
+    feedback_totals_save (self);
     return FEEDBACK_ASIDE;
 }
 
@@ -524,15 +509,15 @@ enum feedback_outcome feedback_take (struct feedback *self, const Strata__Uptake
                      (unsigned long long)uptake->round,
                      (unsigned long long)self->report.round);
         self->totals[TOTAL_UPTAKES_ASIDE]++;
-        totals_save (self);
+        feedback_totals_save (self);
         return FEEDBACK_ASIDE;
     }
-    row_key (&key, "feedback/taken/", uptake->round);
+    feedback_row_key (&key, "feedback/taken/", uptake->round);
     if (shard_has (self->shard, key.data, key.size))
         return FEEDBACK_REPEAT;
-    numbers_put (self->shard, &key, &uptake->step, 1);
+    feedback_numbers_put (self->shard, &key, &uptake->step, 1);
     self->totals[TOTAL_TAKEN]++;
-    totals_save (self);
+    feedback_totals_save (self);
     return FEEDBACK_ADDED;
 }
 
@@ -550,7 +535,7 @@ bool feedback_due (struct feedback *self, int64_t now_us)
         self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
         reference = now_us;
     }
-    if (self->report_state != REPORT_WRITTEN || frames_since (self) == 0)
+    if (self->number || self->report_state != REPORT_WRITTEN || frames_since (self) == 0)
         return false;
     return frames_since (self) >= self->config->frames
            || now_us - reference >= (int64_t)self->config->seconds * 1000000;
@@ -570,8 +555,8 @@ void feedback_decide (struct feedback *self, int64_t now_us)
     memcpy (self->report_counts, self->state_counts, size);
     self->report_state = REPORT_DECIDED;
     self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
-    totals_save (self);
-    report_save (self);
+    feedback_totals_save (self);
+    feedback_report_save (self);
 }
 
 const struct feedback_report *feedback_pending (const struct feedback *self)
@@ -594,12 +579,12 @@ void feedback_hold (struct feedback *self)
         return; /* stays decided: frames wait a little longer */
     memcpy (held, self->sums, self->cells * sizeof (*held));
     for (size_t row = 0; row < self->cells / bins; row++)
-        if (!row_empty (held + row * bins, bins))
-            row_put (self, "feedback/held/", row, held + row * bins);
+        if (!feedback_row_empty (held + row * bins, bins))
+            feedback_row_put (self, "feedback/held/", row, held + row * bins);
     self->held = held;
     self->report.sums = held;
     self->report_state = REPORT_HELD;
-    report_save (self);
+    feedback_report_save (self);
 }
 
 void feedback_written (struct feedback *self)
@@ -608,16 +593,16 @@ void feedback_written (struct feedback *self)
     if (self->report_state == REPORT_WRITTEN)
         return;
     for (size_t row = 0; self->held && row < self->cells / bins; row++)
-        if (!row_empty (self->held + row * bins, bins)) {
+        if (!feedback_row_empty (self->held + row * bins, bins)) {
             struct shard_key key;
-            row_key (&key, "feedback/held/", row);
+            feedback_row_key (&key, "feedback/held/", row);
             shard_delete (self->shard, key.data, key.size);
         }
     free (self->held);
     self->held = NULL;
     self->report.sums = self->sums;
     self->report_state = REPORT_WRITTEN;
-    report_save (self);
+    feedback_report_save (self);
 }
 
 void feedback_figures (const struct feedback *self, struct feedback_figures *figures)
