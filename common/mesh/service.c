@@ -333,6 +333,8 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     if (self->active && self->spec->metrics && !self->held)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
+    service_metric (self, "requests_repeated", (double)self->repeated, 0);
+    service_metric (self, "requests_late", (double)self->mesh.late, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
     service_metric (self, "messages_stale", (double)self->mesh.stale, 0);
     if (self->mesh.secure) {

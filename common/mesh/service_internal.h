@@ -45,7 +45,7 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
-    uint64_t handled, refused;
+    uint64_t handled, refused, repeated;
     uint64_t peers_told;            /* refused TCP peers that an event has told of */
     int64_t peers_told_us;
 };
