@@ -42,15 +42,23 @@ struct shard {
     rocksdb_writebatch_wi_t *batch;
     uint64_t epoch, commits, changes;
     bool readonly;
+    struct shard_part parts[SHARD_PARTS];
 };
 
-static void die (const struct shard *self, const char *what, const char *why)
+__attribute__ ((noreturn)) static void die (const struct shard *self, const char *what, const char *why)
 {
     log_error ("store %s: %s: %s. The store can't be trusted; this process ends. 'strata audit' checks it.",
                self->dir[0] ? self->dir : "(memory)",
                what,
                why);
     abort ();
+}
+
+void shard_untrusted (const struct shard *self, const char *what, const char *file, const char *why)
+{
+    char text[4600];
+    snprintf (text, sizeof (text), "%s: %s", file, why);
+    die (self, what, text);
 }
 
 static int open_db (struct shard *self, bool readonly, struct strata_error *error)
@@ -209,6 +217,9 @@ void shard_close (struct shard **self_p)
     struct shard *self = *self_p;
     if (!self)
         return;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].data)
+            self->parts[i].free (self->parts[i].data);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
@@ -225,12 +236,27 @@ void shard_close (struct shard **self_p)
     *self_p = NULL;
 }
 
+struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind)
+{
+    return &self->parts[kind];
+}
+
+bool shard_is_readonly (const struct shard *self)
+{
+    return self->readonly;
+}
+
 uint64_t shard_epoch (const struct shard *self)
 {
     return self->epoch;
 }
 
 const char *shard_dir (const struct shard *self)
+{
+    return self->dir;
+}
+
+const char *shard_path (const struct shard *self)
 {
     return self->dir;
 }
@@ -359,6 +385,9 @@ int shard_commit (struct shard *self, struct strata_error *error)
         return strata_fail (error, "store %s is open for reading only", self->dir);
     if (self->failed && mend (self, error) < 0)
         return -1;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].before_commit)
+            self->parts[i].before_commit (self->parts[i].data);
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
@@ -369,6 +398,9 @@ int shard_commit (struct shard *self, struct strata_error *error)
     }
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].after_commit)
+            self->parts[i].after_commit (self->parts[i].data);
     return 0;
 }
 

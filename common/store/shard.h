@@ -29,8 +29,23 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
 /* An uncommitted batch is dropped: that is what a crash does. */
 void shard_close (struct shard **self);
 
+/* What a module of the store (stream.c, queue.c) keeps in memory with the shard; it is the only writer, so a cache of its
+ * own keys is always right. before_commit: before the batch is written, also when nothing else is in it. */
+enum shard_part_kind { SHARD_STREAMS, SHARD_QUEUES, SHARD_PARTS };
+struct shard_part {
+    void *data;
+    void (*before_commit) (void *data);
+    void (*after_commit) (void *data);
+    void (*free) (void *data);
+};
+struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind);
+bool shard_is_readonly (const struct shard *self);
+/* The store can't be trusted: says what failed with which file and ends the process. */
+void shard_untrusted (const struct shard *self, const char *what, const char *file, const char *why) __attribute__ ((noreturn));
+
 uint64_t shard_epoch (const struct shard *self);    /* 1 the first time it is taken */
 const char *shard_dir (const struct shard *self);
+const char *shard_path (const struct shard *self);  /* the folder of its files; "" in memory */
 
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size);
 void shard_delete (struct shard *self, const void *key, size_t key_size);
