@@ -1,7 +1,9 @@
 /* procs.c - see procs.h
  *
- * One pass over /proc reads (pid, parent, state, resident pages) of every process; the tree is then walked in memory. A
- * process that is born during the pass may be missed: callers that kill look again until nothing is found.
+ * The kernel names each thread's children (/proc/PID/task/TID/children), so a look costs what the tree holds and not what
+ * the machine runs: a node with hundreds of jobs has as many shepherds looking. Kernels built without that file get one
+ * pass over all of /proc instead. Either way a process that is born or dies during the look may be missed: callers that
+ * kill look again until nothing is found.
  */
 #include "core/procs.h"
 
@@ -21,6 +23,27 @@ struct proc {
     long pages;
     bool inside;            /* a descendant of the root asked for */
 };
+
+struct procs {
+    struct proc *list;      /* malloc'ed */
+    size_t count, room;
+};
+
+/* Room for one more, cleared; NULL when memory is out. */
+static struct proc *procs_next (struct procs *procs)
+{
+    if (procs->count == procs->room) {
+        size_t room = procs->room ? procs->room * 2 : 64;
+        struct proc *more = realloc (procs->list, room * sizeof (*more));
+        if (!more)
+            return NULL;
+        procs->list = more;
+        procs->room = room;
+    }
+    struct proc *proc = &procs->list[procs->count];
+    *proc = (struct proc){ 0 };
+    return proc;
+}
 
 static bool read_stat (const char *pid, struct proc *proc)
 {
@@ -45,74 +68,101 @@ static bool read_stat (const char *pid, struct proc *proc)
         return false;
     proc->pid = (pid_t)atoi (pid);
     proc->parent = (pid_t)parent;
-    proc->inside = false;
     return true;
 }
 
-/* All processes; the caller frees. */
-static struct proc *read_all (size_t *count)
+/* Adds the children of all threads of `pid`. False when the kernel does not name them. */
+static bool add_children (struct procs *procs, pid_t pid)
 {
-    struct proc *procs = NULL;
-    size_t n = 0, room = 0;
-    DIR *dir = opendir ("/proc");
-    if (dir) {
-        struct dirent *entry;
-        while ((entry = readdir (dir))) {
-            if (!isdigit ((unsigned char)entry->d_name[0]))
-                continue;
-            if (n == room) {
-                room = room ? room * 2 : 256;
-                struct proc *more = realloc (procs, room * sizeof (*procs));
-                if (!more)
-                    break;
-                procs = more;
+    char path[64];
+    bool named = false;
+    snprintf (path, sizeof (path), "/proc/%d/task", (int)pid);
+    DIR *dir = opendir (path);
+    struct dirent *entry;
+    while (dir && (entry = readdir (dir))) {
+        if (!isdigit ((unsigned char)entry->d_name[0]))
+            continue;
+        snprintf (path, sizeof (path), "/proc/%d/task/%.20s/children", (int)pid, entry->d_name);
+        FILE *file = fopen (path, "re");
+        char child[24];
+        struct proc *proc;
+        while (file && fscanf (file, "%23s", child) == 1 && (proc = procs_next (procs)) != NULL)
+            if (read_stat (child, proc)) {
+                proc->inside = true;
+                procs->count++;
             }
-            if (read_stat (entry->d_name, &procs[n]))
-                n++;
-        }
-        closedir (dir);
+        named |= file != NULL;
+        if (file)
+            fclose (file);
     }
-    *count = n;
-    return procs;
+    if (dir)
+        closedir (dir);
+    return named;
+}
+
+static void add_all (struct procs *procs)
+{
+    DIR *dir = opendir ("/proc");
+    struct dirent *entry;
+    struct proc *proc;
+    while (dir && (entry = readdir (dir)))
+        if (isdigit ((unsigned char)entry->d_name[0]) && (proc = procs_next (procs)) != NULL && read_stat (entry->d_name, proc))
+            procs->count++;
+    if (dir)
+        closedir (dir);
 }
 
 /* Marks the children of `parent`, theirs, and so on. Each is looked for once, so n processes with d descendants take
  * n * d steps; a tree is no deeper than `depth`, which only guards against a table torn by pids used again. */
-static void mark_descendants (struct proc *procs, size_t n, pid_t parent, unsigned depth)
+static void mark_descendants (struct procs *procs, pid_t parent, unsigned depth)
 {
-    for (size_t i = 0; i < n && depth; i++)
-        if (procs[i].parent == parent && procs[i].pid != parent && !procs[i].inside) {
-            procs[i].inside = true;
-            mark_descendants (procs, n, procs[i].pid, depth - 1);
+    for (size_t i = 0; i < procs->count && depth; i++) {
+        struct proc *proc = &procs->list[i];
+        if (proc->parent == parent && proc->pid != parent && !proc->inside) {
+            proc->inside = true;
+            mark_descendants (procs, proc->pid, depth - 1);
         }
+    }
 }
 #define DEPTH_MAX 1000
+#define TREE_MAX 100000u /* a tree torn by pids used again could name itself for ever */
+
+/* The caller frees .list. */
+static struct procs descendants (pid_t root)
+{
+    struct procs procs = { 0 };
+    if (add_children (&procs, root))
+        for (size_t i = 0; i < procs.count && procs.count < TREE_MAX; i++)
+            add_children (&procs, procs.list[i].pid);
+    else {
+        add_all (&procs);
+        mark_descendants (&procs, root, DEPTH_MAX);
+    }
+    return procs;
+}
 
 size_t procs_descendants (pid_t root, pid_t *pids, size_t max)
 {
-    size_t n, found = 0;
-    struct proc *procs = read_all (&n);
-    mark_descendants (procs, n, root, DEPTH_MAX);
-    for (size_t i = 0; i < n; i++)
-        if (procs[i].inside && procs[i].state != 'Z' && procs[i].state != 'X') {
+    size_t found = 0;
+    struct procs procs = descendants (root);
+    for (size_t i = 0; i < procs.count; i++)
+        if (procs.list[i].inside && procs.list[i].state != 'Z' && procs.list[i].state != 'X') {
             if (found < max)
-                pids[found] = procs[i].pid;
+                pids[found] = procs.list[i].pid;
             found++;
         }
-    free (procs);
+    free (procs.list);
     return found;
 }
 
 double procs_descendants_rss_mb (pid_t root)
 {
-    size_t n;
     double pages = 0;
-    struct proc *procs = read_all (&n);
-    mark_descendants (procs, n, root, DEPTH_MAX);
-    for (size_t i = 0; i < n; i++)
-        if (procs[i].inside)
-            pages += (double)procs[i].pages;
-    free (procs);
+    struct procs procs = descendants (root);
+    for (size_t i = 0; i < procs.count; i++)
+        if (procs.list[i].inside)
+            pages += (double)procs.list[i].pages;
+    free (procs.list);
     return pages * (double)sysconf (_SC_PAGESIZE) / (1024.0 * 1024.0);
 }
 

@@ -175,6 +175,7 @@ static void send_frames (void *socket, const Strata__Header *header, const struc
 static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
 {
     struct mesh_peer *peer = mesh_peer_find (self, call->peer);
+    self->resent += call->left;
     call->left = true;
     call->retry_us = now_us + call->pause_us;
     if (call->pause_us < LAST_RETRY_US)
@@ -296,6 +297,10 @@ void mesh_take_reply (struct mesh *self, zmsg_t *frames)
     call = find (self, message.header->request);
     if (!call)
         goto done; /* the answer to a retry of what was answered already */
+    if (!mesh_epoch_is_current (self, message.header)) {
+        log_info ("dropped a reply of %s: its epoch %" PRIu64 " is over", message.header->sender, message.header->epoch);
+        goto done; /* the call is tried again, and finds the new holder */
+    }
     if (message.header->type == STRATA__MESSAGE_TYPE__TYPE_REFUSAL) {
         refused (self, call, &message);
         goto done;

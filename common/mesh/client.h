@@ -19,6 +19,8 @@ int client_append_ahead (struct strata_client *self, const char *stream, bool qu
  * none) until it returns non-zero. The number of records, or -1. *next (NULL: not wanted): the stream's end. */
 int64_t client_read (struct strata_client *self, const char *peer, const char *stream, uint64_t from, stream_each_f *each, void *arg,
                      uint64_t *next, struct strata_error *error);
+/* How often this client sent a request again, because no answer came or its peer was not ready. */
+uint64_t client_resent (const struct strata_client *self);
 void client_set_timeout (struct strata_client *self, int timeout_ms);
 
 #endif

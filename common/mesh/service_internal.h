@@ -9,12 +9,6 @@ struct announcement;
 struct chunks;
 struct consumer;
 
-/* The highest epoch seen of a shard's holders: a lower one is a stale holder. */
-struct seen_epoch {
-    char shard[REPLICA_NAME_MAX];
-    uint64_t epoch;
-};
-
 struct timer_state {
     uv_timer_t timer;
     struct service *service;
@@ -31,16 +25,19 @@ struct service {
     char workspace[4096], bin_dir[4096], shard_dir[4200], replica[REPLICA_NAME_MAX];
     bool active;                    /* start () has returned 0 */
     bool ending;                    /* asked to end */
+    bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
     int lock_fd;                    /* one process a replica name */
+    struct lease_watch watch;       /* of the shard that another replica holds */
+    bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
     bool card_due;                  /* the card could not be written */
     int64_t now_us, started_us, swept_us;
     char trouble[512], store_trouble[512], stream_trouble[512];
     uv_timer_t heartbeat, housekeeping;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     struct timer_state *timers;
     size_t timers_count;
     struct request *open_requests;  /* handed to a handler and not answered */
@@ -50,8 +47,6 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
-    struct seen_epoch *epochs;
-    size_t epochs_count;
     uint64_t handled, refused;
     uint64_t peers_told;            /* refused TCP peers that an event has told of */
     int64_t peers_told_us;

@@ -116,7 +116,7 @@ static void insert_run (struct queue *self, struct runs *runs, const struct run 
         size_t size = runs->size ? runs->size * 2 : 16;
         struct run *grown = realloc (runs->rows, size * sizeof (*grown));
         if (!grown)
-            shard_untrusted (self->shard, "taking from queue", self->name, "out of memory");
+            shard_die (self->shard, "taking from queue", self->name, "out of memory");
         runs->rows = grown;
         runs->size = size;
     }
@@ -229,7 +229,7 @@ static struct queue *get_queue (struct shard *shard, const char *name, bool make
     if (!part->data) {
         struct queues *fresh = calloc (1, sizeof (*fresh));
         if (!fresh)
-            shard_untrusted (shard, "opening queue", name, "out of memory");
+            shard_die (shard, "opening queue", name, "out of memory");
         *part = (struct shard_part){ .data = fresh, .free = free_queues };
     }
     struct queues *queues = part->data;
@@ -238,7 +238,7 @@ static struct queue *get_queue (struct shard *shard, const char *name, bool make
             return q;
     struct queue *self = calloc (1, sizeof (*self));
     if (!self)
-        shard_untrusted (shard, "opening queue", name, "out of memory");
+        shard_die (shard, "opening queue", name, "out of memory");
     self->shard = shard;
     snprintf (self->name, sizeof (self->name), "%s", name);
     if (!load (self) && !make) {
@@ -336,7 +336,7 @@ static void set_aside (struct queue *self, uint64_t sequence, uint64_t tries, in
     shard_put (self->shard, key.data, key.size, value.data, value.size);
     stream_read (self->shard, self->name, sequence, 1, SIZE_MAX, keep_record, &kept);
     if (!kept.data)
-        shard_untrusted (self->shard, "setting a record aside in queue", self->name, "it is missing, or memory is");
+        shard_die (self->shard, "setting a record aside in queue", self->name, "it is missing, or memory is");
     item_key (&key, self->name, 'y', sequence);
     shard_put (self->shard, key.data, key.size, kept.data, kept.size);
     free (kept.data);

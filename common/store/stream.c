@@ -118,7 +118,7 @@ static struct streams *streams_of (struct shard *shard)
         return part->data;
     struct streams *self = calloc (1, sizeof (*self));
     if (!self)
-        shard_untrusted (shard, "opening", "its streams", "out of memory");
+        shard_die (shard, "opening", "its streams", "out of memory");
     self->shard = shard;
     *part = (struct shard_part){ self, before_commit, after_commit, free_streams };
     return self;
@@ -162,7 +162,7 @@ static struct stream *get_stream (struct shard *shard, const char *name, bool ma
         s->log = stream_log_open (shard, name, meta.next);
     }
     if (!s || !s->log)
-        shard_untrusted (shard, "opening", name, "out of memory");
+        shard_die (shard, "opening", name, "out of memory");
     s->next = self->first;
     return self->first = s;
 }
@@ -294,7 +294,7 @@ static void put_chunk (struct shard *shard, struct stream *stream, const char *p
     size_t place_size = kind & KIND_LOG ? sizeof (place) : 0, inside = kind & KIND_LOG ? 0 : size;
     uint8_t *value = malloc (CHUNK_HEAD + sizeof (place) + 4 * listed + inside), *p = value;
     if (!value)
-        shard_untrusted (shard, "appending", stream->name, "out of memory");
+        shard_die (shard, "appending", stream->name, "out of memory");
     *p++ = kind;
     pack_u64 (p, (uint64_t)now_us);
     p = put_u32 (p + 8, (uint32_t)count);
@@ -371,9 +371,11 @@ int stream_append (struct shard *shard, const char *name, const char *producer, 
 
 __attribute__ ((noreturn)) static void damaged (struct shard *shard, const char *stream, uint64_t record, const char *file)
 {
-    char what[STREAM_NAME_MAX + 80];
-    snprintf (what, sizeof (what), "reading stream %s at record %llu", stream, (unsigned long long)record);
-    shard_untrusted (shard, what, file, "the bytes there are not those that were written");
+    shard_damaged (shard,
+                   "stream %s at record %llu: the bytes in %s are not those that were written",
+                   stream,
+                   (unsigned long long)record,
+                   file);
 }
 
 /* The sizes in host order, in memory of the stream's. */
@@ -382,7 +384,7 @@ static uint32_t *sizes_room (struct stream *stream, struct shard *shard, size_t 
     if (count > stream->sizes_room) {
         uint32_t *grown = realloc (stream->sizes, count * sizeof (*grown));
         if (!grown)
-            shard_untrusted (shard, "reading", stream->name, "out of memory");
+            shard_die (shard, "reading", stream->name, "out of memory");
         stream->sizes = grown;
         stream->sizes_room = count;
     }
@@ -472,7 +474,7 @@ void stream_chunk_copy (const struct stream_chunk *chunk, size_t skip, size_t co
         free (stream->loaded);
         stream->loaded = malloc (chunk->bytes ? chunk->bytes : 1);
         if (!stream->loaded)
-            shard_untrusted (chunk->place->shard, "reading", stream->name, "out of memory");
+            shard_die (chunk->place->shard, "reading", stream->name, "out of memory");
         load_chunk (chunk, stream->loaded);
         stream->loaded_first = chunk->first;
         stream->loaded_size = chunk->bytes;
@@ -533,7 +535,7 @@ static int read_chunk (const struct stream_chunk *chunk, size_t skip, size_t cou
     uint8_t *bytes = malloc (size ? size : 1), *p = bytes;
     int rc = 0;
     if (!bytes)
-        shard_untrusted (self->shard, "reading", "a chunk", "out of memory");
+        shard_die (self->shard, "reading", "a chunk", "out of memory");
     stream_chunk_copy (chunk, skip, count, bytes);
     for (size_t i = skip; i < skip + count && rc == 0; p += chunk->sizes[i++]) {
         self->seen++;

@@ -36,7 +36,7 @@ __attribute__ ((noreturn)) static void damaged (const struct stream_log *self, u
 {
     char path[STREAM_LOG_PATH];
     stream_log_path (self, segment, path);
-    shard_untrusted (self->shard, what, path, why);
+    shard_damaged (self->shard, "%s %s: %s", what, path, why);
 }
 
 static int add_segment (struct stream_log *self, uint64_t segment)
@@ -200,10 +200,10 @@ void stream_log_sync (struct stream_log *self)
     if (!self->dirty)
         return;
     if (fdatasync (self->fd) < 0)
-        damaged (self, self->segments[self->count - 1], "syncing", strerror (errno));
+        shard_die (self->shard, "syncing records of", self->stream, strerror (errno));
     int fd = self->fresh ? open (shard_path (self->shard), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (self->fresh && (fd < 0 || fsync (fd) < 0))
-        shard_untrusted (self->shard, "syncing", shard_path (self->shard), strerror (errno));
+        shard_die (self->shard, "syncing", shard_path (self->shard), strerror (errno));
     if (fd >= 0)
         close (fd);
     self->dirty = self->fresh = false;

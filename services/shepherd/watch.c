@@ -54,7 +54,8 @@ static int wait_signal (int64_t ms)
     return sig < 0 ? 0 : sig;
 }
 
-static void reap (struct shepherd_watch *self, bool *gone)
+/* True when no child is left: as the subreaper of all below us we then have no descendant either. */
+static bool reap (struct shepherd_watch *self, bool *gone)
 {
     int status;
     struct rusage usage;
@@ -68,6 +69,7 @@ static void reap (struct shepherd_watch *self, bool *gone)
             *gone = true;
         }
     }
+    return pid < 0 && errno == ECHILD;
 }
 
 /* To the command's group while it is surely the command's, and to each descendant. Returns how many there are. */
@@ -121,17 +123,14 @@ void shepherd_watch (struct shepherd_watch *self, const struct shepherd_options 
     bool gone = false, ending = false;
     for (;;) {
         int sig = wait_signal (next_look_ms (options, started_ms, ending));
-        reap (self, &gone);
+        bool none_left = reap (self, &gone);
         if (gone) {
-            size_t left = procs_descendants (getpid (), NULL, 0);
-            if (left == 0) {
-                reap (self, &gone);
+            if (none_left)
                 return;
-            }
             if (!ending) {
                 /* The command is through; what it left behind may not use cores that others get next. */
                 ending = true;
-                self->left_over = left;
+                self->left_over = procs_descendants (getpid (), NULL, 0);
                 unsigned grace_s = options->grace_s < LEFT_OVER_GRACE_S ? options->grace_s : LEFT_OVER_GRACE_S;
                 kill_ms = now_ms () + (int64_t)grace_s * 1000;
                 signal_all (self, gone, SIGTERM);

@@ -51,6 +51,12 @@ make_campaign () {
     sed -e "s|^workspace:.*|workspace: $workspace|" "$@" apps/membrane/campaign.yaml > "$campaign"
 }
 
+# The campaign of small programs (tests/crash) in the temporary workspace: jobs of a second, standbys of every service.
+make_small_campaign () {
+    sed -e "s|^workspace:.*|workspace: $workspace|" "$@" tests/crash/campaign.yaml > "$campaign"
+    "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 1 || fail "crash-load model"
+}
+
 # json EXPRESSION: Python on the document `d` from standard input.
 json () { /usr/bin/python3 -c 'import json,sys
 d=json.load(sys.stdin)
@@ -58,7 +64,7 @@ print(eval(sys.argv[1]))' "$1" 2> /dev/null; }
 
 # metric SERVICE NAME: the active replica's figure, 0 when there is none.
 metric () {
-    "$bin/strata" status --json 2> /dev/null | json "int(next((r['metrics'].get('$2',{}).get('value',0) for r in d['replicas'] if r['service']=='$1' and r['alive']),0))" || echo 0
+    "$bin/strata" status --json 2> /dev/null | json "int(next((r['metrics'].get('$2',{}).get('value',0) for r in d['replicas'] if r['service']=='$1' and r['alive'] and r['active']),0))" || echo 0
 }
 pid_of () { "$bin/strata" status --json 2> /dev/null | json "next(r['pid'] for r in d['replicas'] if r['replica']=='$1')"; }
 
