@@ -8,20 +8,11 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
-#include "feedback.pb-c.h"
-#include "mesh/mesh.h"
-#include "patch.pb-c.h"
+#include "mesh/client_internal.h"
 #include "stage.pb-c.h"
-#include "stream.pb-c.h"
 
 #define DEFAULT_TIMEOUT_MS 120000
 #define FULL_PAUSE_US 500000    /* between tries while a stream or the store is full */
-
-struct strata_client {
-    struct mesh mesh;
-    uv_loop_t loop;
-    int timeout_ms;
-};
 
 static void ignore_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg)
 {
@@ -72,6 +63,7 @@ void strata_close (struct strata_client **self_p)
     if (!self)
         return;
     mesh_fini (&self->mesh);
+    client_forget_appends (self);
     uv_run (&self->loop, UV_RUN_DEFAULT);
     uv_loop_close (&self->loop);
     free (self);
@@ -129,11 +121,11 @@ static void on_reply (void *owner, const struct reply *reply, void *arg)
     }
 }
 
-static int errno_of (const struct wait *wait)
+int client_errno (Strata__RefusalCode code, bool timed_out)
 {
-    if (wait->timed_out)
+    if (timed_out)
         return ETIMEDOUT;
-    switch (wait->code) {
+    switch (code) {
     case STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND:
         return ENOENT;
     case STRATA__REFUSAL_CODE__REFUSED_FULL:
@@ -183,7 +175,7 @@ int client_request (struct strata_client *self, const char *peer, uint32_t type,
             errno = ENOMEM;
             return strata_fail (error, "out of memory for the answer of %s", peer);
         }
-        errno = errno_of (&wait);
+        errno = client_errno (wait.code, wait.timed_out);
         /* Full is a state that passes: wait for space as long as the caller would wait for an answer. */
         if (errno != ENOSPC || mesh_now_us () + FULL_PAUSE_US > deadline_us)
             return -1;
@@ -344,134 +336,4 @@ int strata_delete (struct strata_client *self, const char *ns, const char *key, 
                          NULL,
                          &strata__object_delete_reply__descriptor,
                          error);
-}
-
-/* ---- records ---- */
-
-static int append (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
-                   const void *record, size_t size, bool *duplicate, struct strata_error *error)
-{
-    Strata__StreamAppend ask = STRATA__STREAM_APPEND__INIT;
-    ProtobufCBinaryData data = { size, (uint8_t *)record };
-    ProtobufCMessage *reply;
-    ask.stream = (char *)stream;
-    ask.producer = (char *)producer;
-    ask.producer_sequence = &sequence;
-    ask.n_producer_sequence = 1;
-    ask.records = &data;
-    ask.n_records = 1;
-    ask.queue = queue;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
-                        &ask.base,
-                        NULL,
-                        0,
-                        &strata__stream_append_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        error)
-        < 0)
-        return -1;
-    if (duplicate)
-        *duplicate = ((Strata__StreamAppendReply *)reply)->duplicates > 0;
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-int strata_append (struct strata_client *self, const char *stream, const char *producer, uint64_t sequence,
-                   const void *record, size_t size, bool *duplicate, struct strata_error *error)
-{
-    return append (self, stream, false, producer, sequence, record, size, duplicate, error);
-}
-
-static int append_message (struct strata_client *self, const char *stream, bool queue, const char *producer,
-                           uint64_t sequence, const ProtobufCMessage *message, bool *duplicate, struct strata_error *error)
-{
-    size_t size = protobuf_c_message_get_packed_size (message);
-    uint8_t *bytes = malloc (size ? size : 1);
-    if (!bytes)
-        return strata_fail (error, "out of memory for a record of %zu bytes", size);
-    protobuf_c_message_pack (message, bytes);
-    int rc = append (self, stream, queue, producer, sequence, bytes, size, duplicate, error);
-    free (bytes);
-    return rc;
-}
-
-int strata_last_sequence (struct strata_client *self, const char *stream, const char *producer, uint64_t *sequence,
-                          struct strata_error *error)
-{
-    Strata__ProducerLast ask = STRATA__PRODUCER_LAST__INIT;
-    ProtobufCMessage *reply;
-    ask.stream = (char *)stream;
-    ask.producer = (char *)producer;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
-                        &ask.base,
-                        NULL,
-                        0,
-                        &strata__producer_last_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        error)
-        < 0)
-        return -1;
-    *sequence = ((Strata__ProducerLastReply *)reply)->sequence;
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-int strata_append_histogram (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
-                             const char *state, size_t rows, size_t bins, const int64_t *counts, bool *duplicate,
-                             struct strata_error *error)
-{
-    Strata__Histogram record = STRATA__HISTOGRAM__INIT;
-    record.simulation = (char *)simulation;
-    record.frame = frame;
-    record.state = (char *)state;
-    record.rows = (uint32_t)rows;
-    record.bins = (uint32_t)bins;
-    record.counts = (int64_t *)counts;
-    record.n_counts = rows * bins;
-    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
-}
-
-int strata_append_frame (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
-                         double time_ps, size_t n, const double *coordinates, const void *blob, size_t blob_size,
-                         bool *duplicate, struct strata_error *error)
-{
-    Strata__Frame record = STRATA__FRAME__INIT;
-    record.simulation = (char *)simulation;
-    record.frame = frame;
-    record.time_ps = time_ps;
-    record.coordinates = (double *)coordinates;
-    record.n_coordinates = n;
-    record.blob.data = (uint8_t *)blob;
-    record.blob.len = blob_size;
-    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
-}
-
-/* Sequences of producers start at 1; a simulation's own steps may start at 0. */
-int strata_append_snapshot (struct strata_client *self, const char *queue, const char *simulation, uint64_t index,
-                            const char *path, double time_us, bool *duplicate, struct strata_error *error)
-{
-    Strata__Snapshot record = STRATA__SNAPSHOT__INIT;
-    record.simulation = (char *)simulation;
-    record.index = index;
-    record.path = (char *)path;
-    record.time_us = time_us;
-    return append_message (self, queue, true, simulation, index + 1, &record.base, duplicate, error);
-}
-
-int strata_append_uptake (struct strata_client *self, const char *stream, const char *model, uint64_t round, uint64_t step,
-                          bool *duplicate, struct strata_error *error)
-{
-    Strata__Uptake record = STRATA__UPTAKE__INIT;
-    record.model = (char *)model;
-    record.round = round;
-    record.step = step;
-    return append_message (self, stream, false, model, round, &record.base, duplicate, error);
 }

@@ -130,12 +130,16 @@ void service_call (struct service *self, const char *peer, uint32_t type, const 
                    int timeout_ms, reply_f *callback, void *arg);
 
 /* ---- consuming a stream of peers, each record once ----
- * Reads `stream` of every replica of service `from` (one a node for stage), from this shard's cursor on, and hands each
+ * Reads `stream` of every shard of service `from` (one a node for stage; "feedback#1" where shards move between replicas), from this shard's cursor on, and hands each
  * record to `each`; the cursor is set in the same batch as what `each` does. Backlog waits on the producer's disk. `each`
  * returns 0, or -1 to be given the same record again in the next turn but one (its bound is reached). */
 typedef int consume_f (struct service *self, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
                        size_t size, void *arg);
 void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg);
+/* The same for one of `parts` shards: it gets the records of those producers whose names' hash (stream_part) modulo parts is
+ * `part`. */
+void service_consume_part (struct service *self, const char *from, const char *stream, unsigned part, unsigned parts,
+                           consume_f *each, void *arg);
 
 /* ---- heartbeats of others (status) ---- */
 typedef void heartbeat_f (struct service *self, const Strata__Heartbeat *heartbeat, void *arg);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/crc32c.h"
 #include "core/log.h"
 #include "feedback_impl.h"
 #include "store/stream.h"
@@ -34,7 +33,7 @@ static struct shown show (const char *name)
 
 void feedback_numbers_put (struct shard *shard, const struct shard_key *key, const uint64_t *numbers, size_t count)
 {
-    uint64_t stored[8];
+    uint64_t stored[8] = { 0 };
     uint64_t *out = count <= 8 ? stored : malloc (count * sizeof (*out));
     if (!out) {
         log_error ("out of memory");
@@ -350,7 +349,7 @@ void feedback_free (struct feedback **self_p)
 /* As the stage shares them out by their producers' names. */
 unsigned feedback_shard_of (const struct campaign_feedback *config, const char *simulation)
 {
-    return config->shards > 1 ? crc32c (0, simulation, strlen (simulation)) % config->shards : 0;
+    return config->shards > 1 ? stream_part (simulation) % config->shards : 0;
 }
 
 /* The state's index, or -1 with the sentence. */

@@ -6,6 +6,7 @@
 
 #include "mesh/service.h"
 #include "stage_core.h"
+#include "store/stream.h"
 
 struct state {
     struct stage *core;
@@ -240,6 +241,13 @@ static int start (struct service *service, struct strata_error *error)
     if (!self->core) {
         stop (service);
         return -1;
+    }
+    /* Each shard of feedback reads its part: nothing is trimmed before all of them have, also those that never ran yet. */
+    const struct campaign_feedback *feedback = &service_campaign (service)->feedback;
+    for (unsigned i = 0; feedback->shards > 1 && i < feedback->shards; i++) {
+        char consumer[32];
+        snprintf (consumer, sizeof (consumer), "feedback-%u", i);
+        stream_consumer_set (service_shard (service), feedback->from, consumer, 1);
     }
     return 0;
 }

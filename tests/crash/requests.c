@@ -146,21 +146,12 @@ static int append (struct requests *self, struct strata_error *error)
 static void offer (struct requests *self)
 {
     char text[128];
-    ProtobufCMessage *reply;
+    struct strata_error error = { "" };
     uint64_t sequence = ++self->offered;
-    Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
     snprintf (text, sizeof (text), "%.60s %" PRIu64, self->options->simulation, sequence);
-    ProtobufCBinaryData record = { strlen (text), (uint8_t *)text };
-    body.stream = QUEUE;
-    body.queue = true;
-    body.producer = (char *)self->options->simulation;
-    body.producer_sequence = &sequence;
-    body.n_producer_sequence = 1;
-    body.records = &record;
-    body.n_records = 1;
-    if (ask (self, OFFER, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base,
-             &strata__stream_append_reply__descriptor, &reply))
-        protobuf_c_message_free_unpacked (reply, NULL);
+    begin (self);
+    int rc = client_append_ahead (self->client, QUEUE, true, self->options->simulation, sequence, text, strlen (text), &error);
+    ended (self, OFFER, rc < 0 ? rc : strata_flush (self->client, NULL, &error), &error);
 }
 
 /* Takes one of the shared queue and acknowledges it with an output; false when the queue is empty. */
@@ -171,20 +162,27 @@ static bool take_and_ack (struct requests *self)
     Strata__QueueOutput output = STRATA__QUEUE_OUTPUT__INIT;
     Strata__QueueOutput *outputs[] = { &output };
     ProtobufCMessage *reply, *done;
+    struct strata_error error = { "" };
+    void *record = NULL;
+    size_t size = 0;
     take.queue = QUEUE;
     take.consumer = (char *)self->options->simulation;
     take.lease_ms = LEASE_MS;
-    if (!ask (self, TAKE, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base,
-              &strata__queue_take_reply__descriptor, &reply))
+    begin (self);
+    if (!ended (self, TAKE,
+                client_request (self->client, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base, NULL, 0,
+                                &strata__queue_take_reply__descriptor, &reply, &record, &size, &error),
+                &error))
         return false;
     const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply;
-    bool found = taken->found && taken->record;
+    ProtobufCBinaryData data = { size, record };
+    bool found = taken->count > 0;
     if (found) {
         ack.queue = QUEUE;
-        ack.sequence = taken->record->sequence;
+        ack.sequence = taken->first;
         ack.token = taken->token;
         output.stream = DONE;
-        output.records = &taken->record->data;
+        output.records = &data;
         output.n_records = 1;
         ack.outputs = outputs;
         ack.n_outputs = 1;
@@ -195,6 +193,7 @@ static bool take_and_ack (struct requests *self)
         }
     }
     protobuf_c_message_free_unpacked (reply, NULL);
+    free (record);
     return found;
 }
 

@@ -328,14 +328,16 @@ static zmsg_t *raw_append (uint64_t request, uint64_t settled, int64_t deadline_
 {
     Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
     Strata__Header header = raw_header (STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, request);
-    ProtobufCBinaryData record = { 1, (uint8_t *)"x" };
+    uint32_t size = 1;
     header.settled = settled;
     header.deadline_us = deadline_us;
     header.epoch = epoch;
     body.stream = "raw";
-    body.records = &record;
-    body.n_records = 1;
-    return wire_pack (&header, &body.base);
+    body.sizes = &size;
+    body.n_sizes = 1;
+    zmsg_t *msg = wire_pack (&header, &body.base);
+    zmsg_addmem (msg, "x", 1);
+    return msg;
 }
 
 static uint64_t raw_append_next (zsock_t *socket, uint64_t request, uint64_t settled)
