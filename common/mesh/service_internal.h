@@ -28,6 +28,7 @@ struct service {
     bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
+    const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
     unsigned number;                /* of the replica */
     struct lease_watch watches[SERVICE_SHARDS_MAX];  /* of the shards that other replicas hold */
