@@ -21,7 +21,8 @@
 #define PAUSE_US 200000 /* after a record that can't be taken now */
 
 struct source {
-    char peer[REPLICA_NAME_MAX];
+    char peer[REPLICA_NAME_MAX];  /* as it is called: "feedback#1" */
+    char shard[REPLICA_NAME_MAX]; /* its store's name, "feedback-1": the cursor's */
     uint64_t cursor;
     uint64_t committed, moved_at; /* the cursor on disk; commits of the shard when it was moved last */
     uint64_t asked;             /* from where the read under way reads */
@@ -64,8 +65,12 @@ static void source_add (struct consumer *consumer, const char *peer)
         return;
     }
     memcpy (source->peer, peer, strnlen (peer, sizeof (source->peer) - 1));
+    memcpy (source->shard, source->peer, sizeof (source->shard));
+    char *mark = strchr (source->shard, '#');
+    if (mark)
+        *mark = '-';
     source->consumer = consumer;
-    source->cursor = source->committed = cursor_get (consumer->service->shard, peer, consumer->stream);
+    source->cursor = source->committed = cursor_get (consumer->service->shard, source->shard, consumer->stream);
     source->moved_at = UINT64_MAX;
     grown[consumer->sources_count++] = source;
 }
@@ -146,7 +151,7 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     if (rc == 0 && upto > source->cursor)
         source->cursor = upto;
     if (source->cursor != before) {
-        cursor_set (service->shard, source->peer, source->consumer->stream, source->cursor);
+        cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
     }
     return rc == 0;

@@ -615,14 +615,13 @@ void stream_trim (struct shard *shard, const char *name, uint64_t before)
 
 void stream_skip_to (struct shard *shard, const char *name, uint64_t next)
 {
-    struct stream_stat meta;
-    load (shard, name, &meta);
-    if (meta.next >= next)
+    struct stream *stream = stream_of (shard, name);
+    if (stream->meta.next >= next)
         return;
-    if (meta.first == meta.next)
-        meta.first = next;
-    meta.next = next;
-    save (shard, name, &meta);
+    if (stream->meta.first == stream->meta.next)
+        stream->meta.first = next;
+    stream->meta.next = next;
+    save (shard, stream);
 }
 
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat)

@@ -170,7 +170,7 @@ static int merge_one (uint64_t sequence, int64_t time_us, const void *record, si
 static void read_partials (unsigned from)
 {
     char peer[32];
-    snprintf (peer, sizeof (peer), "feedback#%u", from);
+    snprintf (peer, sizeof (peer), "feedback-%u", from);
     struct merge merge = { cursor_get (shards[0], peer, FEEDBACK_PARTIALS) };
     if (shard_dirty (shards[from]))
         return;
