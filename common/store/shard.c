@@ -325,7 +325,7 @@ void shard_close (struct shard **self_p)
     if (!self)
         return;
     for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].data)
+        if (self->parts[i].free)
             self->parts[i].free (self->parts[i].data);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);

@@ -1,7 +1,8 @@
 /* feedback_core.c - see feedback_core.h
  *
- * The shard is the truth; memory holds a copy of the sums and totals, changed together with it. Only rows that a frame
- * has counts in are written (bins * 8 bytes each), so a frame of one state costs tens of kilobytes, not the tensor.
+ * The shard is the truth; memory holds a copy of the sums and totals, changed together with it. Only rows that frames had
+ * counts in are written (bins * 8 bytes each), and each once a commit: marks, totals and the reading position of a page of
+ * frames are in the same batch.
  */
 #include "feedback_core.h"
 
@@ -79,6 +80,20 @@ void feedback_row_put (struct feedback *self, const char *prefix, size_t row, co
 #else
 #error "rows are stored little-endian: swap them here and in rows_load on this machine"
 #endif
+}
+
+void feedback_row_changed (struct feedback *self, size_t row)
+{
+    self->dirty[row] = true;
+}
+
+static void put_changed_rows (void *arg)
+{
+    struct feedback *self = arg;
+    for (size_t row = 0; row < self->cells / self->config->bins; row++)
+        if (self->dirty[row])
+            feedback_row_put (self, "feedback/sum/", row, self->sums + row * self->config->bins);
+    memset (self->dirty, 0, self->cells / self->config->bins * sizeof (*self->dirty));
 }
 
 static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, struct strata_error *error)
@@ -321,11 +336,14 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
     self->report.shape = config;
     self->report.state_frames = self->report_frames;
     self->report.state_counts = self->report_counts;
-    bool memory = self->sums && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
+    self->dirty = calloc (rows, sizeof (*self->dirty));
+    bool memory = self->sums && self->dirty && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
     if (!memory)
         strata_fail (error, "out of memory for sums of %zu numbers", cells);
     if (!memory || load (self, now_us, error) < 0)
         feedback_free (&self);
+    else
+        *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = put_changed_rows };
     return self;
 }
 
@@ -334,8 +352,14 @@ void feedback_free (struct feedback **self_p)
     struct feedback *self = *self_p;
     if (!self)
         return;
+    struct shard_part *part = shard_part (self->shard, SHARD_CORE);
+    if (part->data == self) {
+        put_changed_rows (self); /* a last commit may come */
+        *part = (struct shard_part){ NULL };
+    }
     free (self->sums);
     free (self->held);
+    free (self->dirty);
     free (self->state_frames);
     free (self->state_counts);
     free (self->report_frames);
@@ -414,7 +438,7 @@ static void frame_apply (struct feedback *self, const Strata__Histogram *frame, 
             sums[i] += counts[i];
             self->state_counts[state] += (uint64_t)counts[i];
         }
-        feedback_row_put (self, "feedback/sum/", state * rows + row, sums);
+        feedback_row_changed (self, state * rows + row);
     }
     self->state_frames[state]++;
     self->totals[TOTAL_FRAMES]++;

@@ -30,6 +30,7 @@ struct feedback {
     size_t block, cells; /* rows * bins; states * rows * bins */
     int64_t *sums;       /* [states][rows][bins] */
     int64_t *held;       /* the pending report's when it is held, else NULL */
+    bool *dirty;         /* rows of sums that the store does not have yet: they go into the batch once, before it is written */
     uint64_t *state_frames, *state_counts;
     uint64_t totals[TOTALS];
     enum report_state report_state;
@@ -42,6 +43,8 @@ void feedback_numbers_put (struct shard *shard, const struct shard_key *key, con
 bool feedback_numbers_get (struct shard *shard, const struct shard_key *key, uint64_t *numbers, size_t count);
 void feedback_row_key (struct shard_key *key, const char *prefix, size_t row);
 void feedback_row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells);
+/* The row of the sums has changed. */
+void feedback_row_changed (struct feedback *self, size_t row);
 bool feedback_row_empty (const int64_t *cells, size_t bins);
 void feedback_totals_save (struct feedback *self);
 void feedback_state_save (struct feedback *self, size_t state);

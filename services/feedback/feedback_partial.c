@@ -53,6 +53,7 @@ static void forget (struct feedback *self, const Strata__Partial *partial, int64
         struct shard_key key;
         feedback_row_key (&key, "feedback/sum/", partial->rows[i]);
         shard_delete (self->shard, key.data, key.size);
+        self->dirty[partial->rows[i]] = false;
         memset (self->sums + partial->rows[i] * (size_t)self->config->bins, 0, self->config->bins * sizeof (*self->sums));
     }
     self->report.round = partial->number;
@@ -135,7 +136,7 @@ static void add (struct feedback *self, const Strata__Partial *partial)
             self->sums[row * bins + k] += (int64_t)partial->counts[i * bins + k];
             self->state_counts[row / self->config->rows_count] += partial->counts[i * bins + k];
         }
-        feedback_row_put (self, "feedback/sum/", row, self->sums + row * bins);
+        feedback_row_changed (self, row);
     }
     for (size_t i = 0; i < partial->n_state_frames; i++) {
         self->state_frames[i] += partial->state_frames[i];
