@@ -6,7 +6,7 @@
 Frames of 64 simulations (8 x 599 counts each, as the campaign of the paper has them) wait at the stage; feedback sums them up, with
 one shard and with two in turn, --runs times each.
   computing      nothing but feedback runs: a shard needs a core; what the machine allows is measured beside it
-  slow sync      every fdatasync takes 20 ms more, as on a shared file system: a shard sleeps most of the time
+  slow sync      every fdatasync takes 150 ms more, as on a shared file system: a shard sleeps most of the time
 A run: the queue of frames is filled while feedback is stopped (SIGSTOP), then the time until all of them are read and the cursors
 are on disk, as the shards' consumers tell the stage. Printed: frames/s (median), the ratio of each pair; at the end of
 each run the audit: every frame is in the sums once.
@@ -24,7 +24,7 @@ import time
 
 from replicas import machine
 
-KINDS = {"computing": 0, "slow sync": 20}
+KINDS = {"computing": 0, "slow sync": 150}
 SIMULATIONS = 64
 
 CAMPAIGN = """strata: 1
@@ -80,6 +80,16 @@ class Run:
     def holders(self):
         return [r["pid"] for r in self.status()["replicas"] if r["service"] == "feedback" and r["alive"] and r["active"]]
 
+    def cpu(self, service):
+        """Seconds of CPU that its replicas have used."""
+        total = 0
+        for r in self.status()["replicas"]:
+            if r["service"] == service and r["alive"]:
+                with open(f"/proc/{r['pid']}/stat") as f:
+                    fields = f.read().rsplit(")", 1)[1].split()
+                total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
+
     def read(self):
         """Whether every shard has read all."""
         for r in self.status()["replicas"]:
@@ -99,6 +109,7 @@ class Run:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         self.run("crash-load", "frames", "--workspace", self.workspace, "--frames", str(self.frames))
+        before = {s: self.cpu(s) for s in ("feedback", "stage")}
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         begin = time.monotonic()
@@ -107,6 +118,7 @@ class Run:
                 raise SystemExit("not all frames are read in 300 s")
             time.sleep(0.02)
         seconds = time.monotonic() - begin
+        self.cpu_us = {s: (self.cpu(s) - before[s]) * 1e6 / (self.frames * SIMULATIONS) for s in before}
         self.run("strata", "down")
         text = self.run("strata", "audit")
         found = re.search(r"(\d+) of (\d+) records of stream rdfs are read, (\d+) frames in the sums", text)
@@ -123,7 +135,7 @@ def once(*what):
     run = Run(*what)
     try:
         run.start()
-        return run.measure()
+        return run.measure(), run.cpu_us
     finally:
         run.stop()
 
@@ -142,10 +154,13 @@ def main():
             allowed.append(machine(2) / machine(1))
             one.append(once(args.bin, 1, args.frames, KINDS[kind]))
             two.append(once(args.bin, 2, args.frames, KINDS[kind]))
+        us = {s: statistics.median(cpu[s] for _, cpu in one + two) for s in ("feedback", "stage")}
+        one, two = [rate for rate, _ in one], [rate for rate, _ in two]
         ratios = [b / a for a, b in zip(one, two)]
         limit = f"{statistics.median(allowed):.2f}" if not KINDS[kind] else "2.00 (sleeping needs no core)"
         print(f"{kind:10s} {statistics.median(one):8.0f} frames/s by 1 shard, {statistics.median(two):8.0f} by 2; ratio {statistics.median(ratios):.2f} "
-              f"({' '.join(f'{r:.2f}' for r in ratios)}); the machine allows {limit}; each frame summed once", flush=True)
+              f"({' '.join(f'{r:.2f}' for r in ratios)}); the machine allows {limit}; "
+              f"CPU a frame: {us['feedback']:.0f} us of feedback, {us['stage']:.0f} us of stage; each frame summed once", flush=True)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 
