@@ -5,7 +5,8 @@ set -euo pipefail
 
 packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
     librocksdb-dev libuv1-dev libfaiss-dev libopenblas-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
-    libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq dpkg-dev)
+    libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq dpkg-dev
+    redis-server nats-server libhiredis-dev libnats-dev)
 prefix=${STRATA_DEPS:-$HOME/.cache/strata-deps}
 
 say () { printf 'deps: %s\n' "$*"; }
