@@ -15,6 +15,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "mesh/rebuild.h"
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
@@ -324,6 +325,8 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     if (self->active && self->spec->metrics && !self->held)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
+    service_metric (self, "requests_repeated", (double)self->repeated, 0);
+    service_metric (self, "requests_late", (double)self->mesh.late, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
     service_metric (self, "messages_stale", (double)self->mesh.stale, 0);
     if (self->mesh.secure) {
@@ -504,6 +507,7 @@ static void usage (FILE *out, const struct service_spec *spec)
              "  --campaign FILE    the campaign file\n"
              "  --workspace DIR    the campaign's folder, that every node sees\n"
              "  --replica N        which replica this is (default 0)\n"
+             "  --rebuild DIR      makes the shard anew in DIR from what the other stores hold, and ends; 'strata repair' does\n"
              "  --help             this text\n"
              "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
              spec->name,
@@ -516,6 +520,7 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     static const struct option options[] = { { "campaign", required_argument, NULL, 'c' },
                                              { "workspace", required_argument, NULL, 'w' },
                                              { "replica", required_argument, NULL, 'r' },
+                                             { "rebuild", required_argument, NULL, 'b' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
     const char *workspace = NULL;
@@ -535,6 +540,9 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
                 fprintf (stderr, "strata-%s: --replica %s: 0 to 9999 is allowed\n", self->spec->name, optarg);
                 return 2;
             }
+            break;
+        case 'b':
+            self->rebuild = optarg;
             break;
         case 'h':
             usage (stdout, self->spec);
@@ -689,6 +697,11 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     campaign_mistakes_fini (&mistakes);
     if (!self->campaign)
         return 2;
+    if (self->rebuild) {
+        rc = rebuild_run (spec, self->campaign, self->workspace, self->rebuild);
+        campaign_free (&self->campaign);
+        return rc;
+    }
     uv_loop_init (&self->loop);
     if (set_up (self, &error) < 0) {
         log_error ("%s", error.text);

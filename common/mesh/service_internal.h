@@ -28,6 +28,7 @@ struct service {
     bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
+    const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
     struct lease_watch watch;       /* of the shard that another replica holds */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
@@ -47,7 +48,7 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
-    uint64_t handled, refused;
+    uint64_t handled, refused, repeated;
     uint64_t peers_told;            /* refused TCP peers that an event has told of */
     int64_t peers_told_us;
 };

@@ -238,40 +238,32 @@ static void on_take (struct service *service, struct request *request, const Pro
     reply.count = (uint32_t)lease.count;
     reply.token = lease.token;
     reply.tries = lease.tries;
-    /* What is remembered for a retry says which records, not what is in them: stream_server_again. */
+    /* What is remembered for a retry says which records, not what is in them: stream_server_blobs_again. */
     reply.chunks = chunks.rows;
     reply.n_chunks = chunks.count;
     request_reply_chunks (request, &reply.base, &chunks);
     chunks_fini (&chunks);
 }
 
-/* Reads the records of a remembered take again, as long as they are there: else their lease is over, the answer is "none". */
-bool stream_server_again (struct service *service, struct request *request, const ProtobufCMessage *body, const void *remembered,
-                          size_t size)
+void stream_server_blobs_again (struct service *service, const ProtobufCMessage *body, const void *remembered, size_t size,
+                                zmsg_t *message)
 {
     if (body->descriptor != &strata__queue_take__descriptor)
-        return false;
+        return;
     const Strata__QueueTake *take = (const Strata__QueueTake *)body;
     Strata__QueueTakeReply *taken = strata__queue_take_reply__unpack (NULL, size, remembered);
-    Strata__QueueTakeReply reply = STRATA__QUEUE_TAKE_REPLY__INIT;
     struct chunks chunks = { 0 };
+    size_t count;
     if (!taken)
-        return false;
+        return;
     if (taken->count)
         stream_read_chunks (service_shard (service), take->queue, taken->first, taken->count, SIZE_MAX, chunks_add, &chunks);
-    if (taken->count && chunks.records == taken->count && chunks.rows[0]->first == taken->first) {
-        reply.first = taken->first;
-        reply.count = taken->count;
-        reply.token = taken->token;
-        reply.tries = taken->tries;
-        reply.chunks = chunks.rows;
-        reply.n_chunks = chunks.count;
-    } else
-        chunks_fini (&chunks);
-    request_reply_chunks (request, &reply.base, &chunks);
+    bool whole = chunks.records == taken->count && chunks.count && chunks.rows[0]->first == taken->first;
+    zframe_t **blobs = whole ? chunks_blobs (&chunks, &count) : NULL;
+    for (size_t i = 0; blobs && i < count; i++)
+        zmsg_append (message, &blobs[i]);
     chunks_fini (&chunks);
     strata__queue_take_reply__free_unpacked (taken, NULL);
-    return true;
 }
 
 static uint64_t records_of (uint32_t count)

@@ -613,6 +613,17 @@ void stream_trim (struct shard *shard, const char *name, uint64_t before)
     free (d.last);
 }
 
+void stream_skip_to (struct shard *shard, const char *name, uint64_t next)
+{
+    struct stream *stream = stream_of (shard, name);
+    if (stream->meta.next >= next)
+        return;
+    if (stream->meta.first == stream->meta.next)
+        stream->meta.first = next;
+    stream->meta.next = next;
+    save (shard, stream);
+}
+
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat)
 {
     const struct stream *stream = stream_find (shard, name);

@@ -25,11 +25,13 @@ enum cli_option {
     CLI_STATE = 32,     /* --state S */
     CLI_TYPE = 64,      /* --type T */
     CLI_COUNT = 128,    /* -n N */
+    CLI_DEEP = 4096,    /* --deep */
+    CLI_ACCEPT_LOSS = 8192, /* --accept-loss */
 };
 
 struct cli_args {
     const char *workspace;
-    bool json, foreground, follow;
+    bool json, foreground, follow, deep, accept_loss;
     int timeout_s; /* 0: none */
     const char *state, *type;
     long count;  /* -1: not given */
@@ -55,6 +57,7 @@ int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
+int cmd_repair (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);
