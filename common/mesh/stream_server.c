@@ -23,6 +23,10 @@ static Strata__RefusalCode code_of_errno (void)
         return STRATA__REFUSAL_CODE__REFUSED_STALE;
     case ENOENT:
         return STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND;
+    case EXDEV:
+        return STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE;
+    case EAGAIN:
+        return STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE;
     default:
         return STRATA__REFUSAL_CODE__REFUSED_INVALID;
     }
@@ -74,6 +78,17 @@ static bool comes_too_early (struct shard *shard, struct request *request, const
     return true;
 }
 
+/* False, and refused, when another stage keeps this producer, or may: then a record kept here as well would count twice. */
+static bool admitted (struct service *service, struct request *request, const char *stream, const char *producer)
+{
+    struct strata_error error;
+    if (!producer || stream_producer_last (service_shard (service), stream, producer) > 0
+        || service_admit (service, producer, &error) == 0)
+        return true;
+    request_refuse (request, code_of_errno (), "%s", error.text);
+    return false;
+}
+
 static void append_records (struct service *service, struct request *request, const Strata__StreamAppend *append,
                             const uint32_t *sizes, size_t count, struct blob bytes)
 {
@@ -84,7 +99,8 @@ static void append_records (struct service *service, struct request *request, co
     size_t appended;
     struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
-    if (!is_small_enough (service, request, append->stream, sizes, count) || comes_too_early (shard, request, append))
+    if (!is_small_enough (service, request, append->stream, sizes, count)
+        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))
         return;
     if ((append->queue ? queue_put_batch : stream_append_batch) (
             shard, append->stream, &batch, service_now_us (service), &first, &appended, &error)
@@ -210,6 +226,8 @@ static void on_producer_last (struct service *service, struct request *request, 
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "stream '%.80s': not a valid name", ask->stream);
         return;
     }
+    if (!admitted (service, request, ask->stream, ask->producer))
+        return;
     reply.sequence = stream_producer_last (service_shard (service), ask->stream, ask->producer);
     request_reply (request, &reply.base);
 }
