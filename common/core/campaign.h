@@ -133,7 +133,8 @@ struct campaign_goal {
 };
 
 struct campaign_replicas {
-    unsigned patch, select, schedule, feedback; /* default 1 each; select, schedule: 1 holds, others stand by; feedback: feedback.shards hold */
+    unsigned stage, patch, select, schedule, feedback; /* default 1 each; select, schedule: 1 holds, others stand by; feedback:
+                                                          feedback.shards hold */
 };
 
 struct campaign {

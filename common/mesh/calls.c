@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "mesh/mesh.h"
 #include "mesh/mesh_internal.h"
+#include "mesh/route.h"
 
 #define FIRST_RETRY_US 500000
 #define LAST_RETRY_US 4000000
@@ -22,6 +23,7 @@ static void call_free (struct mesh_call *call)
         zmq_msg_close (&call->frames[i]);
     free (call->frames);
     free (call->full);
+    free (call->producer);
     free (call);
 }
 
@@ -124,11 +126,11 @@ void mesh_call (struct mesh *self, const char *peer, uint32_t type, const Protob
     mesh_queue_call (self, call->id);
 }
 
-void mesh_call_given (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
+void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
                       const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg)
 {
     struct blob none = { NULL, 0 };
-    struct mesh_call *call = call_new (self, peer, type, body, &none, 1);
+    struct mesh_call *call = call_new (self, mesh_route_producer (self, producer), type, body, &none, 1);
     zmq_msg_close (&call->frames[1]);
     if (zmq_msg_init_data (&call->frames[1], blob, blob_size, free_given, NULL) < 0) {
         log_error ("out of memory");
@@ -136,6 +138,7 @@ void mesh_call_given (struct mesh *self, const char *peer, uint32_t type, const 
     }
     call_begin (call, reply_body, timeout_ms, callback, owner, arg);
     call->patient = true;
+    call->producer = strdup (producer);
     mesh_call_send (self, call->id);
 }
 
@@ -174,6 +177,9 @@ static void send_frames (void *socket, const Strata__Header *header, const struc
 
 static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
 {
+    if (call->moved && call->producer)
+        snprintf (call->peer, sizeof (call->peer), "%s", mesh_route_producer (self, call->producer));
+    call->moved = false;
     struct mesh_peer *peer = mesh_peer_find (self, call->peer);
     self->resent += call->left;
     call->left = true;
@@ -259,7 +265,11 @@ static void refused (struct mesh *self, struct mesh_call *call, const struct wir
                            .error = refusal ? refusal->reason : error.text };
     bool full = call->patient && reply.code == STRATA__REFUSAL_CODE__REFUSED_FULL;
     call->put_off = call->patient && (full || reply.code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE);
-    if (full) { /* a state that passes: it waits for space as long as for an answer */
+    if (call->patient && reply.code == STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE) {
+        mesh_route_forget (self);
+        call->moved = call->put_off = true;
+        call->retry_us = 0; /* with the next tick */
+    } else if (full) { /* a state that passes: it waits for space as long as for an answer */
         call->pause_us = FIRST_RETRY_US;
         call->retry_us = mesh_now_us () + FIRST_RETRY_US;
         free (call->full);

@@ -1,4 +1,4 @@
-/* client_internal.h - what client.c and client_append.c share. */
+/* client_internal.h - what client.c and client_records.c share. */
 #ifndef STRATA_MESH_CLIENT_INTERNAL_H
 #define STRATA_MESH_CLIENT_INTERNAL_H
 
@@ -19,7 +19,7 @@ struct strata_client {
     struct strata_error failure;
 };
 
-int client_errno (Strata__RefusalCode code, bool timed_out);
+int client_errno (const struct reply *reply);
 /* After mesh_fini: no answer comes any more. */
 void client_forget_appends (struct strata_client *self);
 

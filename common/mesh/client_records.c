@@ -13,6 +13,7 @@
 #include "feedback.pb-c.h"
 #include "mesh/chunks.h"
 #include "mesh/client_internal.h"
+#include "mesh/route.h"
 #include "patch.pb-c.h"
 #include "stream.pb-c.h"
 
@@ -105,7 +106,7 @@ static void on_appended (void *owner, const struct reply *reply, void *arg)
         client->duplicates += ((const Strata__StreamAppendReply *)reply->body)->duplicates;
     else if (!client->failed) {
         client->failed = true;
-        client->failed_errno = client_errno (reply->code, reply->timed_out);
+        client->failed_errno = client_errno (reply);
         strata_fail (&client->failure, "%s", reply->error);
     }
     if (client->failed) { /* what was gathered comes after what was not kept */
@@ -144,7 +145,7 @@ static void send_gathered (struct channel *self)
     self->bytes = NULL;
     self->room = 0;
     mesh_call_given (&client->mesh,
-                     "stage",
+                     self->producer,
                      STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
                      &ask.base,
                      bytes,
@@ -319,7 +320,7 @@ static void on_page (void *owner, const struct reply *reply, void *arg)
     page->done = page->client->mesh.stay_awake = true;
     if (!reply->ok) {
         page->rc = strata_fail (page->error, "%s", reply->error);
-        errno = client_errno (reply->code, reply->timed_out);
+        errno = client_errno (reply);
         return;
     }
     const Strata__StreamReadReply *body = (const Strata__StreamReadReply *)reply->body;
@@ -359,21 +360,28 @@ int strata_last_sequence (struct strata_client *self, const char *stream, const 
 {
     Strata__ProducerLast ask = STRATA__PRODUCER_LAST__INIT;
     ProtobufCMessage *reply;
+    int64_t deadline_us = client_deadline_us (self);
     ask.stream = (char *)stream;
     ask.producer = (char *)producer;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
-                        &ask.base,
-                        NULL,
-                        0,
-                        &strata__producer_last_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        error)
-        < 0)
-        return -1;
+    mesh_look_at_cards (&self->mesh);
+    /* At the stage that keeps the producer's records, whichever that is by now. */
+    while (client_request (self,
+                           mesh_route_producer (&self->mesh, producer),
+                           STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
+                           &ask.base,
+                           NULL,
+                           0,
+                           &strata__producer_last_reply__descriptor,
+                           &reply,
+                           NULL,
+                           NULL,
+                           error)
+           < 0) {
+        if (errno != EXDEV || !client_pause (EXDEV, deadline_us))
+            return -1;
+        mesh_route_forget (&self->mesh);
+        mesh_look_at_cards (&self->mesh);
+    }
     *sequence = ((Strata__ProducerLastReply *)reply)->sequence;
     protobuf_c_message_free_unpacked (reply, NULL);
     return 0;

@@ -25,6 +25,7 @@
 struct mesh_peer;
 struct mesh_call;
 struct mesh_out;
+struct mesh_route;
 
 /* The highest epoch seen of a shard's holders: what comes from a lower one comes from a stale holder. */
 struct mesh_epoch {
@@ -40,6 +41,7 @@ struct mesh {
     uv_timer_t tick;            /* every MESH_TICK_MS: retries, cards */
     char workspace[4096];
     char name[REPLICA_NAME_MAX * 4];
+    char node[REPLICA_NAME_MAX];
     struct card card;           /* own; replica empty for a client */
     uint64_t boot, next_request;
     zsock_t *router, *pub, *sub;
@@ -49,6 +51,7 @@ struct mesh {
     struct mesh_peer *peers;
     size_t peers_count;
     uint64_t cards_seen;
+    struct mesh_route *route;   /* what is known of claims: route.c */
     struct mesh_call *calls, *calls_last;   /* not answered, oldest first */
     struct mesh_call *calls_by_id[MESH_CALL_BUCKETS];
     size_t calls_count;
@@ -100,9 +103,9 @@ typedef void mesh_reply_f (void *owner, const struct reply *reply, void *arg);
 void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
                 size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
                 void *owner, void *arg);
-/* For a client, which has no commit to wait for: leaves at once. The one blob is malloc'ed, and the call takes it over. "Full" is
- * no final answer: it is tried again until timeout_ms. */
-void mesh_call_given (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
+/* For a client, which has no commit to wait for: leaves at once, to the stage that keeps the producer (route.h). The one blob is
+ * malloc'ed, and the call takes it over. "Full" and "elsewhere" are no final answers: it is tried again until timeout_ms. */
+void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
                       const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg);
 /* Leaves at once instead of after this turn's commit: only for requests that change nothing and tell nothing that is not on
  * disk yet. */

@@ -35,6 +35,8 @@ struct mesh_call {
     int64_t pause_us;                /* between tries; doubles */
     bool patient, put_off;           /* waits for space too; was refused for now */
     char *full;                      /* the refusal, when there was no space */
+    char *producer;                  /* it goes to the stage that keeps it; NULL: to peer */
+    bool moved;                      /* which that is, is looked up again */
     bool left;                       /* was queued past a commit once */
     mesh_reply_f *callback;
     void *owner, *arg;

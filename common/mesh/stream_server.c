@@ -24,6 +24,10 @@ static Strata__RefusalCode code_of_errno (void)
         return STRATA__REFUSAL_CODE__REFUSED_STALE;
     case ENOENT:
         return STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND;
+    case EXDEV:
+        return STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE;
+    case EAGAIN:
+        return STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE;
     default:
         return STRATA__REFUSAL_CODE__REFUSED_INVALID;
     }
@@ -75,6 +79,17 @@ static bool comes_too_early (struct shard *shard, struct request *request, const
     return true;
 }
 
+/* False, and refused, when another stage keeps this producer, or may: then a record kept here as well would count twice. */
+static bool admitted (struct service *service, struct request *request, const char *stream, const char *producer)
+{
+    struct strata_error error;
+    if (!producer || stream_producer_last (service_shard (service), stream, producer) > 0
+        || service_admit (service, producer, &error) == 0)
+        return true;
+    request_refuse (request, code_of_errno (), "%s", error.text);
+    return false;
+}
+
 static void append_records (struct service *service, struct request *request, const Strata__StreamAppend *append,
                             const uint32_t *sizes, size_t count, struct blob bytes)
 {
@@ -85,7 +100,8 @@ static void append_records (struct service *service, struct request *request, co
     size_t appended;
     struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
-    if (!is_small_enough (service, request, append->stream, sizes, count) || comes_too_early (shard, request, append))
+    if (!is_small_enough (service, request, append->stream, sizes, count)
+        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))
         return;
     if ((append->queue ? queue_put_batch : stream_append_batch) (
             shard, append->stream, &batch, service_now_us (service), &first, &appended, &error)
@@ -225,6 +241,8 @@ static void on_producer_last (struct service *service, struct request *request, 
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "stream '%.80s': not a valid name", ask->stream);
         return;
     }
+    if (!admitted (service, request, ask->stream, ask->producer))
+        return;
     reply.sequence = stream_producer_last (service_shard (service), ask->stream, ask->producer);
     request_reply (request, &reply.base);
 }
@@ -253,40 +271,32 @@ static void on_take (struct service *service, struct request *request, const Pro
     reply.count = (uint32_t)lease.count;
     reply.token = lease.token;
     reply.tries = lease.tries;
-    /* What is remembered for a retry says which records, not what is in them: stream_server_again. */
+    /* What is remembered for a retry says which records, not what is in them: stream_server_blobs_again. */
     reply.chunks = chunks.rows;
     reply.n_chunks = chunks.count;
     request_reply_chunks (request, &reply.base, &chunks);
     chunks_fini (&chunks);
 }
 
-/* Reads the records of a remembered take again, as long as they are there: else their lease is over, the answer is "none". */
-bool stream_server_again (struct service *service, struct request *request, const ProtobufCMessage *body, const void *remembered,
-                          size_t size)
+void stream_server_blobs_again (struct service *service, const ProtobufCMessage *body, const void *remembered, size_t size,
+                                zmsg_t *message)
 {
     if (body->descriptor != &strata__queue_take__descriptor)
-        return false;
+        return;
     const Strata__QueueTake *take = (const Strata__QueueTake *)body;
     Strata__QueueTakeReply *taken = strata__queue_take_reply__unpack (NULL, size, remembered);
-    Strata__QueueTakeReply reply = STRATA__QUEUE_TAKE_REPLY__INIT;
     struct chunks chunks = { 0 };
+    size_t count;
     if (!taken)
-        return false;
+        return;
     if (taken->count)
         stream_read_chunks (service_shard (service), take->queue, taken->first, taken->count, SIZE_MAX, chunks_add, &chunks);
-    if (taken->count && chunks.records == taken->count && chunks.rows[0]->first == taken->first) {
-        reply.first = taken->first;
-        reply.count = taken->count;
-        reply.token = taken->token;
-        reply.tries = taken->tries;
-        reply.chunks = chunks.rows;
-        reply.n_chunks = chunks.count;
-    } else
-        chunks_fini (&chunks);
-    request_reply_chunks (request, &reply.base, &chunks);
+    bool whole = chunks.records == taken->count && chunks.count && chunks.rows[0]->first == taken->first;
+    zframe_t **blobs = whole ? chunks_blobs (&chunks, &count) : NULL;
+    for (size_t i = 0; blobs && i < count; i++)
+        zmsg_append (message, &blobs[i]);
     chunks_fini (&chunks);
     strata__queue_take_reply__free_unpacked (taken, NULL);
-    return true;
 }
 
 static uint64_t records_of (uint32_t count)

@@ -26,6 +26,7 @@
 #define RECORD 200
 #define STREAM "requests"
 #define QUEUE "requests-queue"
+#define QUEUE_KEEPER "stage-0" /* one queue for all clients, however many stages there are */
 #define DONE "requests-done"
 #define NAMESPACE "requests"
 #define LEASE_MS 60000
@@ -145,13 +146,28 @@ static int append (struct requests *self, struct strata_error *error)
 
 static void offer (struct requests *self)
 {
-    char text[128];
+    char text[128], producer[128];
     struct strata_error error = { "" };
+    ProtobufCMessage *reply;
     uint64_t sequence = ++self->offered;
     snprintf (text, sizeof (text), "%.60s %" PRIu64, self->options->simulation, sequence);
+    uint32_t size = (uint32_t)strlen (text);
+    struct blob blob = { text, size };
+    Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
+    body.stream = QUEUE;
+    body.queue = true;
+    snprintf (producer, sizeof (producer), "%.60s.offers", self->options->simulation);
+    body.producer = producer; /* another than that of append, which may be another stage's */
+    body.producer_sequence = &sequence;
+    body.n_producer_sequence = 1;
+    body.sizes = &size;
+    body.n_sizes = 1;
     begin (self);
-    int rc = client_append_ahead (self->client, QUEUE, true, self->options->simulation, sequence, text, strlen (text), &error);
-    ended (self, OFFER, rc < 0 ? rc : strata_flush (self->client, NULL, &error), &error);
+    if (ended (self, OFFER,
+               client_request (self->client, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base, &blob, 1,
+                               &strata__stream_append_reply__descriptor, &reply, NULL, NULL, &error),
+               &error))
+        protobuf_c_message_free_unpacked (reply, NULL);
 }
 
 /* Takes one of the shared queue and acknowledges it with an output; false when the queue is empty. */
@@ -170,7 +186,7 @@ static bool take_and_ack (struct requests *self)
     take.lease_ms = LEASE_MS;
     begin (self);
     if (!ended (self, TAKE,
-                client_request (self->client, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base, NULL, 0,
+                client_request (self->client, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base, NULL, 0,
                                 &strata__queue_take_reply__descriptor, &reply, &record, &size, &error),
                 &error))
         return false;
@@ -186,7 +202,7 @@ static bool take_and_ack (struct requests *self)
         output.n_records = 1;
         ack.outputs = outputs;
         ack.n_outputs = 1;
-        if (ask (self, ACK, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
+        if (ask (self, ACK, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
                  &strata__queue_ack_reply__descriptor, &done)) {
             self->taken++;
             protobuf_c_message_free_unpacked (done, NULL);
