@@ -18,6 +18,7 @@
 
 #include "core/crc32c.h"
 #include "store/damage.h"
+#include "store/salvage.h"
 #include "store/shard.h"
 
 #define BATCHES 60
@@ -265,6 +266,7 @@ static void two_damaged_places_are_no_way_around (void **state)
                 && strcmp (names[k], "LOG") != 0 && !strstr (names[k], "LOG."))
                 memmove (names[files_count++], names[k], 64);
         run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
+        assert_true (files_count > 1);
         size_t a = dice (files_count), b = (a + 1 + dice (files_count - 1)) % files_count;
         damage (names[a], (enum how)dice (HOWS), what[0], sizeof (what[0]));
         damage (names[b], (enum how)dice (HOWS), what[1], sizeof (what[1]));
@@ -361,6 +363,76 @@ static void a_damaged_store_stays_refused_and_as_it_was (void **state)
     run ("test -e '%s/" FILES "/DAMAGED' && cd '%s/" FILES "' && sha256sum --quiet -c '%s/sums'", scratch, scratch, base);
 }
 
+/* ---- what a repair puts back ---- */
+
+static void what_is_put_back_of_a_damaged_log_is_a_state_that_was_acknowledged (void **state)
+{
+    struct strata_error error;
+    uint32_t after[3 * BATCHES];
+    struct shard *memory = shard_open_memory (&error);
+    unsigned cut = 0;
+    for (unsigned n = 0; n < 3 * BATCHES; n++) {
+        batch (memory, n);
+        after[n] = content (memory);
+    }
+    shard_close (&memory);
+    for (unsigned i = 0; i < 30; i++) {
+        char names[8][64], what[200], done[300], copy[160], spoiled[160];
+        struct damage_report report;
+        size_t logs = list (".log", names, 8);
+        run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
+        if (!damage (names[dice (logs)], (enum how)dice (HOWS), what, sizeof (what)))
+            continue;
+        snprintf (copy, sizeof (copy), "%s/copy", base);
+        snprintf (spoiled, sizeof (spoiled), "%s/" FILES, scratch);
+        run ("rm -rf '%s'", copy);
+        assert_int_equal (salvage_copy (spoiled, copy, &error), 0);
+        assert_int_equal (damage_check (copy, &report, &error), 0);
+        assert_int_equal (salvage_metadata (copy, &report, done, sizeof (done), &error), 0);
+        assert_string_equal (done, "");
+        assert_int_equal (salvage_cut (copy, report.recoverable, &error), 0);
+        assert_int_equal (anchor_put (copy, salvage_id (copy), &error), 0);
+        run ("rm -rf '%s' && mkdir '%s' && mv '%s' '%s/" FILES "'", scratch, scratch, copy, scratch);
+        struct shard *shard = shard_open (scratch, &error);
+        if (!shard)
+            fail_msg ("%s: what was put back can't be opened: %s", what, error.text);
+        uint32_t got = content (shard);
+        shard_close (&shard);
+        unsigned k = 2 * BATCHES - 1; /* so many are in tables */
+        while (k < 3 * BATCHES && after[k] != got)
+            k++;
+        if (k == 3 * BATCHES)
+            fail_msg ("%s: what was put back is no state that was", what);
+        cut += k < 3 * BATCHES - 1;
+    }
+    assert_true (cut > 10);
+}
+
+static void a_manifest_and_current_are_put_back_without_loss (void **state)
+{
+    static const char *const like[] = { "MANIFEST-", "CURRENT" };
+    for (unsigned i = 0; i < 20; i++) {
+        struct strata_error error;
+        char names[8][64], what[200], words[4096], done[300], copy[160], spoiled[160];
+        struct damage_report report;
+        size_t count = list (like[i % 2], names, 8);
+        run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
+        if (!damage (names[dice (count)], (enum how)dice (HOWS), what, sizeof (what)))
+            continue;
+        snprintf (copy, sizeof (copy), "%s/copy", base);
+        snprintf (spoiled, sizeof (spoiled), "%s/" FILES, scratch);
+        run ("rm -rf '%s'", copy);
+        assert_int_equal (salvage_copy (spoiled, copy, &error), 0);
+        assert_int_equal (damage_check (copy, &report, &error), 0);
+        assert_int_equal (salvage_metadata (copy, &report, done, sizeof (done), &error), 0);
+        if (!done[0])
+            fail_msg ("%s: nothing was put back", what);
+        run ("rm -rf '%s' && mkdir '%s' && mv '%s' '%s/" FILES "'", scratch, scratch, copy, scratch);
+        if (open_and_read (truth, words, sizeof (words)) != EXACT)
+            fail_msg ("%s: %s", what, words);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +440,8 @@ int main (void)
         cmocka_unit_test (two_damaged_places_are_no_way_around),
         cmocka_unit_test (a_torn_tail_that_was_never_acknowledged_is_accepted),
         cmocka_unit_test (a_damaged_store_stays_refused_and_as_it_was),
+        cmocka_unit_test (what_is_put_back_of_a_damaged_log_is_a_state_that_was_acknowledged),
+        cmocka_unit_test (a_manifest_and_current_are_put_back_without_loss),
     };
     return cmocka_run_group_tests (tests, make_store, remove_store);
 }
