@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "mesh/rebuild.h"
 #include "mesh/replies.h"
+#include "mesh/route.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
 #include "store/damage.h"
@@ -229,6 +230,21 @@ void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *ar
     mesh_subscribe (&self->mesh, "hb");
 }
 
+int service_admit (struct service *self, const char *producer, struct strata_error *error)
+{
+    return self->spec->admit ? self->spec->admit (self, producer, error) : 0;
+}
+
+const char *service_object_stage (struct service *self, const char *ns, const char *key)
+{
+    return mesh_route_object (&self->mesh, ns, key);
+}
+
+void service_forget_routes (struct service *self)
+{
+    mesh_route_forget (&self->mesh);
+}
+
 size_t service_peers (struct service *self, char names[][64], size_t max)
 {
     const struct card *cards[1024];
@@ -236,6 +252,11 @@ size_t service_peers (struct service *self, char names[][64], size_t max)
     for (size_t i = 0; i < count && i < max && i < 1024; i++)
         snprintf (names[i], 64, "%s", cards[i]->replica);
     return count;
+}
+
+size_t service_stages (struct service *self, char names[][64], size_t max)
+{
+    return mesh_route_stages (&self->mesh, names, max);
 }
 
 /* ---- the turn ---- */
@@ -600,7 +621,7 @@ static int lock_name (struct service *self, struct strata_error *error)
 
 static int set_up (struct service *self, struct strata_error *error)
 {
-    char exe[4096], node[REPLICA_NAME_MAX] = "node";
+    char exe[4096], node[REPLICA_NAME_MAX];
     ssize_t n = readlink ("/proc/self/exe", exe, sizeof (exe) - 1);
     if (n > 0) {
         exe[n] = '\0';
@@ -609,7 +630,7 @@ static int set_up (struct service *self, struct strata_error *error)
             *slash = '\0';
         snprintf (self->bin_dir, sizeof (self->bin_dir), "%s", exe);
     }
-    gethostname (node, sizeof (node) - 1);
+    cards_node (node);
     if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
         || lock_name (self, error) < 0)
         return -1;
