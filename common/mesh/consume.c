@@ -3,11 +3,13 @@
  * Pull with credit: one read is under way for each (peer, stream), of a bounded number of bytes. An announcement says that
  * there is more; a slow poll makes up for one that got lost.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/crash_point.h"
+#include "core/crc32c.h"
 #include "core/log.h"
 #include "mesh/chunks.h"
 #include "mesh/service_internal.h"
@@ -28,7 +30,12 @@ struct source {
     uint64_t asked;             /* from where the read under way reads */
     uint64_t announced;         /* the stream has grown up to there */
     bool reading;
-    bool restarted;             /* the stream ends before the cursor: nothing is read, see fits */
+    bool restarted;             /* the stream ends before the cursor, or is another one: nothing is read, see fits */
+    struct stream_seen seen;    /* the last record taken, and of which store */
+    uint64_t life;              /* of the peer's process, to which we have said what was seen; 0: to none */
+    bool telling;               /* the read under way says it */
+    const void *last;           /* the last record of those that are being taken */
+    size_t last_size;
     int64_t due_us;
     struct consumer *consumer;
 };
@@ -72,7 +79,48 @@ static void source_add (struct consumer *consumer, const char *peer)
     source->consumer = consumer;
     source->cursor = source->committed = cursor_get (consumer->service->shard, source->shard, consumer->stream);
     source->moved_at = UINT64_MAX;
+    stream_seen_get (consumer->service->shard, source->shard, consumer->stream, &source->seen);
     grown[consumer->sources_count++] = source;
+}
+
+/* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many records
+ * without a word, and reading from its start could count some twice: a person must decide (strata repair). */
+static void restarted (struct source *source, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
+
+static void restarted (struct source *source, const char *fmt, ...)
+{
+    struct service *service = source->consumer->service;
+    char what[300];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (what, sizeof (what), fmt, ap);
+    va_end (ap);
+    if (!source->restarted)
+        service_event (service, "stream-restarted", source->consumer->stream, "%s", what);
+    snprintf (service->stream_trouble, sizeof (service->stream_trouble), "%s", what);
+    source->restarted = true;
+}
+
+/* The peer's process is the one that knows what we have read. False: it isn't, or this is not what we have read from. */
+static bool known (struct source *source, const Strata__StreamReadReply *page)
+{
+    if (page->life != source->life && !source->telling) {
+        source->life = 0; /* the next read tells it */
+        return false;
+    }
+    if (page->life != source->life && source->restarted && !page->other && page->next >= source->cursor) {
+        source->restarted = false; /* it was repaired */
+        source->consumer->service->stream_trouble[0] = '\0';
+    }
+    source->life = page->life;
+    if (source->telling && page->other)
+        restarted (source, "%s of %s is not the stream that %llu records were read from: its store was lost, or put back from an old "
+                   "copy; nothing more is read from it; 'strata repair %s' tells what can be done", source->consumer->stream,
+                   source->shard, (unsigned long long)source->cursor - 1, source->shard);
+    else
+        source->seen.store = page->store;
+    source->telling = false;
+    return !source->restarted;
 }
 
 /* False: the records of a reply can't be taken. */
@@ -80,26 +128,10 @@ static bool fits (struct source *source, const Strata__StreamReadReply *page)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
-    if (page->next < source->cursor) {
-        /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
-         * records without a word, and reading from its start could count some twice: a person must decide. */
-        if (!source->restarted)
-            service_event (service,
-                           "stream-restarted",
-                           consumer->stream,
-                           "%s of %s ends at record %llu, but %llu were read from it already: its store was lost or put "
-                           "back; nothing more is read from it",
-                           consumer->stream,
-                           source->peer,
-                           (unsigned long long)page->next - 1,
-                           (unsigned long long)source->cursor - 1);
-        snprintf (service->stream_trouble,
-                  sizeof (service->stream_trouble),
-                  "%s of %s has fewer records than were read from it: its store was lost or put back; nothing more is read from it",
-                  consumer->stream,
-                  source->peer);
-        source->restarted = true;
-    }
+    if (page->next < source->cursor)
+        restarted (source, "%s of %s ends at record %llu, but %llu were read from it already: its store was lost or put back; nothing "
+                   "more is read from it; 'strata repair %s' tells what can be done", consumer->stream, source->shard,
+                   (unsigned long long)page->next - 1, (unsigned long long)source->cursor - 1, source->shard);
     if (source->restarted)
         return false;
     if (page->first > source->cursor) {
@@ -126,6 +158,10 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
         return 1;
     crash_point ("consume.taken");
     source->cursor = sequence + 1;
+    source->seen.sequence = sequence;
+    source->seen.time_us = time_us;
+    source->last = record;
+    source->last_size = size;
     return 0;
 }
 
@@ -145,6 +181,7 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     struct strata_error error = { "" };
     uint64_t before = source->cursor;
     committed (source);
+    source->last = NULL;
     int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
     if (rc < 0)
         log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
@@ -153,6 +190,9 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     if (source->cursor != before) {
         cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
+        if (source->last)
+            source->seen.crc = crc32c (0, source->last, source->last_size);
+        stream_seen_put (service->shard, source->shard, source->consumer->stream, &source->seen);
     }
     return rc == 0;
 }
@@ -180,6 +220,13 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     read.parts = consumer->parts;
     read.consumer = consumer_name (consumer->service);
     read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
+    source->telling = !source->life;
+    if (source->telling) {
+        read.store = source->seen.store;
+        read.seen = source->seen.sequence;
+        read.seen_time_us = source->seen.time_us;
+        read.seen_crc = source->seen.crc;
+    }
     source->reading = true;
     source->asked = from;
     (ahead ? mesh_call_ahead : mesh_call) (&consumer->service->mesh,
@@ -205,6 +252,10 @@ static void on_page (struct service *self, const struct reply *reply, void *arg)
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
+    if (!known (source, page)) {
+        source->due_us = source->life ? self->now_us + POLL_US : 0;
+        return;
+    }
     if (!fits (source, page)) {
         source->due_us = self->now_us + POLL_US;
         return;
@@ -243,7 +294,8 @@ void consume_announced (struct service *self, const Strata__Header *header, cons
         if (!source || announcement->next <= source->cursor)
             continue;
         bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
-                       && !source->restarted && source->due_us > self->now_us && c->parts <= 1;
+                       && !source->restarted && source->life == header->boot && source->due_us > self->now_us
+                       && c->parts <= 1;
         if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
             && source->cursor >= announcement->next)
             continue;
