@@ -295,7 +295,7 @@ static int commit (void *arg)
     bool dirty = shard_dirty (self->shard);
     if (dirty)
         crash_point ("commit.before");
-    if (shard_commit (self->shard, &error) < 0) {
+    if ((self->active && self->spec->flush && self->spec->flush (self, &error) < 0) || shard_commit (self->shard, &error) < 0) {
         if (errno == ESTALE) {
             lose_shard (self, error.text);
             return -1;
