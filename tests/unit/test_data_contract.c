@@ -488,15 +488,16 @@ static void a_large_object_arrives_whole (struct world *w)
 static int append_to (struct strata_client *c, const char *stage, const char *producer, uint64_t sequence)
 {
     Strata__StreamAppend ask = STRATA__STREAM_APPEND__INIT;
-    ProtobufCBinaryData record = { 1, (uint8_t *)"x" };
+    struct blob record = { "x", 1 };
+    uint32_t size = 1;
     ProtobufCMessage *reply;
     ask.stream = "records";
     ask.producer = (char *)producer;
     ask.producer_sequence = &sequence;
     ask.n_producer_sequence = 1;
-    ask.records = &record;
-    ask.n_records = 1;
-    int rc = client_request (c, stage, STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &ask.base, NULL, 0,
+    ask.sizes = &size;
+    ask.n_sizes = 1;
+    int rc = client_request (c, stage, STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &ask.base, &record, 1,
                              &strata__stream_append_reply__descriptor, &reply, NULL, NULL, &error);
     if (rc == 0)
         protobuf_c_message_free_unpacked (reply, NULL);
