@@ -58,7 +58,7 @@ BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
 # The client library alone, for other languages: what include/strata.h and strata_npz.h name, and what that needs.
 CLIENT_LIB := $(BUILD)/libstrata.so
-CLIENT_SRC := $(filter-out common/store/% common/core/campaign% common/mesh/service.c common/mesh/request.c common/mesh/consume.c \
+CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/campaign% common/mesh/service.c common/mesh/request.c common/mesh/consume.c \
               common/mesh/replies.c common/mesh/stream_server.c,$(COMMON_SRC))
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
@@ -152,7 +152,7 @@ $(BUILD)/libstrata.a: $(COMMON_OBJ)
 $(BUILD)/pic/%.o: %.c | $(PROTO_C)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC      $< (for libstrata.so)')
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -I$(BUILD)/proto -I$(dir $<) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -ffunction-sections -I$(BUILD)/proto -I$(dir $<) -MMD -MP -c -o $@ $<
 
 $(BUILD)/pic/proto/%.o: $(BUILD)/proto/%.c
 	@mkdir -p $(@D)
@@ -161,11 +161,12 @@ $(BUILD)/pic/proto/%.o: $(BUILD)/proto/%.c
 $(BUILD)/pic/libstrata.a: $(CLIENT_OBJ)
 	@rm -f $@; ar rcs $@ $^
 
-# Only what the named parts pull in; only their public names are seen.
+# Only what the named parts call; only their public names are seen. What nobody calls goes, and with it what that needs: the
+# store (RocksDB) is not in it.
 CLIENT_PARTS := $(patsubst %,$(BUILD)/pic/common/%.o,mesh/client mesh/client_objects data/npz)
 $(CLIENT_LIB): $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a common/include/libstrata.map
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libstrata.so -Wl,--version-script,common/include/libstrata.map \
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-soname,libstrata.so -Wl,--version-script,common/include/libstrata.map \
 	    $(if $(SAN),,-Wl,-z,defs) -o $@ $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a -Wl,--as-needed $(LDLIBS)
 
 # A folder's sources without main.c: what its program and the unit tests link.
