@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
+#include "core/hash.h"
 #include "core/log.h"
 
 #define EPOCH_KEY "!epoch"
@@ -41,6 +42,8 @@ struct shard {
     rocksdb_writeoptions_t *write;
     rocksdb_writebatch_wi_t *batch;
     uint64_t epoch, commits, changes;
+    uint64_t digest;                /* of all changes since shard_set_digest */
+    bool digesting;
     bool readonly;
 };
 
@@ -250,15 +253,26 @@ bool shard_dirty (const struct shard *self)
     return rocksdb_writebatch_wi_count (self->batch) > 0;
 }
 
+static void digest_change (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+    if (!self->digesting || (key_size && *(const char *)key == '!'))
+        return;
+    self->digest = hash64 (self->digest + (value != NULL), key, key_size);
+    if (value)
+        self->digest = hash64 (self->digest, value, value_size);
+}
+
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
 {
     self->changes++;
+    digest_change (self, key, key_size, value ? value : "", value_size);
     rocksdb_writebatch_wi_put (self->batch, key, key_size, value ? value : "", value_size);
 }
 
 void shard_delete (struct shard *self, const void *key, size_t key_size)
 {
     self->changes++;
+    digest_change (self, key, key_size, NULL, 0);
     rocksdb_writebatch_wi_delete (self->batch, key, key_size);
 }
 
@@ -370,6 +384,67 @@ int shard_commit (struct shard *self, struct strata_error *error)
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
     return 0;
+}
+
+/* ---- for the record of inputs ---- */
+
+uint64_t shard_digest (const struct shard *self)
+{
+    return self->digest;
+}
+
+void shard_set_digest (struct shard *self, uint64_t digest)
+{
+    self->digest = digest;
+    self->digesting = true;
+}
+
+void shard_unsynced (struct shard *self)
+{
+    rocksdb_writeoptions_set_sync (self->write, 0);
+}
+
+int shard_copy (struct shard *self, const char *dir, struct strata_error *error)
+{
+    char *err = NULL;
+    rocksdb_checkpoint_t *checkpoint = self->db ? rocksdb_checkpoint_object_create (self->db, &err) : NULL;
+    if (checkpoint && !err)
+        rocksdb_checkpoint_create (checkpoint, dir, 0, &err);
+    if (checkpoint)
+        rocksdb_checkpoint_object_destroy (checkpoint);
+    if (checkpoint && !err)
+        return 0;
+    strata_fail (error, "store %s can't be copied to %s: %s", self->dir, dir, err ? err : "it is closed");
+    rocksdb_free (err);
+    return -1;
+}
+
+struct each_change {
+    void (*each) (const void *key, size_t key_size, const void *value, size_t value_size, void *arg);
+    void *arg;
+};
+
+static void on_put (void *state, const char *key, size_t key_size, const char *value, size_t value_size)
+{
+    const struct each_change *to = state;
+    to->each (key, key_size, value, value_size, to->arg);
+}
+
+static void on_delete (void *state, const char *key, size_t key_size)
+{
+    const struct each_change *to = state;
+    to->each (key, key_size, NULL, 0, to->arg);
+}
+
+void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
+                                                         size_t value_size, void *arg), void *arg)
+{
+    size_t size;
+    struct each_change to = { each, arg };
+    const char *bytes = rocksdb_writebatch_wi_data (self->batch, &size);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create_from (bytes, size);
+    rocksdb_writebatch_iterate (batch, &to, on_put, on_delete);
+    rocksdb_writebatch_destroy (batch);
 }
 
 /* ---- iterators ---- */

@@ -5,7 +5,7 @@
  * written against this interface alone and tested on shard_open_memory: no socket, no clock, no file of their own.
  *
  * Keys are bytes; each user of the shard has a prefix of its own:
- *   "!epoch"  shard.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
+ *   "!epoch"  shard.c      "!journal" mesh/journal.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
  *   "<service>/..."  the service's core, e.g. "job/", "cand/"
  */
 #ifndef STRATA_STORE_SHARD_H
@@ -49,6 +49,21 @@ int shard_commit (struct shard *self, struct strata_error *error);
 bool shard_dirty (const struct shard *self);
 uint64_t shard_commits (const struct shard *self);  /* syncs so far */
 uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far */
+
+/* ---- for the record of inputs (mesh/journal.h) ----
+ * A chained hash over every put and delete (core/hash.h), but those of keys that begin with '!', which are bookkeeping of the
+ * shell. Two shards that were given the same changes in the same order from the same digest on have the same digest. Kept
+ * from the first shard_set_digest on. */
+uint64_t shard_digest (const struct shard *self);
+void shard_set_digest (struct shard *self, uint64_t digest);
+/* A copy of what is committed, openable as a shard, in the new folder `dir` on the same file system: files that never
+ * change again are linked, so it costs milliseconds and no room until the shard throws its own ones away. */
+int shard_copy (struct shard *self, const char *dir, struct strata_error *error);
+/* Calls each (key, size, value, value_size, arg) for every change in the batch; value NULL: a delete. */
+void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
+                                                         size_t value_size, void *arg), void *arg);
+/* Commits no longer wait for the disk: for a copy that can be made again. */
+void shard_unsynced (struct shard *self);
 
 /* ---- iterating keys with a prefix in byte order; sees the batch. Don't put or delete between begin and end. ---- */
 struct shard_iter {
