@@ -64,12 +64,12 @@ static void source_add (struct consumer *consumer, const char *peer)
     grown[consumer->sources_count++] = source;
 }
 
-/* Hands over the records of a reply. True when all were taken. */
-static bool take_records (struct source *source, const Strata__StreamReadReply *page)
+/* The stream is kept from `first` to before `next`. False: nothing may be taken from it. */
+static bool take_bounds (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
-    if (page->next < source->cursor) {
+    if (next < source->cursor) {
         /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
          * records without a word, and reading from its start could count some twice: a person must decide. */
         if (!source->restarted)
@@ -80,7 +80,7 @@ static bool take_records (struct source *source, const Strata__StreamReadReply *
                            "back; nothing more is read from it",
                            consumer->stream,
                            source->peer,
-                           (unsigned long long)page->next - 1,
+                           (unsigned long long)next - 1,
                            (unsigned long long)source->cursor - 1);
         snprintf (service->stream_trouble,
                   sizeof (service->stream_trouble),
@@ -91,31 +91,84 @@ static bool take_records (struct source *source, const Strata__StreamReadReply *
     }
     if (source->restarted)
         return false;
-    if (page->first > source->cursor) {
+    if (first > source->cursor) {
         service_event (service,
                        "records-missing",
                        consumer->stream,
                        "records %llu to %llu of %s were trimmed by %s before they were read here",
                        (unsigned long long)source->cursor,
-                       (unsigned long long)page->first - 1,
+                       (unsigned long long)first - 1,
                        consumer->stream,
                        source->peer);
-        source->cursor = page->first;
-    }
-    for (size_t i = 0; i < page->n_records; i++) {
-        const Strata__Record *r = page->records[i];
-        if (r->sequence < source->cursor)
-            continue; /* the page was read twice */
-        if (consumer->each (service, source->peer, r->sequence, r->time_us, r->data.data, r->data.len, consumer->arg) != 0)
-            return false;
-        crash_point ("consume.taken");
-        source->cursor = r->sequence + 1;
-        cursor_set (service->shard, source->peer, consumer->stream, source->cursor);
+        source->cursor = first;
     }
     return true;
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg);
+static bool take_record (struct source *source, uint64_t sequence, int64_t time_us, const void *data, size_t size)
+{
+    struct consumer *consumer = source->consumer;
+    struct service *service = consumer->service;
+    if (consumer->each (service, source->peer, sequence, time_us, data, size, consumer->arg) != 0)
+        return false;
+    crash_point ("consume.taken");
+    source->cursor = sequence + 1;
+    cursor_set (service->shard, source->peer, consumer->stream, source->cursor);
+    return true;
+}
+
+/* Hands over the records of a reply. True when all were taken. */
+static bool take_records (struct source *source, const Strata__StreamReadReply *page)
+{
+    struct service *service = source->consumer->service;
+    uint64_t last = page->n_records ? page->records[page->n_records - 1]->sequence : 0;
+    if (last >= source->cursor || page->first > source->cursor || page->next < source->cursor)
+        recording_page (service, source->peer, source->consumer->stream, page->first, page->next);
+    if (!take_bounds (source, page->first, page->next))
+        return false;
+    for (size_t i = 0; i < page->n_records; i++) {
+        const Strata__Record *r = page->records[i];
+        if (r->sequence < source->cursor)
+            continue; /* the page was read twice */
+        recording_record (service, r->sequence, r->time_us, r->data.data, r->data.len);
+        if (!take_record (source, r->sequence, r->time_us, r->data.data, r->data.len))
+            return false;
+    }
+    return true;
+}
+
+/* ---- from the record ---- */
+
+static bool is_text (const struct blob *blob, const char *text)
+{
+    return blob->size == strlen (text) && memcmp (blob->data, text, blob->size) == 0;
+}
+
+void replay_page (struct service *self, const struct journal_item *item)
+{
+    char peer[REPLICA_NAME_MAX];
+    self->replay_source = NULL;
+    for (struct consumer *c = self->consumers; c && item->parts_count == 2; c = c->next) {
+        if (!is_text (&item->parts[1], c->stream))
+            continue;
+        snprintf (peer, sizeof (peer), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
+        source_add (c, peer);
+        self->replay_source = source_find (c, peer);
+        break;
+    }
+    if (self->replay_source)
+        take_bounds (self->replay_source, item->a, item->b);
+    else
+        replay_differs (self, "records of a stream are recorded that is not read");
+}
+
+void replay_record (struct service *self, const struct journal_item *item)
+{
+    if (self->replay_source && item->parts_count == 1)
+        take_record (self->replay_source, item->a, (int64_t)item->b, item->parts[0].data, item->parts[0].size);
+}
+
+static void on_page (void *owner, const struct reply *reply, void *arg);
 
 /* The cursor is the shard's, whichever replica holds it: a name of the replica's own would stand at the producer for ever
  * after a standby took over, and keep it from ever trimming. */
@@ -136,20 +189,23 @@ static void read_more (struct source *source)
     read.consumer = consumer_name (consumer->service);
     read.committed = source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
-    service_call (consumer->service,
-                  source->peer,
-                  STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
-                  &read.base,
-                  NULL,
-                  0,
-                  &strata__stream_read_reply__descriptor,
-                  READ_TIMEOUT_MS,
-                  on_page,
-                  source);
+    /* Past service_call: what it reads is recorded record by record, and a replay reads nothing. */
+    mesh_call (&consumer->service->mesh,
+               source->peer,
+               STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+               &read.base,
+               NULL,
+               0,
+               &strata__stream_read_reply__descriptor,
+               READ_TIMEOUT_MS,
+               on_page,
+               consumer->service,
+               source);
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg)
+static void on_page (void *owner, const struct reply *reply, void *arg)
 {
+    struct service *self = owner;
     struct source *source = arg;
     source->reading = false;
     source->due_us = source->again ? 0 : self->now_us + POLL_US;
