@@ -25,6 +25,9 @@ enum cli_option {
     CLI_STATE = 32,     /* --state S */
     CLI_TYPE = 64,      /* --type T */
     CLI_COUNT = 128,    /* -n N */
+    CLI_SHARD = 256,    /* --shard S */
+    CLI_FROM = 512,     /* --from TURN */
+    CLI_SCRATCH = 1024, /* --scratch DIR */
 };
 
 struct cli_args {
@@ -32,6 +35,7 @@ struct cli_args {
     bool json, foreground, follow;
     int timeout_s; /* 0: none */
     const char *state, *type;
+    const char *shard, *from, *scratch;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -55,6 +59,7 @@ int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
+int cmd_replay (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);

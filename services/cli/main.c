@@ -43,6 +43,15 @@ static const struct command commands[] = {
       "Works while the campaign runs; exact when it is down. One line a check, each violation named.\n"
       "exit codes: 0 all holds, 1 violations or a store that can't be read, 2 wrong usage",
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_audit },
+    { "replay", "SERVICE [--shard S] [--from TURN] [--scratch DIR] [--workspace DIR] [--json]",
+      "tells a service its recorded inputs again, and compares what comes out",
+      "SERVICE is select, schedule or feedback; S its shard (default 0). Its code starts from the oldest checkpoint, or the\n"
+      "one at TURN, and is told all that came in since. Every turn's changes, and every key and value of the store at\n"
+      "each later checkpoint and now, must come out the same; the first difference is told with its turn and key.\n"
+      "Works while the campaign runs: it only reads. Copies go to DIR, else to $TMPDIR or /tmp, and are removed again.\n"
+      "How much is recorded: `replay` in the campaign file.\n"
+      "exit codes: 0 identical, 1 different or nothing to replay, 2 wrong usage, 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_SHARD | CLI_FROM | CLI_SCRATCH, 1, 1, cmd_replay },
     { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
       CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
     { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
@@ -101,6 +110,9 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "follow", no_argument, NULL, CLI_FOLLOW },
         { "state", required_argument, NULL, CLI_STATE },
         { "type", required_argument, NULL, CLI_TYPE },
+        { "shard", required_argument, NULL, CLI_SHARD },
+        { "from", required_argument, NULL, CLI_FROM },
+        { "scratch", required_argument, NULL, CLI_SCRATCH },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -129,6 +141,9 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->workspace = opt == CLI_WORKSPACE ? optarg : args->workspace;
         args->state = opt == CLI_STATE ? optarg : args->state;
         args->type = opt == CLI_TYPE ? optarg : args->type;
+        args->shard = opt == CLI_SHARD ? optarg : args->shard;
+        args->from = opt == CLI_FROM ? optarg : args->from;
+        args->scratch = opt == CLI_SCRATCH ? optarg : args->scratch;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;
     }
