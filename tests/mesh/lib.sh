@@ -58,7 +58,7 @@ print(eval(sys.argv[1]))' "$1" 2> /dev/null; }
 
 # metric SERVICE NAME: the active replica's figure, 0 when there is none.
 metric () {
-    "$bin/strata" status --json 2> /dev/null | json "int(next((r['metrics'].get('$2',{}).get('value',0) for r in d['replicas'] if r['service']=='$1' and r['alive']),0))" || echo 0
+    "$bin/strata" status --json 2> /dev/null | json "int(next((r['metrics'].get('$2',{}).get('value',0) for r in d['replicas'] if r['service']=='$1' and r['alive'] and r['active']),0))" || echo 0
 }
 pid_of () { "$bin/strata" status --json 2> /dev/null | json "next(r['pid'] for r in d['replicas'] if r['replica']=='$1')"; }
 
