@@ -13,18 +13,35 @@
 
 #define CAMPAIGN_FORMAT 1 /* the value of `strata:` that this build reads */
 
-/* How a candidate finds its selection queue: the first queue whose `configuration` is the candidate's, else the one with
- * configuration "other". patch writes one of: lipid-only, ras, ras-raf, other, invalid. */
+/* How a candidate finds its selection queue: the first queue with a pattern that its configuration matches (fnmatch; blanks
+ * separate patterns), else the one with configuration "other". patch writes one of: lipid-only, ras, ras-raf, other,
+ * invalid. */
 struct campaign_queue {
     char *name;
     char *configuration;
     double quota;           /* 0..1; all quotas sum to 1 */
+    unsigned cap;           /* candidates that wait at the most: above it the lowest ranked tenth is discarded; 0: no cap */
 };
 
-/* rank rule of a selector: mean L2 distance to the k nearest selected; fewer than k selected: random from the seed */
+/* How the binned sampler divides one coordinate, or two. */
+struct campaign_bins {
+    char *kind;             /* "uniform", "edges", "spherical" */
+    double min, max;        /* uniform */
+    unsigned bins;          /* uniform */
+    double *edges;          /* edges: rising */
+    unsigned edges_count;
+};
+
 struct campaign_select {
     char *from;             /* stream of candidates to consume */
-    unsigned k;             /* 1..1000, default 10 */
+    char *sampler;          /* "farthest-point" (default), "binned", "random" */
+    unsigned k;             /* farthest-point: mean distance to so many nearest selected points; 1..1000, default 10 */
+    unsigned min_random;    /* farthest-point: fewer than this (and than k) selected: picks are random from the seed */
+    char *batch;            /* farthest-point: "re-rank" after each pick (default), "rank-once" a proposal */
+    double novelty;         /* binned: 0 as bins are filled .. 1 all bins alike; default 0.5 */
+    struct campaign_bins *bins;
+    unsigned bins_count;
+    unsigned dimensions;    /* of a point; 0 (default): those of patch.encoder */
     unsigned lease_s;       /* a proposal not confirmed by then comes back; default 60 */
     struct campaign_queue *queues;
     unsigned queues_count;
@@ -104,6 +121,7 @@ struct campaign_stage {
 struct campaign_mesh {
     char *transport;        /* "ipc" or "tcp" */
     char *interface;        /* network interface for TCP, by name or address; default 127.0.0.1 */
+    unsigned lease_s;       /* YAML key `lease`: a holder that shows no life for so long loses its shard; default 3 */
 };
 
 /* Which shards keep a record of their inputs, for `strata replay`. */

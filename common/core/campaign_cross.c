@@ -183,6 +183,56 @@ static void check_queues (struct cross *self)
         campaign_found_add (self->found, line, "select.queues", "the quotas must sum to 1, but sum to %.9g", sum);
 }
 
+/* Each division is one that can be made, and together they divide the coordinates of a point. */
+static void check_bins (struct cross *self)
+{
+    yaml_node_t *select = section (self, "select"), *bins = campaign_yaml_get (self->yaml, select, "bins", NULL);
+    size_t line = 1, n = campaign_yaml_items (bins);
+    const char *sampler = text_at (self, select, "sampler", &line);
+    if (sampler && strcmp (sampler, "binned") == 0 && n == 0)
+        campaign_found_add (self->found, line, "select.bins",
+                            "missing; sampler: binned needs an item for each coordinate of a point");
+    uint64_t divided = 0, dimensions = 0, encoder = 9;
+    for (size_t i = 0; i < n && n <= ITEMS_MAX; i++) {
+        yaml_node_t *item = campaign_yaml_item (self->yaml, bins, i);
+        const char *kind = text_at (self, item, "kind", &line);
+        double low = 0, high = 0;
+        uint64_t count = 0;
+        char path[64];
+        snprintf (path, sizeof (path), "select.bins[%zu]", i);
+        if (!kind)
+            return;
+        divided += strcmp (kind, "spherical") == 0 ? 2 : 1;
+        yaml_node_t *edges = campaign_yaml_get (self->yaml, item, "edges", NULL);
+        bool known = real_at (self, item, "min", &low, NULL) && real_at (self, item, "max", &high, NULL)
+            && whole_at (self, item, "bins", &count, NULL);
+        if (strcmp (kind, "uniform") == 0 && known && (count == 0 || low >= high))
+            campaign_found_add (self->found, line, path, "uniform needs bins of 1 or more and min below max");
+        if (strcmp (kind, "edges") == 0 && campaign_yaml_items (edges) == 0)
+            campaign_found_add (self->found, line, path, "kind: edges needs edges");
+        double before = -INFINITY;
+        for (size_t e = 0; e < campaign_yaml_items (edges); e++) {
+            double edge;
+            const char *text = campaign_yaml_plain (campaign_yaml_item (self->yaml, edges, e));
+            if (!text || !campaign_parse_real (text, &edge))
+                return;
+            if (edge <= before)
+                campaign_found_add (self->found, line, path, "edges must rise, but %g follows %g", edge, before);
+            before = edge;
+        }
+    }
+    if (n == 0 || !whole_at (self, select, "dimensions", &dimensions, NULL)
+        || !whole_at (self, campaign_yaml_get (self->yaml, section (self, "patch"), "encoder", NULL), "dimensions",
+                      &encoder, NULL))
+        return;
+    dimensions = dimensions ? dimensions : encoder;
+    campaign_yaml_get (self->yaml, select, "bins", &line);
+    if (divided != dimensions)
+        campaign_found_add (self->found, line, "select.bins",
+                            "divides %" PRIu64 " coordinates, but a point has %" PRIu64 "; a spherical item divides 2, "
+                            "each other one 1", divided, dimensions);
+}
+
 static void check_feedback (struct cross *self)
 {
     yaml_node_t *feedback = section (self, "feedback");
@@ -431,6 +481,7 @@ void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct c
     struct cross self = { .yaml = yaml, .found = found, .dir = dir, .root = campaign_yaml_root (yaml) };
     check_patch (&self);
     check_queues (&self);
+    check_bins (&self);
     check_feedback (&self);
     check_streams (&self);
     read_jobs (&self);

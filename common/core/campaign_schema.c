@@ -31,7 +31,9 @@ static const char *const transports[] = { "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", NULL };
 static const char *const executors[] = { "local", NULL };
 static const char *const encoders[] = { "pca", NULL };
-static const char *const configurations[] = { "lipid-only", "ras", "ras-raf", "other", "invalid", NULL };
+static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
+static const char *const batches[] = { "re-rank", "rank-once", NULL };
+static const char *const bin_kinds[] = { "uniform", "edges", "spherical", NULL };
 static const char *const sources[] = {
     [JOB_ALWAYS] = "always", [JOB_SELECTION] = "selection", [JOB_AFTER] = "after", NULL,
 };
@@ -58,6 +60,10 @@ static const struct campaign_field mesh_fields[] = {
     { .key = "interface", .kind = KIND_TEXT, AT (struct campaign_mesh, interface), .min = 1, .max = 100,
       .fallback = "127.0.0.1",
       .help = "Network interface for TCP, by name or address; a name when nodes differ.", .example = "interface: ib0" },
+    { .key = "lease", WHOLE (struct campaign_mesh, lease_s, 1, 3600), .fallback = "3",
+      .help = "Seconds without a sign of life after which a standby takes a replica's shard; longer than the longest "
+              "turn of a service's loop.",
+      .example = "lease: 10" },
     END,
 };
 
@@ -112,21 +118,60 @@ static const struct campaign_field patch_fields[] = {
 static const struct campaign_field queue_fields[] = {
     { .key = "name", NAME (struct campaign_queue, name), .required = true,
       .help = "Name of the queue; no two alike.", .example = "name: monomer" },
-    { .key = "configuration", WORD (struct campaign_queue, configuration, configurations), .required = true,
-      .help = "Which candidates come in; `other` takes what no other queue takes. No two alike.",
-      .example = "configuration: ras" },
+    { .key = "configuration", .kind = KIND_TEXT, AT (struct campaign_queue, configuration), .required = true, .min = 1,
+      .max = 200, .help = "Which candidates come in: patterns with `*` and `?`, separated by blanks; the first queue that fits "
+      "takes a candidate, `other` what no other queue takes. No two alike.",
+      .example = "configuration: ras*" },
     { .key = "quota", REAL (struct campaign_queue, quota, 0, 1), .required = true,
       .help = "Share of the selections; all quotas sum to 1.", .example = "quota: 0.5" },
+    { .key = "cap", WHOLE (struct campaign_queue, cap, 0, 1000000000), .fallback = "0",
+      .help = "Candidates that wait at the most; above it the lowest ranked tenth is discarded, counted and recorded. 0: "
+      "no cap.", .example = "cap: 35000" },
     END,
 };
 static const struct campaign_field queue_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_queue),
                                                   .fields = queue_fields };
 
+static const struct campaign_field edge_item = { .kind = KIND_REAL, .size = sizeof (double), .low = -1e15, .high = 1e15 };
+static const struct campaign_field bins_fields[] = {
+    { .key = "kind", WORD (struct campaign_bins, kind, bin_kinds), .required = true,
+      .help = "`uniform`: `bins` from `min` to `max`, what is outside in the outer ones; `edges`: split at each of `edges`; "
+      "`spherical`: tilt 0..pi and rotation -pi..pi in 302 cells (two coordinates).", .example = "kind: spherical" },
+    { .key = "min", REAL (struct campaign_bins, min, -1e15, 1e15), .fallback = "0",
+      .help = "`uniform`: lower end.", .example = "min: 0" },
+    { .key = "max", REAL (struct campaign_bins, max, -1e15, 1e15), .fallback = "0",
+      .help = "`uniform`: upper end.", .example = "max: 24.2" },
+    { .key = "bins", WHOLE (struct campaign_bins, bins, 0, 1000000), .fallback = "0",
+      .help = "`uniform`: how many.", .example = "bins: 5" },
+    { .key = "edges", LIST_AT (struct campaign_bins, edges), .item = &edge_item, .min = 1, .max = 1000,
+      .help = "`edges`: where one bin ends and the next begins, rising.", .example = "edges: [1.5, 2, 2.5, 3]" },
+    END,
+};
+static const struct campaign_field bins_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_bins),
+                                                 .fields = bins_fields };
+
 static const struct campaign_field select_fields[] = {
     { .key = "from", NAME (struct campaign_select, from), .required = true,
       .help = "Stream of candidates to rank.", .example = "from: patches" },
+    { .key = "sampler", WORD (struct campaign_select, sampler, samplers), .fallback = "farthest-point",
+      .help = "What chooses in each queue: the point farthest from what was selected, a distribution over bins, or chance.",
+      .example = "sampler: binned" },
     { .key = "k", WHOLE (struct campaign_select, k, 1, 1000), .fallback = "10",
-      .help = "A candidate's rank is its mean distance to this many nearest selected points.", .example = "k: 10" },
+      .help = "`farthest-point`: a candidate's rank is its mean distance to this many nearest selected points.",
+      .example = "k: 10" },
+    { .key = "min_random", WHOLE (struct campaign_select, min_random, 0, 1000000), .fallback = "0",
+      .help = "`farthest-point`: picks are random until so many are selected in a queue, and until `k` are.",
+      .example = "min_random: 50" },
+    { .key = "batch", WORD (struct campaign_select, batch, batches), .fallback = "re-rank",
+      .help = "`farthest-point`: ranks are those after each pick, or (as DynIm does) those before a proposal.",
+      .example = "batch: rank-once" },
+    { .key = "novelty", REAL (struct campaign_select, novelty, 0, 1), .fallback = "0.5",
+      .help = "`binned`: 0 picks from bins as they are filled, 1 from all bins alike.", .example = "novelty: 0.8" },
+    { .key = "bins", LIST_AT (struct campaign_select, bins), .item = &bins_item, .min = 1, .max = 64,
+      .help = "`binned`: how each coordinate of a point is divided, in their order.",
+      .example = "bins: [{kind: spherical}, {kind: edges, edges: [1.5, 2, 2.5, 3]}]" },
+    { .key = "dimensions", WHOLE (struct campaign_select, dimensions, 0, 64), .fallback = "0",
+      .help = "Numbers of a point; 0: those of `patch.encoder`.", .example = "dimensions: 3" },
     { .key = "lease", WHOLE (struct campaign_select, lease_s, 1, DAY_S), .fallback = "60",
       .help = "Seconds after which a proposal that was not confirmed comes back.", .example = "lease: 60" },
     { .key = "queues", LIST_AT (struct campaign_select, queues), .item = &queue_item, .required = true, .min = 1,
@@ -282,8 +327,8 @@ const struct campaign_field campaign_schema = { .kind = KIND_MAP, .size = sizeof
 
 static struct {
     cyaml_schema_value_t root;
-    cyaml_schema_field_t fields[128];
-    cyaml_schema_value_t items[16];
+    cyaml_schema_field_t fields[256];
+    cyaml_schema_value_t items[32];
     size_t fields_used, items_used;
     bool full;
 } built;

@@ -210,6 +210,10 @@ void mesh_take_reply (struct mesh *self, zmsg_t *frames)
     call = find (self, message.header->request);
     if (!call)
         goto done; /* the answer to a retry of what was answered already */
+    if (!mesh_epoch_is_current (self, message.header)) {
+        log_info ("dropped a reply of %s: its epoch %" PRIu64 " is over", message.header->sender, message.header->epoch);
+        goto done; /* the call is tried again, and finds the new holder */
+    }
     if (message.header->type == STRATA__MESSAGE_TYPE__TYPE_REFUSAL) {
         refused (self, call, &message);
         goto done;

@@ -45,7 +45,7 @@ int card_write (const char *workspace, const struct card *card, struct strata_er
     snprintf (temp, sizeof (temp), "%s.%d.tmp", path, (int)getpid ());
     char boot[24];
     snprintf (boot, sizeof (boot), "%016" PRIx64, card->boot);
-    json_t *json = json_pack ("{s:s s:s s:s s:s s:s s:s s:s s:s s:i s:s s:I s:b s:I}",
+    json_t *json = json_pack ("{s:s s:s s:s s:s s:s s:s s:s s:s s:i s:s s:I s:i s:b s:I}",
                               "replica", card->replica,
                               "service", card->service,
                               "node", card->node,
@@ -57,6 +57,7 @@ int card_write (const char *workspace, const struct card *card, struct strata_er
                               "pid", (int)card->pid,
                               "boot", boot,
                               "epoch", (json_int_t)card->epoch,
+                              "shard", (int)card->shard,
                               "active", card->active,
                               "started_us", (json_int_t)card->started_us);
     int rc = json ? json_dump_file (json, temp, JSON_INDENT (1)) : -1;
@@ -86,13 +87,13 @@ static bool take (char *out, size_t size, const char *in)
 static bool card_read (const char *path, struct card *card)
 {
     const char *replica, *service, *node, *rpc, *pub, *boot, *tcp_rpc = "", *tcp_pub = "", *key = "";
-    json_int_t pid, epoch, started;
+    json_int_t pid, epoch, shard = 0, started;
     int active;
     json_t *json = json_load_file (path, JSON_REJECT_DUPLICATES, NULL);
     *card = (struct card){ .pid = 0 };
     bool ok = json
               && json_unpack (json,
-                              "{s:s s:s s:s s:s s:s s?s s?s s?s s:I s:s s:I s:b s:I}",
+                              "{s:s s:s s:s s:s s:s s?s s?s s?s s:I s:s s:I s?I s:b s:I}",
                               "replica", &replica,
                               "service", &service,
                               "node", &node,
@@ -104,6 +105,7 @@ static bool card_read (const char *path, struct card *card)
                               "pid", &pid,
                               "boot", &boot,
                               "epoch", &epoch,
+                              "shard", &shard,
                               "active", &active,
                               "started_us", &started) == 0
               && take (card->replica, sizeof (card->replica), replica)
@@ -118,6 +120,7 @@ static bool card_read (const char *path, struct card *card)
         card->pid = (uint32_t)pid;
         card->boot = strtoull (boot, NULL, 16);
         card->epoch = (uint64_t)epoch;
+        card->shard = (uint32_t)shard;
         card->active = active;
         card->started_us = started;
     }

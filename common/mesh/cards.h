@@ -19,6 +19,7 @@ struct card {
     char key[48];                    /* its CURVE public key there (Z85), "" without TCP */
     uint32_t pid;
     uint64_t boot, epoch;
+    uint32_t shard;                  /* the number of the shard that epoch is of */
     bool active;                     /* holds its shard, or needs none */
     int64_t started_us;
 };

@@ -477,7 +477,7 @@ static const char *write_record (struct journal *self, const struct journal_reco
     uint8_t head[JOURNAL_RECORD_BYTES];
     journal_record_pack (record, head);
     if (!has_room (self, sizeof (head) + record->size))
-        return "inputs come faster than checkpoints are made, and fill it to its bound";
+        return "it has reached its bound before a checkpoint could be made";
     if ((self->fresh && !begin_segment (self)) || !write_all (self->fd, head, sizeof (head), self->position.end)
         || !write_all (self->fd, record->payload, record->size, self->position.end + sizeof (head)))
         return strerror (errno);

@@ -108,7 +108,61 @@ Strata__Header mesh_header (struct mesh *self, uint32_t type)
     header.sender = self->name;
     header.boot = self->boot;
     header.epoch = self->card.epoch;
+    header.shard = self->card.shard;
     return header;
+}
+
+/* ---- epochs ---- */
+
+static struct mesh_epoch *epoch_find (struct mesh *self, const char *replica, uint32_t number)
+{
+    char shard[sizeof (self->epochs->shard)];
+    const char *dash = strrchr (replica, '-');
+    snprintf (shard, sizeof (shard), "%.*s-%" PRIu32, (int)(dash ? dash - replica : (long)strlen (replica)), replica, number);
+    for (size_t i = 0; i < self->epochs_count; i++)
+        if (strcmp (self->epochs[i].shard, shard) == 0)
+            return &self->epochs[i];
+    struct mesh_epoch *grown = realloc (self->epochs, (self->epochs_count + 1) * sizeof (*grown));
+    if (!grown)
+        return NULL;
+    self->epochs = grown;
+    struct mesh_epoch *fresh = &grown[self->epochs_count++];
+    *fresh = (struct mesh_epoch){ .epoch = 0 };
+    memcpy (fresh->shard, shard, sizeof (shard));
+    return fresh;
+}
+
+static void epoch_note (struct mesh_epoch *seen, const char *replica, uint64_t boot, uint64_t epoch)
+{
+    snprintf (seen->replica, sizeof (seen->replica), "%s", replica);
+    seen->boot = boot;
+    seen->epoch = epoch;
+}
+
+bool mesh_epoch_is_current (struct mesh *self, const Strata__Header *header)
+{
+    if (header->epoch == 0 || strlen (header->sender) >= REPLICA_NAME_MAX)
+        return true;
+    struct mesh_epoch *seen = epoch_find (self, header->sender, header->shard);
+    if (seen && header->epoch < seen->epoch) {
+        self->stale++;
+        return false;
+    }
+    if (seen && header->epoch > seen->epoch)
+        epoch_note (seen, header->sender, header->boot, header->epoch);
+    return true;
+}
+
+/* Epochs only rise, but when a shard's store was lost or put back from a copy: then the replica that was seen in the
+ * highest one lives again (one process a name) and tells a lower one. */
+static void epoch_of_card (struct mesh *self, const struct card *card)
+{
+    struct mesh_epoch *seen = card->active && card->epoch ? epoch_find (self, card->replica, card->shard) : NULL;
+    if (!seen)
+        return;
+    bool again = strcmp (seen->replica, card->replica) == 0 && seen->boot != card->boot;
+    if (card->epoch > seen->epoch || again)
+        epoch_note (seen, card->replica, card->boot, card->epoch);
 }
 
 /* ---- the turn ---- */
@@ -167,6 +221,9 @@ static void take_publication (struct mesh *self, zmsg_t *frames)
             wire_fini (&message);
         else
             zmsg_destroy (&frames);
+    } else if (!mesh_epoch_is_current (self, message.header)) {
+        log_info ("dropped a publication of %s: its epoch %" PRIu64 " is over", message.header->sender, message.header->epoch);
+        wire_fini (&message);
     } else {
         self->on_publication (self, topic, &message, self->arg);
         wire_fini (&message);
@@ -376,6 +433,7 @@ static void peer_update (struct mesh *self, const struct card *card)
     bool changed = fresh || peer->gone || peer->card.active != card->active || peer->card.epoch != card->epoch;
     peer->card = *card;
     peer->gone = false;
+    epoch_of_card (self, card);
     if (moved)
         peer_subscribe (self, peer);
     /* A restarted peer gets a new socket: what lay in the old one's pipe is sent again by its calls. */
@@ -435,6 +493,8 @@ static void on_tick (uv_timer_t *timer)
 {
     struct mesh *self = timer->data;
     static const unsigned every = CARDS_EVERY_TICKS;
+    if (self->may_send && !self->may_send (self->arg))
+        return;
     if (self->ticks++ % every == 0)
         mesh_look_at_cards (self);
     if (self->ticks % RECONNECT_EVERY_TICKS == 0)
@@ -534,7 +594,10 @@ void mesh_fini (struct mesh *self)
     for (size_t i = 0; i < self->peers_count; i++)
         peer_disconnect (&self->peers[i]);
     free (self->peers);
+    free (self->epochs);
     self->peers = NULL;
+    self->epochs = NULL;
+    self->epochs_count = 0;
     self->peers_count = 0;
     mesh_calls_fini (self);
     while (self->out) {

@@ -26,6 +26,13 @@ struct mesh_peer;
 struct mesh_call;
 struct mesh_out;
 
+/* The highest epoch seen of a shard's holders: what comes from a lower one comes from a stale holder. */
+struct mesh_epoch {
+    char shard[REPLICA_NAME_MAX + 16];
+    char replica[REPLICA_NAME_MAX];  /* who was seen in it ... */
+    uint64_t boot, epoch;            /* ... in which life */
+};
+
 struct mesh {
     uv_loop_t *loop;
     uv_prepare_t prepare;
@@ -48,6 +55,9 @@ struct mesh {
     struct mesh_out *out, **out_tail;
     unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */
+    uint64_t stale;             /* requests, replies and publications of stale holders */
+    struct mesh_epoch *epochs;
+    size_t epochs_count;
     bool open;
     bool stay_awake;            /* set by an owner that has something else to do than to wait */
 
@@ -56,6 +66,7 @@ struct mesh {
     void (*on_publication) (struct mesh *self, const char *topic, struct wire_message *message, void *arg);
     bool (*may_take) (void *arg);     /* false: nothing is taken in (a failed commit) */
     int (*commit) (void *arg);        /* 0: the outbox may leave */
+    bool (*may_send) (void *arg);     /* asked before what leaves between commits: retries; may be NULL */
     void (*on_peer) (struct mesh *self, const struct card *card, void *arg);  /* a new or restarted peer; may be NULL */
     void *arg;
 };
@@ -86,6 +97,8 @@ typedef void mesh_reply_f (void *owner, const struct reply *reply, void *arg);
 void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
                 size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
                 void *owner, void *arg);
+/* False for a message of a shard's holder after one of a later epoch was seen; counted. */
+bool mesh_epoch_is_current (struct mesh *self, const Strata__Header *header);
 size_t mesh_calls_open (const struct mesh *self);
 
 #endif

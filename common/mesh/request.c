@@ -139,37 +139,6 @@ static const struct service_handler *find_handler (const struct service_spec *sp
     return handler || !spec->has_shard ? handler : find_in (stream_server_handlers, type);
 }
 
-/* The shard that a replica's epoch is of, as service.c names it: one for all replicas of a service, but stage's. */
-static void shard_of (const char *replica, char *name, size_t size)
-{
-    const char *dash = strrchr (replica, '-');
-    bool own = strncmp (replica, "stage-", 6) == 0 || !dash;
-    snprintf (name, size, "%.*s", own ? (int)strlen (replica) : (int)(dash - replica), replica);
-}
-
-/* False for the holder of a shard that another process, maybe another replica, has taken since. */
-static bool epoch_is_current (struct service *self, const Strata__Header *header)
-{
-    char shard[REPLICA_NAME_MAX];
-    if (header->epoch == 0 || strlen (header->sender) >= REPLICA_NAME_MAX)
-        return true;
-    shard_of (header->sender, shard, sizeof (shard));
-    for (size_t i = 0; i < self->epochs_count; i++)
-        if (strcmp (self->epochs[i].shard, shard) == 0) {
-            if (header->epoch < self->epochs[i].epoch)
-                return false;
-            self->epochs[i].epoch = header->epoch;
-            return true;
-        }
-    struct seen_epoch *grown = realloc (self->epochs, (self->epochs_count + 1) * sizeof (*grown));
-    if (grown) {
-        self->epochs = grown;
-        memcpy (grown[self->epochs_count].shard, shard, sizeof (shard));
-        grown[self->epochs_count++].epoch = header->epoch;
-    }
-    return true;
-}
-
 static bool is_being_handled (const struct service *self, const Strata__Header *header)
 {
     for (const struct request *r = self->open_requests; r; r = r->next)
@@ -295,7 +264,7 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, "%s stands by", self->replica);
         return;
     }
-    if (!epoch_is_current (self, header)) {
+    if (!mesh_epoch_is_current (mesh, header)) {
         request_refuse (request,
                         STRATA__REFUSAL_CODE__REFUSED_STALE,
                         "%s's epoch %llu is over: another process holds its shard",

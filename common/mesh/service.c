@@ -18,6 +18,7 @@
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
+#include "store/damage.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
 
@@ -180,7 +181,7 @@ void service_metric (struct service *self, const char *name, double value, doubl
 static void store_trouble (struct service *self, const char *text)
 {
     if (strcmp (text, self->store_trouble) != 0)
-        log_warn ("%s", text[0] ? text : "the store can be written again");
+        log_warn ("%s", text[0] ? text : "the trouble with the store is over");
     snprintf (self->store_trouble, sizeof (self->store_trouble), "%s", text);
 }
 
@@ -223,18 +224,38 @@ static bool may_take (void *arg)
     return !self->held;
 }
 
+/* Another replica has the shard, in files of its own: what is here is of no use any more. The supervisor starts a standby. */
+static void lose_shard (struct service *self, const char *why)
+{
+    if (!self->lost)
+        log_warn ("%s; nothing of this one is told any more, it ends", why);
+    self->lost = self->held = true;
+    service_quit (self, 0);
+    uv_stop (&self->loop);
+}
+
+static bool may_send (void *arg)
+{
+    struct service *self = arg;
+    return !self->shard || (!self->lost && shard_held (self->shard));
+}
+
 int service_commit (struct service *self, bool all)
 {
     struct strata_error error;
     if (!self->shard)
         return 0;
-    if (self->held && self->now_us < self->commit_again_us)
+    if (self->lost || (self->held && self->now_us < self->commit_again_us))
         return -1;
     recording_write (self, all);
     bool dirty = shard_dirty (self->shard);
     if (dirty)
         crash_point ("commit.before");
     if (shard_commit (self->shard, &error) < 0) {
+        if (errno == ESTALE) {
+            lose_shard (self, error.text);
+            return -1;
+        }
         self->held = true;
         self->commit_again_us = self->now_us + AGAIN_US;
         store_trouble (self, error.text);
@@ -284,12 +305,15 @@ static void on_heartbeat_timer (uv_timer_t *timer)
 {
     struct service *self = timer->data;
     Strata__Heartbeat hb = STRATA__HEARTBEAT__INIT;
+    if (!may_send (self))
+        return;
     self->now_us = mesh_now_us ();
     self->metrics_count = 0;
     if (self->active && self->spec->metrics && !self->held)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
+    service_metric (self, "messages_stale", (double)self->mesh.stale, 0);
     if (self->mesh.secure) {
         service_metric (self, "peers_refused", (double)secure_refused (self->mesh.secure, NULL), 0);
         service_metric (self, "handshakes_unfinished", (double)secure_unfinished (self->mesh.secure), 0);
@@ -321,7 +345,7 @@ static void on_service_timer (uv_timer_t *timer)
 {
     struct timer_state *state = timer->data;
     struct service *self = state->service;
-    if (!self->active || self->held)
+    if (!self->active || self->held || !may_send (self))
         return;
     self->now_us = mesh_now_us ();
     recording_tick (self, (size_t)(state - self->timers));
@@ -341,15 +365,17 @@ static int publish (struct service *self, struct strata_error *error)
     return errno == ENOSPC ? 0 : -1;
 }
 
-/* 1 it is held (or none is needed), 0 not yet: another replica holds it, or the disk is full. */
+/* 1 it is held (or none is needed), 0 not yet: another replica holds it, the disk is full, or the store is damaged. */
 static int take_shard (struct service *self, struct strata_error *error)
 {
     if (!self->spec->has_shard)
         return 1;
     if (self->now_us < self->again_us)
         return 0;
-    self->shard = shard_open (self->shard_dir, error);
-    if (!self->shard && errno == ENOSPC) {
+    int64_t length_us = (int64_t)self->campaign->mesh.lease_s * 1000000;
+    self->shard = shard_take (self->shard_dir, &self->watch, length_us, error);
+    /* A damaged store is not served: the replica stands there and says so until the store was repaired. */
+    if (!self->shard && (errno == ENOSPC || errno == EBADMSG)) {
         self->again_us = self->now_us + AGAIN_US;
         store_trouble (self, error->text);
         return 0;
@@ -359,6 +385,13 @@ static int take_shard (struct service *self, struct strata_error *error)
     crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
+    if (shard_by_force (self->shard))
+        service_event (self,
+                       "shard-taken",
+                       strrchr (self->shard_dir, '/') + 1,
+                       "taken by force in epoch %llu: its holder had not renewed the lease for %u s",
+                       (unsigned long long)self->mesh.card.epoch,
+                       self->campaign->mesh.lease_s);
     log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
     return 1;
 }
@@ -366,9 +399,11 @@ static int take_shard (struct service *self, struct strata_error *error)
 int service_start_core (struct service *self, bool in_place, struct strata_error *error)
 {
     const struct card *cards[1024];
+    uint64_t begin_ns = uv_hrtime ();
     recording_start (self, in_place);
     if (self->spec->start && self->spec->start (self, error) < 0)
         return -1;
+    self->start_took_ns = uv_hrtime () - begin_ns;
     size_t count = mesh_peers (&self->mesh, cards, 1024);
     for (size_t i = 0; i < count && i < 1024; i++)
         consume_peer (self, cards[i]);
@@ -384,8 +419,12 @@ static int activate (struct service *self, struct strata_error *error)
     mesh_look_at_cards (&self->mesh);
     if (self->shard)
         recording_open (self);
-    if (service_start_core (self, false, error) < 0)
+    errno = 0;
+    if (service_start_core (self, false, error) < 0) {
+        if (self->shard && errno == EBADMSG)
+            damage_mark (shard_path (self->shard), error->text); /* so that the next start doesn't try again and again */
         return -1;
+    }
     self->active = true;
     self->mesh.card.active = true;
     crash_point ("service.active");
@@ -555,12 +594,13 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
     /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
      * replicas that do not hold it stand by. */
+    self->mesh.card.shard = strcmp (self->spec->name, "stage") == 0 ? (uint32_t)replica : 0;
     snprintf (self->shard_dir,
               sizeof (self->shard_dir),
-              "%s/shards/%s-%ld",
+              "%s/shards/%s-%u",
               self->workspace,
               self->spec->name,
-              strcmp (self->spec->name, "stage") == 0 ? replica : 0L);
+              self->mesh.card.shard);
     return 0;
 }
 
@@ -615,6 +655,7 @@ static int set_up (struct service *self, struct strata_error *error)
     self->mesh.on_publication = on_publication;
     self->mesh.on_peer = on_peer;
     self->mesh.may_take = may_take;
+    self->mesh.may_send = may_send;
     self->mesh.commit = commit;
     self->mesh.arg = self;
     uv_timer_init (&self->loop, &self->heartbeat);
@@ -667,7 +708,6 @@ static void tear_down (struct service *self)
         close (self->lock_fd);
     free (self->timers);
     free (self->metrics);
-    free (self->epochs);
     campaign_free (&self->campaign);
 }
 

@@ -51,7 +51,8 @@ struct service_spec {
     bool has_shard;
     const struct service_handler *handlers;     /* ends with type 0; streams, queues and statistics are served anyway */
     const struct service_timer *timers;         /* ends with every_ms 0 */
-    /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error. */
+    /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error; with
+     * errno EBADMSG the store is marked as damaged, and not served again before it is repaired. */
     int (*start) (struct service *service, struct strata_error *error);
     /* Asked to end (SIGTERM, SIGINT): called ten times a second, while the service goes on working, until it returns true.
      * NULL: ends at once. A second signal skips it. */

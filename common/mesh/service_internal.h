@@ -11,12 +11,6 @@ struct source;
 struct open_call;
 struct replay;
 
-/* The highest epoch seen of a shard's holders: a lower one is a stale holder. */
-struct seen_epoch {
-    char shard[REPLICA_NAME_MAX];
-    uint64_t epoch;
-};
-
 struct timer_state {
     uv_timer_t timer;
     struct service *service;
@@ -37,6 +31,8 @@ struct service {
     bool quit;
     int code;
     int lock_fd;                    /* one process a replica name */
+    struct lease_watch watch;       /* of the shard that another replica holds */
+    bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
     bool card_due;                  /* the card could not be written */
@@ -52,11 +48,10 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
-    struct seen_epoch *epochs;
-    size_t epochs_count;
     uint64_t handled, refused;
     struct open_call *open_calls;   /* made by the core and not answered */
     uint64_t calls_made;            /* since the core started */
+    uint64_t start_took_ns;         /* the core's last start */
     struct journal *journal;        /* NULL: inputs are not recorded */
     struct replay *replay;          /* not NULL: this process plays a record again, and has no sockets */
     struct source *replay_source;   /* whose records come next from the record */

@@ -1,4 +1,4 @@
-/* shard.c - see shard.h
+/* shard.c - see shard.h. Who may open it, and in which folder: lease.c.
  *
  * The batch is a RocksDB write batch with an index, so that reads and iterators see it on top of the store. When a commit
  * fails the batch is kept and the database stays open for reading (RocksDB refuses writes after a write error). Before the
@@ -6,9 +6,6 @@
  * a database that could not be opened could not be read either. Should it fail all the same it is opened for reading, so
  * that whoever looks into the store meanwhile (an answer's callback, a heartbeat) finds it. Writing the same batch twice is
  * harmless: it only sets and deletes keys.
- *
- * "HOLDER" in the folder is locked before RocksDB is asked: an attempt that fails on RocksDB's own lock has moved the
- * holder's log file aside by then, and a standby makes ten attempts a second.
  */
 #include "store/shard.h"
 
@@ -19,23 +16,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/crash_point.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "store/damage.h"
 
 #define EPOCH_KEY "!epoch"
+#define ID_KEY "!id"
 /* Room asked for before a store that could not be written is opened anew: its next log, manifest and tables. */
 #define TRIAL_BYTES (1u << 20)
+/* Of a holder that nobody takes by force from. */
+#define NO_LEASE_US 60000000
 
 struct shard {
     char *dir;                      /* "" in memory */
+    char path[LEASE_PATH_MAX];      /* of the store's files: the generation that is held */
     rocksdb_t *db;
     bool failed;                    /* the last commit failed: db is for reading, or NULL */
-    int lock_fd;                    /* of HOLDER; -1: none */
+    struct lease *lease;            /* NULL in memory, and for looking only */
     rocksdb_env_t *env;             /* in memory only */
     rocksdb_options_t *options;
     rocksdb_readoptions_t *read;
@@ -45,62 +46,84 @@ struct shard {
     uint64_t digest;                /* of all changes since shard_set_digest */
     bool digesting;
     bool readonly;
+    struct anchor *anchor;          /* NULL in memory and for reading only */
 };
+
+/* A stale holder reads and writes files that its successor has removed: that is no damage. */
+static void end_if_lost (const struct shard *self)
+{
+    struct strata_error error;
+    if (!self->lease || lease_keep (self->lease, &error) == 0 || errno != ESTALE)
+        return;
+    log_warn ("%s; this process ends", error.text);
+    _exit (1);
+}
 
 static void die (const struct shard *self, const char *what, const char *why)
 {
-    log_error ("store %s: %s: %s. The store can't be trusted; this process ends. 'strata audit' checks it.",
-               self->dir[0] ? self->dir : "(memory)",
-               what,
-               why);
+    end_if_lost (self);
+    log_error ("store %s: %s: %s. This process ends.", self->dir[0] ? self->dir : "(memory)", what, why);
     abort ();
+}
+
+void shard_damaged (const struct shard *self, const char *fmt, ...)
+{
+    char what[400];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (what, sizeof (what), fmt, ap);
+    va_end (ap);
+    end_if_lost (self);
+    log_error ("store %s is damaged: %s. This process ends; the store is not served again before it is repaired: 'strata repair'",
+               self->dir[0] ? self->dir : "(memory)",
+               what);
+    if (self->dir[0] && !self->readonly)
+        damage_mark (self->path, what);
+    abort ();
+}
+
+/* A read that failed: damage, or a disk that does not answer. */
+static void read_failed (const struct shard *self, const char *what, const char *why)
+{
+    if (damage_told (why))
+        shard_damaged (self, "%s: %s", what, why);
+    die (self, what, why);
 }
 
 static int open_db (struct shard *self, bool readonly, struct strata_error *error)
 {
     char *err = NULL;
     if (readonly)
-        self->db = rocksdb_open_for_read_only (self->options, self->dir, 0, &err);
+        self->db = rocksdb_open_for_read_only (self->options, self->path, 0, &err);
     else
-        self->db = rocksdb_open (self->options, self->dir[0] ? self->dir : "/strata-memory", &err);
+        self->db = rocksdb_open (self->options, self->path[0] ? self->path : "/strata-memory", &err);
     if (err) {
         bool held = strstr (err, "lock") && strstr (err, "LOCK"), no_space = strstr (err, "No space") != NULL;
-        strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
+        int reason = held ? EBUSY : no_space ? ENOSPC : damage_told (err) ? EBADMSG : EIO;
+        char tables[200] = "";
+        /* RocksDB blames the MANIFEST, which was checked, for a table whose footer or properties are damaged. */
+        if (self->anchor && reason == EBADMSG && strstr (err, "MANIFEST-"))
+            damage_tables (self->path, tables, sizeof (tables));
+        if (tables[0])
+            strata_fail (error, "store %s is damaged: one of its tables (%s): %s", self->dir, tables, err);
+        else
+            strata_fail (error, held ? "store %s is held by another process (%s)" : "store %s can't be opened: %s", self->dir, err);
         rocksdb_free (err);
         self->db = NULL;
-        errno = held ? EBUSY : no_space ? ENOSPC : EIO;
+        errno = reason;
         return -1;
     }
     return 0;
-}
-
-/* -1 with errno EBUSY when another process holds it. */
-static int lock_dir (struct shard *self, struct strata_error *error)
-{
-    char path[4300];
-    snprintf (path, sizeof (path), "%s/HOLDER", self->dir);
-    if (mkdir (self->dir, 0777) < 0 && errno != EEXIST)
-        return strata_fail (error, "store %s can't be made: %s", self->dir, strerror (errno));
-    self->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (self->lock_fd < 0)
-        return strata_fail (error, "store %s can't be opened: %s: %s", self->dir, path, strerror (errno));
-    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno != EWOULDBLOCK)
-        return strata_fail (error, "store %s can't be locked: %s", self->dir, strerror (errno));
-    strata_fail (error, "store %s is held by another process", self->dir);
-    errno = EBUSY;
-    return -1;
 }
 
 /* Whether the disk takes so many bytes more. */
 static bool has_room (const struct shard *self, size_t bytes)
 {
     static const char zeros[65536];
-    char path[4300];
-    if (!self->dir[0])
+    char path[LEASE_PATH_MAX + 16];
+    if (!self->path[0])
         return true;
-    snprintf (path, sizeof (path), "%s/TRIAL", self->dir);
+    snprintf (path, sizeof (path), "%s/TRIAL", self->path);
     int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return false;
@@ -123,22 +146,77 @@ static int no_room (const struct shard *self, struct strata_error *error)
                         self->dir);
 }
 
+static int write_batch (struct shard *self, struct strata_error *error);
+
 /* RocksDB is asked to open only what it can write: see has_room and info_log_level below. */
 static int open_to_write (struct shard *self, struct strata_error *error)
 {
     return has_room (self, TRIAL_BYTES) ? open_db (self, false, error) : no_room (self, error);
 }
 
-static struct shard *open_any (const char *dir, bool memory, bool readonly, struct strata_error *error)
+/* Looks at the store's files before RocksDB opens it: opening changes them. */
+static int check (struct shard *self, struct strata_error *error)
+{
+    struct damage_report report;
+    if (damage_refuse_marked (self->path, error) < 0 || damage_check (self->path, &report, error) < 0
+        || damage_refuse (self->path, &report, error) < 0)
+        return -1;
+    rocksdb_options_set_create_if_missing (self->options, report.fresh);
+    self->anchor = anchor_open (self->path, error);
+    return self->anchor ? 0 : -1;
+}
+
+/* What was recovered, and the id, against the anchor. */
+static int check_opened (struct shard *self, struct strata_error *error)
+{
+    uint64_t id = shard_get_u64 (self, ID_KEY, 0), last = rocksdb_get_latest_sequence_number (self->db);
+    int rc = 0;
+    if (last < anchor_acknowledged (self->anchor))
+        rc = strata_fail (error, "store %s is damaged: its changes end with %llu, but %llu were acknowledged; 'strata repair' says "
+                          "what can be put back", self->path, (unsigned long long)last,
+                          (unsigned long long)anchor_acknowledged (self->anchor));
+    else if (id && id != anchor_id (self->anchor))
+        rc = strata_fail (error, "store %s is damaged: " ANCHOR_FILE " is missing or of another store; 'strata repair' makes it anew",
+                          self->path);
+    else if (!id)
+        shard_put_u64 (self, ID_KEY, anchor_id (self->anchor));
+    if (rc < 0)
+        errno = EBADMSG;
+    return rc;
+}
+
+/* Opens the store in self->path for writing, if it is whole. */
+static int open_whole (struct shard *self, struct strata_error *error)
+{
+    if (check (self, error) < 0 || open_to_write (self, error) < 0)
+        return -1;
+    return check_opened (self, error);
+}
+
+/* A copy made of another generation's files. What its logs hold goes into tables by this. */
+static int try_store (const char *path, void *arg, struct strata_error *error)
+{
+    struct shard *self = arg;
+    snprintf (self->path, sizeof (self->path), "%s", path);
+    int rc = open_whole (self, error), saved = errno;
+    if (self->db)
+        rocksdb_close (self->db);
+    self->db = NULL;
+    anchor_close (&self->anchor);
+    rocksdb_writebatch_wi_clear (self->batch);
+    errno = saved;
+    return rc;
+}
+
+static struct shard *shard_new (const char *dir, bool memory, bool readonly, struct strata_error *error)
 {
     struct shard *self = calloc (1, sizeof (*self));
-    if (!self || !(self->dir = strdup (memory ? "" : dir))) {
+    if (!self || !(self->dir = strdup (dir))) {
         free (self);
         strata_fail (error, "out of memory");
         return NULL;
     }
     self->readonly = readonly;
-    self->lock_fd = -1;
     self->options = rocksdb_options_create ();
     rocksdb_options_set_create_if_missing (self->options, !readonly);
     rocksdb_options_set_paranoid_checks (self->options, 1);
@@ -162,39 +240,59 @@ static struct shard *open_any (const char *dir, bool memory, bool readonly, stru
     self->write = rocksdb_writeoptions_create ();
     rocksdb_writeoptions_set_sync (self->write, memory ? 0 : 1);
     self->batch = rocksdb_writebatch_wi_create (0, 1);
-    int rc = memory || readonly ? open_db (self, readonly, error) : lock_dir (self, error);
-    if (rc == 0 && !memory && !readonly) {
-        crash_point ("shard.locked");
-        rc = open_to_write (self, error);
-        crash_point ("shard.opened");
-    }
-    if (rc < 0) {
-        int saved = errno;
-        shard_close (&self);
-        errno = saved;
-        return NULL;
-    }
+    return self;
+}
+
+static struct shard *close_failed (struct shard *self)
+{
+    int saved = errno;
+    shard_close (&self);
+    errno = saved;
+    return NULL;
+}
+
+static int raise_epoch (struct shard *self, struct strata_error *error)
+{
     self->epoch = shard_get_u64 (self, EPOCH_KEY, 0);
-    if (!readonly) {
-        shard_put_u64 (self, EPOCH_KEY, ++self->epoch);
-        if (shard_commit (self, error) < 0) {
-            int saved = errno;
-            shard_close (&self);
-            errno = saved;
-            return NULL;
-        }
+    shard_put_u64 (self, EPOCH_KEY, ++self->epoch);
+    return write_batch (self, error);
+}
+
+struct shard *shard_take (const char *dir, struct lease_watch *watch, int64_t length_us, struct strata_error *error)
+{
+    struct shard *self = shard_new (dir, false, false, error);
+    if (!self)
+        return NULL;
+    self->lease = lease_take (dir, watch, length_us, try_store, self, error);
+    if (!self->lease)
+        return close_failed (self);
+    snprintf (self->path, sizeof (self->path), "%s", lease_path (self->lease));
+    crash_point ("shard.locked");
+    int rc = open_whole (self, error);
+    crash_point ("shard.opened");
+    if (rc < 0 && errno == EBADMSG) {
+        damage_mark (self->path, error->text);
+        errno = EBADMSG;
     }
+    if (rc < 0)
+        return close_failed (self);
+    if (raise_epoch (self, error) < 0)
+        return close_failed (self);
+    lease_sweep (self->lease);
     return self;
 }
 
 struct shard *shard_open (const char *dir, struct strata_error *error)
 {
-    return open_any (dir, false, false, error);
+    return shard_take (dir, NULL, NO_LEASE_US, error);
 }
 
 struct shard *shard_open_memory (struct strata_error *error)
 {
-    return open_any ("", true, false, error);
+    struct shard *self = shard_new ("", true, false, error);
+    if (self && (open_db (self, false, error) < 0 || raise_epoch (self, error) < 0))
+        return close_failed (self);
+    return self;
 }
 
 struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
@@ -204,7 +302,14 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
         strata_fail (error, "store %s: %s", dir, strerror (errno));
         return NULL;
     }
-    return open_any (dir, false, true, error);
+    struct shard *self = shard_new (dir, false, true, error);
+    if (!self)
+        return NULL;
+    lease_newest (dir, self->path);
+    if (open_db (self, true, error) < 0)
+        return close_failed (self);
+    self->epoch = shard_get_u64 (self, EPOCH_KEY, 0);
+    return self;
 }
 
 void shard_close (struct shard **self_p)
@@ -216,13 +321,13 @@ void shard_close (struct shard **self_p)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
         rocksdb_close (self->db);
+    anchor_close (&self->anchor);
     rocksdb_readoptions_destroy (self->read);
     rocksdb_writeoptions_destroy (self->write);
     rocksdb_options_destroy (self->options);
     if (self->env)
         rocksdb_env_destroy (self->env);
-    if (self->lock_fd >= 0)
-        close (self->lock_fd);
+    lease_free (&self->lease); /* after the database: the next holder opens it */
     free (self->dir);
     free (self);
     *self_p = NULL;
@@ -233,9 +338,24 @@ uint64_t shard_epoch (const struct shard *self)
     return self->epoch;
 }
 
+bool shard_by_force (const struct shard *self)
+{
+    return self->lease && lease_by_force (self->lease);
+}
+
+uint64_t shard_id (struct shard *self)
+{
+    return shard_get_u64 (self, ID_KEY, 0);
+}
+
 const char *shard_dir (const struct shard *self)
 {
     return self->dir;
+}
+
+const char *shard_path (const struct shard *self)
+{
+    return self->path;
 }
 
 uint64_t shard_commits (const struct shard *self)
@@ -296,7 +416,7 @@ int shard_get (struct shard *self, const void *key, size_t key_size, void **valu
                                                                value_size,
                                                                &err);
     if (err)
-        die (self, "reading", err);
+        read_failed (self, "reading", err);
     *value = found;
     return found ? 1 : 0;
 }
@@ -339,7 +459,7 @@ uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing)
     if (!shard_get (self, key, strlen (key), &value, &size))
         return missing;
     if (size != 8)
-        die (self, key, "a stored number has the wrong size");
+        shard_damaged (self, "%s: a stored number has the wrong size", key);
     uint64_t n = shard_u64 (value);
     free (value);
     return n;
@@ -359,12 +479,14 @@ static int mend (struct shard *self, struct strata_error *error)
     if (open_db (self, false, error) == 0)
         return 0;
     int saved = errno;
+    if (saved == EBADMSG)
+        shard_damaged (self, "%s", error->text);
     open_db (self, true, &ignored);
     errno = saved;
     return -1;
 }
 
-int shard_commit (struct shard *self, struct strata_error *error)
+static int write_batch (struct shard *self, struct strata_error *error)
 {
     char *err = NULL;
     if (!shard_dirty (self))
@@ -376,14 +498,36 @@ int shard_commit (struct shard *self, struct strata_error *error)
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
+        /* A compaction has met a damaged table, and RocksDB takes no more writes. */
+        if (damage_told (err))
+            shard_damaged (self, "writing: %s", err);
         strata_fail (error, "store %s can't be written: %s; it is tried again until it works", self->dir, err);
         errno = strstr (err, "No space") ? ENOSPC : EIO;
         rocksdb_free (err);
         return -1;
     }
+    if (self->anchor)
+        anchor_note (self->anchor, rocksdb_get_latest_sequence_number (self->db));
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
     return 0;
+}
+
+int shard_commit (struct shard *self, struct strata_error *error)
+{
+    struct strata_error why;
+    int rc = write_batch (self, error), failed = errno;
+    if (self->lease && lease_keep (self->lease, &why) < 0) {
+        rc = strata_fail (error, "%s", why.text);
+        failed = errno;
+    }
+    errno = failed;
+    return rc;
+}
+
+bool shard_held (struct shard *self)
+{
+    return !self->lease || lease_keep (self->lease, NULL) == 0;
 }
 
 /* ---- for the record of inputs ---- */
@@ -464,7 +608,7 @@ static bool iter_settle (struct shard_iter *it)
         char *err = NULL;
         rocksdb_iter_get_error (impl->it, &err);
         if (err)
-            die (impl->shard, "iterating", err);
+            read_failed (impl->shard, "iterating", err);
         return false;
     }
     it->key = (const uint8_t *)rocksdb_iter_key (impl->it, &it->key_size);
@@ -572,7 +716,31 @@ ProtobufCMessage *shard_get_message (struct shard *self, const struct shard_key 
         return NULL;
     ProtobufCMessage *message = protobuf_c_message_unpack (descriptor, NULL, size, value);
     if (!message)
-        die (self, descriptor->name, "a stored message does not parse");
+        shard_damaged (self, "%.*s: a stored %s does not parse", (int)key->size, (const char *)key->data, descriptor->name);
     free (value);
     return message;
+}
+
+/* ---- verifying ---- */
+
+int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, struct strata_error *error)
+{
+    char *err = NULL;
+    uint64_t keys = 0;
+    rocksdb_readoptions_t *read = rocksdb_readoptions_create ();
+    rocksdb_readoptions_set_verify_checksums (read, 1);
+    rocksdb_readoptions_set_fill_cache (read, 0);
+    rocksdb_readoptions_set_readahead_size (read, 2u << 20);
+    rocksdb_iterator_t *it = rocksdb_create_iterator (self->db, read);
+    for (rocksdb_iter_seek_to_first (it); rocksdb_iter_valid (it); rocksdb_iter_next (it))
+        if (++keys % 100000 == 0 && progress)
+            progress (keys, arg);
+    rocksdb_iter_get_error (it, &err);
+    int rc = err ? strata_fail (error, "store %s is damaged: %s", self->dir, err) : 0;
+    if (err)
+        rocksdb_free (err);
+    rocksdb_iter_destroy (it);
+    rocksdb_readoptions_destroy (read);
+    errno = rc < 0 ? EBADMSG : 0;
+    return rc;
 }

@@ -5,7 +5,8 @@
  * written against this interface alone and tested on shard_open_memory: no socket, no clock, no file of their own.
  *
  * Keys are bytes; each user of the shard has a prefix of its own:
- *   "!epoch"  shard.c      "!journal" mesh/journal.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
+ *   "!..."    shard.c and mesh/journal.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c
+ *   "R/" remembered replies (mesh/replies.c)
  *   "<service>/..."  the service's core, e.g. "job/", "cand/"
  */
 #ifndef STRATA_STORE_SHARD_H
@@ -15,13 +16,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/lease.h"
 #include "strata_error.h"
 
 struct shard;
 
 /* Takes the shard in folder `dir` (made if missing), raises its epoch and syncs that. errno EBUSY when another process
- * holds it. A damaged store is refused by name. */
+ * holds it; EBADMSG when it is damaged: the sentence names the file, and nothing of it was changed (store/damage.h). The
+ * lease and its folders: lease.h. */
 struct shard *shard_open (const char *dir, struct strata_error *error);
+/* The same for a standby that asks again and again: it takes the shard by force from a holder that has not renewed its lease
+ * for length_us. All that may hold a shard have one length. */
+struct shard *shard_take (const char *dir, struct lease_watch *watch, int64_t length_us, struct strata_error *error);
 /* The same in memory, for tests and the emulator. Nothing survives shard_close. */
 struct shard *shard_open_memory (struct strata_error *error);
 /* For looking only (audit): sees what was committed when it was opened; takes no lock; put and commit fail. */
@@ -30,7 +36,16 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
 void shard_close (struct shard **self);
 
 uint64_t shard_epoch (const struct shard *self);    /* 1 the first time it is taken */
+bool shard_by_force (const struct shard *self);     /* it was taken from a holder that may still run */
 const char *shard_dir (const struct shard *self);
+const char *shard_path (const struct shard *self);  /* the folder in it with the store's files */
+/* Random, of this store: one that was made anew has another. 0 in memory. */
+uint64_t shard_id (struct shard *self);
+/* What stands in the store can't be: marks it as damaged, so that no restart serves it, says so, ends the process. */
+void shard_damaged (const struct shard *self, const char *fmt, ...) __attribute__ ((noreturn, format (printf, 2, 3)));
+/* Reads every block of every table and verifies its checksum; progress (may be NULL) is called now and then. -1 with the
+ * first damaged file's name. */
+int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, struct strata_error *error);
 
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size);
 void shard_delete (struct shard *self, const void *key, size_t key_size);
@@ -43,9 +58,12 @@ bool shard_has (struct shard *self, const void *key, size_t key_size);
 void shard_put_u64 (struct shard *self, const char *key, uint64_t value);
 uint64_t shard_get_u64 (struct shard *self, const char *key, uint64_t missing);
 
-/* Writes the batch with one sync. 0 also when there is nothing to write. -1: nothing is lost, the batch is kept; the
- * caller holds back its outputs and calls again later (a full disk). */
+/* Writes the batch with one sync, and renews the lease: call it several times a second also when there is nothing to write.
+ * 0: what is written may be told. -1: nothing is lost, the batch is kept; the caller holds back its outputs and calls again
+ * later (a full disk). -1 with errno ESTALE: another process has taken the shard; the caller sends nothing and ends. */
 int shard_commit (struct shard *self, struct strata_error *error);
+/* Renews the lease when that is due. False: it is not held now (or lost: the next commit says so); nothing may leave. */
+bool shard_held (struct shard *self);
 bool shard_dirty (const struct shard *self);
 uint64_t shard_commits (const struct shard *self);  /* syncs so far */
 uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far */

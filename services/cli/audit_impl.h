@@ -21,11 +21,18 @@ struct audit_choice { /* what select says of a candidate */
     char *id, *simulation, *proposal;
     uint64_t index;
     Strata__CandidateState state;
+    bool imported;                                           /* came from another campaign: in no stream */
     int64_t changed_us;
     unsigned listed;                                         /* in proposals of the state that fits */
     unsigned added, proposed, confirmed, expired, discarded; /* in the history */
     unsigned chains;
 };
+
+/* Selected in the campaign that it came from: in no proposal, without a job. */
+static inline bool audit_selected_before (const struct audit_choice *c)
+{
+    return c->imported && c->state == STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED && !c->proposal[0];
+}
 
 struct audit_job {
     char *id, *type, *simulation, *candidate, *input, *dir;

@@ -123,7 +123,7 @@ void audit_check_chains (struct audit_world *world)
         }
     }
     AUDIT_EACH (struct audit_choice, c, world->choices) {
-        if (c->state != CANDIDATE (SELECTED))
+        if (c->state != CANDIDATE (SELECTED) || audit_selected_before (c))
             continue;
         selected++;
         if (c->chains == 1)

@@ -26,6 +26,7 @@ static void load_choice (struct audit_world *world, const struct shard_iter *it)
     row->simulation = audit_copy (candidate ? candidate->simulation : "");
     row->proposal = audit_copy (candidate ? candidate->proposal : "");
     row->state = candidate ? candidate->state : (Strata__CandidateState)-1;
+    row->imported = candidate && candidate->imported;
     row->index = candidate ? candidate->index : 0;
     row->changed_us = candidate ? candidate->changed_us : 0;
     if (candidate)
@@ -97,15 +98,17 @@ static bool read_by_select (struct audit_world *world, const struct audit_candid
 void audit_check_candidates (struct audit_world *world)
 {
     const struct audit_summary *sum = &world->audit->summary;
-    uint64_t trimmed = 0, in_streams = world->candidates.count;
+    uint64_t trimmed = 0, imported = 0, in_streams = world->candidates.count;
+    AUDIT_EACH (struct audit_choice, c, world->choices)
+        imported += (uint64_t)c->imported;
     uint64_t read = check_read (world, &trimmed);
     uint64_t duplicates = world->select ? shard_get_u64 (world->select, "count/duplicates", 0) : 0;
     uint64_t refused = world->select ? shard_get_u64 (world->select, "count/refused", 0) : 0;
-    if (read != sum->candidates + duplicates + refused)
+    if (read != sum->candidates - imported + duplicates + refused)
         audit_violation (world->audit, AUDIT_CANDIDATES,
                          "select has read %" PRIu64 " records, but has %" PRIu64 " candidates, %" PRIu64
                          " duplicates and %" PRIu64 " refused",
-                         read, sum->candidates, duplicates, refused);
+                         read, sum->candidates - imported, duplicates, refused);
     audit_sort (&world->candidates);
     const struct audit_candidate *last = NULL;
     AUDIT_EACH (struct audit_candidate, c, world->candidates) {
@@ -117,7 +120,7 @@ void audit_check_candidates (struct audit_world *world)
     }
     AUDIT_EACH (struct audit_choice, c, world->choices) {
         const struct audit_candidate *from = audit_find (&world->candidates, c->id);
-        if (!trimmed && (!from || !read_by_select (world, from)))
+        if (!trimmed && !c->imported && (!from || !read_by_select (world, from)))
             audit_violation (world->audit, AUDIT_CANDIDATES,
                              "candidate %s is %s in select, but no record of stream %s that was read "
                              "says so",
@@ -184,6 +187,7 @@ static int take_event (uint64_t sequence, int64_t time_us, const void *record, s
     switch (event ? (int)event->kind : -1) {
     case STRATA__SELECT_EVENT_KIND__SELECT_ADDED:
     case STRATA__SELECT_EVENT_KIND__SELECT_INVALID:
+    case STRATA__SELECT_EVENT_KIND__SELECT_IMPORTED:
         if (c)
             c->added++;
         else
@@ -224,7 +228,9 @@ static void check_history (struct audit_world *world, const struct audit_choice 
         audit_violation (world->audit, AUDIT_PROPOSALS,
                          "candidate %s is %s, but the history has it proposed %u times, confirmed %u, expired %u",
                          c->id, state_name (c->state), c->proposed, c->confirmed, c->expired);
-    if (c->confirmed != (c->state == STATE (SELECTED)) || c->discarded != (c->state == STATE (DISCARDED)))
+    bool discarded_before = c->imported && c->state == STATE (DISCARDED) && c->discarded == 0;
+    if (!audit_selected_before (c) && !discarded_before
+        && (c->confirmed != (c->state == STATE (SELECTED)) || c->discarded != (c->state == STATE (DISCARDED))))
         audit_violation (world->audit, AUDIT_PROPOSALS,
                          "candidate %s is %s, but the history has it confirmed %u times, discarded %u times", c->id,
                          state_name (c->state), c->confirmed, c->discarded);
@@ -242,7 +248,8 @@ void audit_check_proposals (struct audit_world *world)
     if (history.first == 1)
         stream_read (world->select, "history", 0, SIZE_MAX, SIZE_MAX, take_event, world);
     AUDIT_EACH (struct audit_choice, c, world->choices) {
-        if ((c->state == STATE (PROPOSED) || c->state == STATE (SELECTED)) && c->listed != 1)
+        if ((c->state == STATE (PROPOSED) || c->state == STATE (SELECTED)) && !audit_selected_before (c)
+            && c->listed != 1)
             audit_violation (world->audit, AUDIT_PROPOSALS,
                              "candidate %s is %s by proposal '%s', which lists it %u times", c->id,
                              state_name (c->state), c->proposal, c->listed);

@@ -84,16 +84,9 @@ static bool numbers_get (struct shard *shard, const struct shard_key *key, uint6
     size_t size;
     if (!shard_get (shard, key->data, key->size, &value, &size))
         return false;
-    if (size != count * sizeof (*numbers)) {
-        log_error (
-            "store %s: a value of %zu bytes under %.*s should have %zu. The store can't be trusted; this process ends.",
-            shard_dir (shard),
-            size,
-            (int)key->size,
-            (const char *)key->data,
-            count * sizeof (*numbers));
-        abort ();
-    }
+    if (size != count * sizeof (*numbers))
+        shard_damaged (shard, "a value of %zu bytes under %.*s should have %zu", size, (int)key->size,
+                       (const char *)key->data, count * sizeof (*numbers));
     memcpy (numbers, value, size);
     free (value);
     for (size_t i = 0; i < count; i++)
@@ -134,6 +127,7 @@ static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, 
                               "store %s: a row under %s has a wrong number or length; the store is damaged",
                               shard_dir (self->shard),
                               prefix);
+            errno = EBADMSG;
             break;
         }
         memcpy (sums + row * self->config->bins, it.value, row_size);

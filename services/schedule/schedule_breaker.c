@@ -15,6 +15,7 @@
  *
  * Durable: the record stands in the batch of the move that changed it, so a restart is no way around the pause.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +74,11 @@ int schedule_breaker_load (struct schedule *self, struct strata_error *error)
             continue;
         type->breaker = strata__breaker__unpack (NULL, size, value);
         free (value);
-        if (!type->breaker)
-            return strata_fail (error, "%s: the record breaker/%s does not parse; the store is damaged, restore it from a copy",
+        if (!type->breaker) {
+            errno = EBADMSG;
+            return strata_fail (error, "store %s: the record breaker/%s does not parse; the store is damaged",
                                 shard_dir (self->shard), type->campaign->name);
+        }
     }
     return 0;
 }

@@ -280,8 +280,9 @@ static int load_jobs (struct schedule *self, struct strata_error *error)
          more = shard_iter_next (&it)) {
         Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
         if (!job) {
-            rc = strata_fail (error, "%s: the record %.*s does not parse; the store is damaged, restore it from a copy",
+            rc = strata_fail (error, "store %s: the record %.*s does not parse; the store is damaged",
                               shard_dir (self->shard), (int)it.key_size, (const char *)it.key);
+            errno = EBADMSG;
             break;
         }
         struct job_type *type = schedule_find_type (self, job->type);

@@ -38,3 +38,8 @@ char *select_strdup (const char *text)
 {
     return checked (strdup (text), 1, strlen (text) + 1);
 }
+
+void *select_aligned (size_t bytes)
+{
+    return checked (aligned_alloc (64, (bytes + 63) / 64 * 64), 1, bytes);
+}

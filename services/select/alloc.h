@@ -8,5 +8,7 @@
 void *select_grow (void *items, size_t *capacity, size_t count, size_t size);
 void *select_calloc (size_t count, size_t size);
 char *select_strdup (const char *text);
+/* On a boundary of 64 bytes; freed with free. */
+void *select_aligned (size_t bytes);
 
 #endif

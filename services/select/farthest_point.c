@@ -1,10 +1,14 @@
 /* farthest_point.c - see farthest_point.h
  *
- * A rank can only fall when a point is selected (the k lowest of more distances are no higher; sums of rounded numbers
- * keep that order). So a rank that does not know the newest selections yet is an upper bound: the candidates stand in a
- * heap by such bounds, and only the one on top is brought up to date, until the top is up to date: that is the pick
- * (lazy greedy, Minoux 1978). It is the same pick as with all ranks renewed, never with more distances and mostly with
- * far fewer.
+ * A rank can only fall when a point is selected (the k lowest of more distances are no higher; sums and roots of rounded
+ * numbers keep that order). So whatever was once at or above a candidate's rank is an upper bound for ever, as long as no
+ * selected point is released. The candidates stand in a heap by such bounds, and only the one on top is brought up to
+ * date, until the top is up to date: that is the pick (lazy greedy, Minoux 1978). It is the same pick as with all ranks
+ * made anew.
+ *
+ * A new candidate gets its bound from the few selected points around it (nearest_bound), many candidates at a time. One
+ * that comes to the top is ranked exactly by a search, and keeps the squares of its distances to its k nearest selected
+ * points from then on: the next time it costs one distance a new selection. Few candidates ever come to the top.
  */
 #include "farthest_point.h"
 
@@ -13,207 +17,239 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "nearest.h"
+
+#define PENDING_MAX 1024u       /* new candidates that wait for their bounds while nothing is picked */
+#define ALONE 8u                /* ranks brought up to date one by one before it is done in batches */
+#define BATCH 256u
+#define PARALLEL_MIN 1000000u   /* distances that are worth waking threads for */
+
+struct entry {
+    double rank;                /* an upper bound, or the rank: see is_exact */
+    uint32_t slot;
+    uint32_t seen;              /* selected points below it are what rank is made from */
+};
 
 struct farthest_point {
-    struct sampler_options options;
+    struct points points;
+    unsigned k;
+    size_t needed;              /* selected points below which ranks are random */
+    uint64_t seed;
+    bool rank_once;
 
-    /* candidates that wait: parallel arrays, in no order */
-    size_t count;
-    char **ids;
-    float *points;              /* [count][dimensions] */
-    double *squares;            /* [count][k]: the min (k, selected) lowest, rising */
-    double *ranks;              /* [count]: that of the selected points seen */
-    uint32_t *seen;             /* [count]: slots of `selected` below it are in squares */
-    uint32_t *heap;             /* [count]: candidates, the one to pick first on top */
-    uint32_t *where;            /* [count]: position in heap */
-    size_t ids_capacity, points_capacity, squares_capacity, ranks_capacity;
-    size_t seen_capacity, heap_capacity, where_capacity;
+    bool random;                /* the ranks in the heap are random ones */
+    struct entry *heap;         /* [count], the one to pick first on top; behind it [pending] without a rank */
+    size_t count, pending, heap_capacity;
+    uint32_t *list;             /* by slot: which of lists; POINTS_NONE: none yet */
+    double *lists;              /* [lists_count][k]: squares of the distances to the k nearest, rising */
+    uint32_t *free_lists;
+    size_t list_capacity, lists_count, lists_capacity, free_lists_count, free_lists_capacity;
 
-    struct nearest *selected;
-    char **selected_ids;        /* by slot of `selected` */
-    size_t selected_ids_capacity;
-
-    size_t ids_bytes;           /* of all ids */
+    struct points proposed;     /* until ready: see fp_ready */
 };
 
 /* ---- ranks ---- */
 
-/* Finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit of x reaches every bit of the result. */
-static uint64_t mix (uint64_t x)
+static double rank_of (const struct farthest_point *self, const double *squares)
 {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
+    double sum = 0;
+    for (size_t j = 0; j < self->k; j++)
+        sum += sqrt (squares[j]);
+    return sum / (double)self->k;
 }
 
-double farthest_point_random (uint64_t seed, const char *id)
+static bool is_exact (const struct farthest_point *self, const struct entry *entry)
 {
-    uint64_t x = mix (seed);
-    for (const unsigned char *p = (const unsigned char *)id; *p; p++)
-        x = mix (x ^ *p);
-    return (double)(x >> 11) * 0x1p-53;
+    return self->random
+        || (entry->seen == points_selected (&self->points) && self->list[entry->slot] != POINTS_NONE);
 }
 
-static size_t neighbours (const struct farthest_point *self)
+/* Any rank that is not below the true one. Any number of threads at once. */
+static void entry_bound (const struct farthest_point *self, struct entry *entry)
 {
-    size_t n = nearest_count (self->selected);
-    return n < self->options.k ? n : self->options.k;
-}
-
-static void rank_set (struct farthest_point *self, size_t i)
-{
-    size_t k = self->options.k;
-    if (neighbours (self) < k) {
-        self->ranks[i] = farthest_point_random (self->options.seed, self->ids[i]);
+    entry->seen = 0;
+    if (self->random) {
+        entry->rank = ids_random (self->seed, points_id (&self->points, entry->slot));
         return;
     }
-    double sum = 0;
-    for (size_t j = 0; j < k; j++)
-        sum += sqrt (self->squares[i * k + j]);
-    self->ranks[i] = sum / (double)k;
+    entry->seen = (uint32_t)points_selected (&self->points);
+    entry->rank = nearest_bound (self->points.selected, points_at (&self->points, entry->slot), self->k);
 }
 
-/* Against all selected points, by a search. */
-static void rank_anew (struct farthest_point *self, size_t i)
+static void list_give (struct farthest_point *self, uint32_t slot)
 {
-    size_t k = self->options.k;
-    nearest_search (self->selected, self->points + i * self->options.dimensions, k, self->squares + i * k);
-    self->seen[i] = (uint32_t)nearest_count (self->selected);
-    rank_set (self, i);
-}
-
-/* Against the selected points not seen yet, one by one. */
-static void rank_renew (struct farthest_point *self, size_t i)
-{
-    unsigned d = self->options.dimensions;
-    size_t k = self->options.k, slots = nearest_count (self->selected);
-    double *list = self->squares + i * k;
-    for (size_t slot = self->seen[i]; slot < slots; slot++) {
-        double square = nearest_square (self->points + i * d, nearest_point (self->selected, slot), d);
-        if (slot >= k && square >= list[k - 1])
-            continue;
-        size_t j = slot < k ? slot : k - 1;
-        for (; j > 0 && list[j - 1] > square; j--)
-            list[j] = list[j - 1];
-        list[j] = square;
+    if (self->list[slot] != POINTS_NONE)
+        return;
+    if (self->free_lists_count > 0)
+        self->list[slot] = self->free_lists[--self->free_lists_count];
+    else {
+        self->lists = select_grow (self->lists, &self->lists_capacity, self->lists_count + 1, self->k * sizeof (double));
+        self->list[slot] = (uint32_t)self->lists_count++;
     }
-    self->seen[i] = (uint32_t)slots;
-    rank_set (self, i);
+    self->lists[(size_t)self->list[slot] * self->k] = -1;      /* not filled yet */
 }
 
-static void rank_renew_all (struct farthest_point *self)
+static void list_take (struct farthest_point *self, uint32_t slot)
 {
-    for (size_t i = 0; i < self->count; i++)
-        rank_renew (self, i);
+    if (self->list[slot] == POINTS_NONE)
+        return;
+    self->free_lists =
+        select_grow (self->free_lists, &self->free_lists_capacity, self->free_lists_count + 1, sizeof (uint32_t));
+    self->free_lists[self->free_lists_count++] = self->list[slot];
+    self->list[slot] = POINTS_NONE;
 }
 
-/* Whether candidate a is picked before b. */
-static bool before (const struct farthest_point *self, size_t a, size_t b)
+/* The true rank, of one that has a list. Any number of threads at once. */
+static void entry_evaluate (const struct farthest_point *self, struct entry *entry)
 {
-    if (self->ranks[a] != self->ranks[b])
-        return self->ranks[a] > self->ranks[b];
-    return strcmp (self->ids[a], self->ids[b]) < 0;
+    double *squares = self->lists + (size_t)self->list[entry->slot] * self->k;
+    const float *point = points_at (&self->points, entry->slot);
+    if (squares[0] < 0)
+        nearest_search (self->points.selected, point, self->k, squares);
+    else
+        nearest_update (self->points.selected, point, self->k, entry->seen, squares);
+    entry->seen = (uint32_t)points_selected (&self->points);
+    entry->rank = rank_of (self, squares);
 }
 
 /* ---- the heap ---- */
 
-static void heap_place (struct farthest_point *self, size_t position, size_t i)
+/* Whether a is picked before b. */
+static bool before (const struct farthest_point *self, const struct entry *a, const struct entry *b)
 {
-    self->heap[position] = (uint32_t)i;
-    self->where[i] = (uint32_t)position;
+    if (a->rank != b->rank)
+        return a->rank > b->rank;
+    return strcmp (points_id (&self->points, a->slot), points_id (&self->points, b->slot)) < 0;
 }
 
-static void heap_up (struct farthest_point *self, size_t position)
+static void heap_up (struct farthest_point *self, size_t at)
 {
-    size_t i = self->heap[position];
-    for (; position > 0 && before (self, i, self->heap[(position - 1) / 2]); position = (position - 1) / 2)
-        heap_place (self, position, self->heap[(position - 1) / 2]);
-    heap_place (self, position, i);
+    struct entry entry = self->heap[at];
+    for (; at > 0 && before (self, &entry, &self->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        self->heap[at] = self->heap[(at - 1) / 2];
+    self->heap[at] = entry;
 }
 
-static void heap_down (struct farthest_point *self, size_t position)
+static void heap_down (struct farthest_point *self, size_t at)
 {
-    size_t i = self->heap[position];
-    for (;;) {
-        size_t child = 2 * position + 1;
-        if (child + 1 < self->count && before (self, self->heap[child + 1], self->heap[child]))
+    struct entry entry = self->heap[at];
+    for (size_t child; (child = 2 * at + 1) < self->count; at = child) {
+        if (child + 1 < self->count && before (self, &self->heap[child + 1], &self->heap[child]))
             child++;
-        if (child >= self->count || !before (self, self->heap[child], i))
+        if (!before (self, &self->heap[child], &entry))
             break;
-        heap_place (self, position, self->heap[child]);
-        position = child;
+        self->heap[at] = self->heap[child];
     }
-    heap_place (self, position, i);
+    self->heap[at] = entry;
 }
 
 static void heap_build (struct farthest_point *self)
 {
-    for (size_t i = 0; i < self->count; i++)
-        heap_place (self, i, i);
     for (size_t i = self->count / 2; i-- > 0;)
         heap_down (self, i);
 }
 
-/* ---- the two sets ---- */
-
-/* Takes over `id`. Rank and place in the heap are still to be set. */
-static size_t candidate_append (struct farthest_point *self, char *id, const float *point)
+static struct entry heap_pop (struct farthest_point *self)
 {
-    size_t d = self->options.dimensions, k = self->options.k, i = self->count, n = i + 1;
-    self->ids = select_grow (self->ids, &self->ids_capacity, n, sizeof (*self->ids));
-    self->points = select_grow (self->points, &self->points_capacity, n, d * sizeof (float));
-    self->squares = select_grow (self->squares, &self->squares_capacity, n, k * sizeof (double));
-    self->ranks = select_grow (self->ranks, &self->ranks_capacity, n, sizeof (double));
-    self->seen = select_grow (self->seen, &self->seen_capacity, n, sizeof (uint32_t));
-    self->heap = select_grow (self->heap, &self->heap_capacity, n, sizeof (uint32_t));
-    self->where = select_grow (self->where, &self->where_capacity, n, sizeof (uint32_t));
-    self->ids[i] = id;
-    memcpy (self->points + i * d, point, d * sizeof (float));
-    self->count = n;
-    return i;
-}
-
-/* The last candidate takes the place of i. Neither frees the id nor mends the heap. */
-static void candidate_remove (struct farthest_point *self, size_t i)
-{
-    size_t d = self->options.dimensions, k = self->options.k, last = --self->count;
-    if (i == last)
-        return;
-    self->ids[i] = self->ids[last];
-    memcpy (self->points + i * d, self->points + last * d, d * sizeof (float));
-    memcpy (self->squares + i * k, self->squares + last * k, k * sizeof (double));
-    self->ranks[i] = self->ranks[last];
-    self->seen[i] = self->seen[last];
-}
-
-/* The one on top of the heap. */
-static void candidate_remove_top (struct farthest_point *self)
-{
-    size_t last = self->count - 1, top = self->heap[0];
-    heap_place (self, 0, self->heap[last]);
-    candidate_remove (self, top);
-    if (top != last)
-        heap_place (self, self->where[last], top);
+    struct entry top = self->heap[0];
+    self->heap[0] = self->heap[--self->count];
+    if (self->pending > 0)
+        self->heap[self->count] = self->heap[self->count + self->pending];
     if (self->count > 0)
         heap_down (self, 0);
+    return top;
 }
 
-/* Takes over `id`. */
-static void selected_append (struct farthest_point *self, char *id, const float *point)
+/* Only while nothing is pending. */
+static void heap_push (struct farthest_point *self, struct entry entry)
 {
-    size_t slot = nearest_count (self->selected);
-    self->selected_ids =
-        select_grow (self->selected_ids, &self->selected_ids_capacity, slot + 1, sizeof (*self->selected_ids));
-    self->selected_ids[slot] = id;
-    nearest_add (self->selected, point);
+    self->heap[self->count++] = entry;
+    heap_up (self, self->count - 1);
 }
 
-static char *id_copy (struct farthest_point *self, const char *id)
+/* Gives bounds to all that have none, and places in the heap. */
+static void settle (struct farthest_point *self)
 {
-    self->ids_bytes += strlen (id) + 1;
-    return select_strdup (id);
+    size_t selected = points_selected (&self->points), n = self->count + self->pending;
+    if ((selected < self->needed) != self->random) {
+        self->random = !self->random;
+        self->count = 0;
+        for (size_t i = 0; i < n; i++)
+            list_take (self, self->heap[i].slot);
+    }
+    if (self->count == n)
+        return;
+#pragma omp parallel for schedule(dynamic, 256) if ((n - self->count) * 500 > PARALLEL_MIN)
+    for (size_t i = self->count; i < n; i++)
+        entry_bound (self, &self->heap[i]);
+    self->pending = 0;
+    if (n - self->count < self->count / 8)
+        while (self->count < n)
+            heap_up (self, self->count++);
+    else {
+        self->count = n;
+        heap_build (self);
+    }
+}
+
+/* Brings ranks up to date until the one on top is. There is one. */
+static void top_settle (struct farthest_point *self)
+{
+    struct entry batch[BATCH];
+    for (size_t tries = 0; tries < ALONE && !is_exact (self, &self->heap[0]); tries++) {
+        list_give (self, self->heap[0].slot);
+        entry_evaluate (self, &self->heap[0]);
+        heap_down (self, 0);
+    }
+    while (!is_exact (self, &self->heap[0])) {
+        size_t n = 0, selected = points_selected (&self->points);
+        for (; n < BATCH && self->count > 0 && !is_exact (self, &self->heap[0]); n++) {
+            batch[n] = heap_pop (self);
+            list_give (self, batch[n].slot);
+        }
+#pragma omp parallel for schedule(dynamic, 8) if (n * (selected - batch[n - 1].seen + 1) > PARALLEL_MIN)
+        for (size_t i = 0; i < n; i++)
+            entry_evaluate (self, &batch[i]);
+        for (size_t i = 0; i < n; i++)
+            heap_push (self, batch[i]);
+    }
+}
+
+/* ---- candidates ---- */
+
+static void entry_new (struct farthest_point *self, uint32_t slot)
+{
+    size_t n = self->count + self->pending;
+    self->heap = select_grow (self->heap, &self->heap_capacity, n + 1, sizeof (*self->heap));
+    self->heap[n] = (struct entry){ 0, slot, 0 };
+    self->pending++;
+    self->list = select_grow (self->list, &self->list_capacity, self->points.slots, sizeof (uint32_t));
+    self->list[slot] = POINTS_NONE;
+}
+
+/* Parts the entries: those that `stays` says stay in front, in a heap; the others are pending after that. */
+static void heap_part (struct farthest_point *self, bool (*stays) (const struct farthest_point *self, size_t i,
+                                                                   const void *arg), const void *arg)
+{
+    size_t n = self->count + self->pending, kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (stays (self, i, arg)) {
+            struct entry swap = self->heap[i];
+            self->heap[i] = self->heap[kept];
+            self->heap[kept++] = swap;
+        }
+    self->count = kept;
+    self->pending = n - kept;
+    heap_build (self);
+}
+
+/* Forgets those that are pending. */
+static void pending_forget (struct farthest_point *self)
+{
+    for (size_t i = self->count; i < self->count + self->pending; i++) {
+        list_take (self, self->heap[i].slot);
+        points_forget (&self->points, self->heap[i].slot);
+    }
+    self->pending = 0;
 }
 
 /* ---- the table ---- */
@@ -221,199 +257,190 @@ static char *id_copy (struct farthest_point *self, const char *id)
 static void fp_destroy (void *arg)
 {
     struct farthest_point *self = arg;
-    for (size_t i = 0; i < self->count; i++)
-        free (self->ids[i]);
-    for (size_t i = 0; i < nearest_count (self->selected); i++)
-        free (self->selected_ids[i]);
-    free (self->ids);
-    free (self->points);
-    free (self->squares);
-    free (self->ranks);
-    free (self->seen);
+    points_fini (&self->points);
+    points_fini (&self->proposed);
     free (self->heap);
-    free (self->where);
-    free (self->selected_ids);
-    nearest_free (&self->selected);
+    free (self->list);
+    free (self->lists);
+    free (self->free_lists);
     free (self);
 }
 
 static void *fp_create (const struct sampler_options *options, struct strata_error *error)
 {
-    if (options->k == 0) {
-        strata_fail (error, "farthest-point sampler: k is 0; it needs 1 neighbour or more");
+    const struct campaign_select *select = options->select;
+    if (select->k == 0 || select->k > NEAREST_K_MAX) {
+        strata_fail (error, "farthest-point sampler: k is %u; it needs 1 to %u neighbours", select->k, NEAREST_K_MAX);
         return NULL;
     }
-    struct nearest *selected = nearest_new (options->dimensions, error);
-    if (!selected)
-        return NULL;
     struct farthest_point *self = select_calloc (1, sizeof (*self));
-    self->options = *options;
-    self->selected = selected;
+    if (points_init (&self->points, options->dimensions, error) < 0
+        || points_init (&self->proposed, options->dimensions, error) < 0) {
+        fp_destroy (self);
+        return NULL;
+    }
+    self->k = select->k;
+    self->needed = select->min_random > select->k ? select->min_random : select->k;
+    self->seed = options->seed;
+    self->rank_once = select->batch && strcmp (select->batch, "rank-once") == 0;
+    self->random = true;
     return self;
 }
 
-static void fp_load (void *arg, const char *id, const float *point, bool selected)
+static void fp_load (void *arg, const char *id, const float *point, enum sampler_set set)
 {
     struct farthest_point *self = arg;
-    if (selected)
-        selected_append (self, id_copy (self, id), point);
+    if (set == SAMPLER_WAITING)
+        entry_new (self, points_add (&self->points, id, point));
     else
-        candidate_append (self, id_copy (self, id), point);
+        points_add_selected (set == SAMPLER_SELECTED ? &self->points : &self->proposed, id, point);
 }
 
+/* Those that may be released come last, after the bounds were made: their release then costs no bound. */
 static void fp_ready (void *arg)
 {
     struct farthest_point *self = arg;
-    for (size_t i = 0; i < self->count; i++)
-        rank_anew (self, i);
-    heap_build (self);
+    settle (self);
+    for (size_t i = 0; i < points_selected (&self->proposed); i++)
+        points_add_selected (&self->points, points_selected_id (&self->proposed, i),
+                             nearest_point (self->proposed.selected, i));
+    points_fini (&self->proposed);
+    memset (&self->proposed, 0, sizeof (self->proposed));
 }
 
 static void fp_add (void *arg, const char *id, const float *point)
 {
     struct farthest_point *self = arg;
-    size_t i = candidate_append (self, id_copy (self, id), point);
-    rank_anew (self, i);
-    heap_place (self, i, i);
-    heap_up (self, i);
+    entry_new (self, points_add (&self->points, id, point));
+    if (self->pending >= PENDING_MAX)
+        settle (self);
 }
 
-static const char *fp_pick (void *arg, double *rank)
+static size_t fp_pick (void *arg, size_t count, sampler_pick_f *each, void *each_arg)
 {
     struct farthest_point *self = arg;
-    if (self->count == 0)
-        return NULL;
-    /* With fewer than k selected the ranks are random numbers, and as they should be. */
-    size_t slots = nearest_count (self->selected);
-    while (slots >= self->options.k && self->seen[self->heap[0]] < slots) {
-        rank_renew (self, self->heap[0]);
-        heap_down (self, 0);
+    size_t picked = 0;
+    settle (self);
+    uint32_t *batch = self->rank_once ? select_calloc (count < self->count ? count + 1 : self->count + 1, sizeof (*batch))
+                                      : NULL;
+    while (picked < count && self->count > 0) {
+        top_settle (self);
+        struct entry entry = heap_pop (self);
+        bool wanted = each (points_id (&self->points, entry.slot), entry.rank, each_arg);
+        list_take (self, entry.slot);
+        if (!wanted)
+            points_forget (&self->points, entry.slot);
+        else if (self->rank_once)
+            batch[picked++] = entry.slot;
+        else {
+            points_select (&self->points, entry.slot);
+            picked++;
+            settle (self);
+        }
     }
-    size_t best = self->heap[0];
-    *rank = self->ranks[best];
-    char *id = self->ids[best];
-    selected_append (self, id, self->points + best * self->options.dimensions);
-    candidate_remove_top (self);
-    if (slots + 1 == self->options.k) {     /* from now on they are distances */
-        rank_renew_all (self);
-        heap_build (self);
-    }
-    return id;
+    for (size_t i = 0; batch && i < picked; i++)
+        points_select (&self->points, batch[i]);
+    free (batch);
+    return picked;
+}
+
+static bool stays_seen (const struct farthest_point *self, size_t i, const void *arg)
+{
+    return i < self->count && self->heap[i].seen <= *(const size_t *)arg;
 }
 
 static void fp_release (void *arg, const char *const *ids, size_t count)
 {
     struct farthest_point *self = arg;
-    size_t d = self->options.dimensions, k = self->options.k;
-    size_t slots = nearest_count (self->selected), had = neighbours (self), released = 0, kept = 0;
-    rank_renew_all (self);      /* slots get other numbers */
-    unsigned char *keep = select_calloc (slots + 1, 1);
-    float *points = select_calloc (count + 1, d * sizeof (float));
-    char **names = select_calloc (count + 1, sizeof (*names));
-    for (size_t slot = 0; slot < slots; slot++) {
-        bool found = false;
-        for (size_t j = 0; j < count && !found; j++)
-            found = strcmp (self->selected_ids[slot], ids[j]) == 0;
-        keep[slot] = !found;
-        if (found && released < count) {
-            memcpy (points + released * d, nearest_point (self->selected, slot), d * sizeof (float));
-            names[released++] = self->selected_ids[slot];
-        }
-        else
-            self->selected_ids[kept++] = self->selected_ids[slot];
+    struct id_set *set = id_set_new (ids, count);
+    uint32_t *slots = select_calloc (count + 1, sizeof (*slots));
+    size_t first, n = points_release (&self->points, set, slots, &first);
+    /* What has seen the released points, or points that have other numbers now, starts anew. */
+    if (n > 0) {
+        heap_part (self, stays_seen, &first);
+        for (size_t i = self->count; i < self->count + self->pending; i++)
+            list_take (self, self->heap[i].slot);
+        for (size_t i = 0; i < n; i++)
+            entry_new (self, slots[i]);
     }
-    if (released > 0) {
-        nearest_keep (self->selected, keep);
-        bool fewer = neighbours (self) < had;
-        for (size_t i = 0; i < self->count; i++) {
-            /* Only a list that held one of the released points changes. */
-            bool held = fewer;
-            for (size_t j = 0; j < released && !held; j++)
-                held = nearest_square (self->points + i * d, points + j * d, (unsigned)d)
-                    <= self->squares[i * k + had - 1];
-            self->seen[i] = (uint32_t)kept;
-            if (held)
-                rank_anew (self, i);
-        }
-        for (size_t j = 0; j < released; j++)
-            rank_anew (self, candidate_append (self, names[j], points + j * d));
-    }
-    heap_build (self);
-    free (keep);
-    free (points);
-    free (names);
+    free (slots);
+    id_set_free (&set);
 }
 
-struct order {
-    const char *id;
-    double rank;
-    size_t index;
-};
-
-static int least_wanted_first (const void *a, const void *b)
+static bool stays_unnamed (const struct farthest_point *self, size_t i, const void *arg)
 {
-    const struct order *x = a, *y = b;
-    if (x->rank != y->rank)
-        return x->rank < y->rank ? -1 : 1;
-    return strcmp (y->id, x->id);
+    return !id_set_has (arg, points_id (&self->points, self->heap[i].slot));
 }
 
-static int higher_index_first (const void *a, const void *b)
-{
-    size_t x = ((const struct order *)a)->index, y = ((const struct order *)b)->index;
-    return (x < y) - (x > y);
-}
-
-static size_t fp_drop (void *arg, size_t count, void (*each) (const char *id, double rank, void *arg), void *each_arg)
+static void fp_remove (void *arg, const char *const *ids, size_t count)
 {
     struct farthest_point *self = arg;
-    rank_renew_all (self);
-    struct order *order = select_calloc (self->count + 1, sizeof (*order));
-    for (size_t i = 0; i < self->count; i++)
-        order[i] = (struct order){ self->ids[i], self->ranks[i], i };
-    qsort (order, self->count, sizeof (*order), least_wanted_first);
-    if (count > self->count)
-        count = self->count;
-    for (size_t i = 0; i < count; i++)
-        each (order[i].id, order[i].rank, each_arg);
-    /* From the end, so that what takes a free place is never one that goes too. */
-    qsort (order, count, sizeof (*order), higher_index_first);
-    for (size_t i = 0; i < count; i++) {
-        char *id = self->ids[order[i].index];
-        candidate_remove (self, order[i].index);
-        self->ids_bytes -= strlen (id) + 1;
-        free (id);
+    struct id_set *set = id_set_new (ids, count);
+    settle (self);
+    heap_part (self, stays_unnamed, set);
+    pending_forget (self);
+    id_set_free (&set);
+}
+
+struct ranked {
+    double rank;
+    uint32_t slot;
+};
+
+static int least_wanted_first (const void *a, const void *b, void *arg)
+{
+    const struct farthest_point *self = arg;
+    const struct ranked *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return strcmp (points_id (&self->points, y->slot), points_id (&self->points, x->slot));
+}
+
+static bool stays_ranked (const struct farthest_point *self, size_t i, const void *arg)
+{
+    return !((const unsigned char *)arg)[self->heap[i].slot];
+}
+
+static size_t fp_drop (void *arg, size_t count, sampler_drop_f *each, void *each_arg)
+{
+    struct farthest_point *self = arg;
+    settle (self);
+    size_t n = self->count;
+    struct ranked *ranked = select_calloc (n + 1, sizeof (*ranked));
+#pragma omp parallel for schedule(dynamic, 64) if (n > 1000)
+    for (size_t i = 0; i < n; i++) {
+        struct entry entry = self->heap[i];
+        double squares[NEAREST_K_MAX];
+        if (!is_exact (self, &entry)) {
+            nearest_search (self->points.selected, points_at (&self->points, entry.slot), self->k, squares);
+            entry.rank = rank_of (self, squares);
+        }
+        ranked[i] = (struct ranked){ entry.rank, entry.slot };
     }
-    free (order);
-    heap_build (self);
-    return count;
+    qsort_r (ranked, n, sizeof (*ranked), least_wanted_first, self);
+    unsigned char *gone = select_calloc (self->points.slots + 1, 1);
+    for (size_t i = 0; i < count && i < n; i++) {
+        each (points_id (&self->points, ranked[i].slot), ranked[i].rank, each_arg);
+        gone[ranked[i].slot] = 1;
+    }
+    heap_part (self, stays_ranked, gone);
+    pending_forget (self);
+    free (gone);
+    free (ranked);
+    return count < n ? count : n;
 }
 
-static size_t fp_waiting (const void *arg)
+static struct points *fp_points (void *arg)
 {
-    return ((const struct farthest_point *)arg)->count;
-}
-
-static size_t fp_selected (const void *arg)
-{
-    return nearest_count (((const struct farthest_point *)arg)->selected);
+    return &((struct farthest_point *)arg)->points;
 }
 
 static size_t fp_bytes (const void *arg)
 {
     const struct farthest_point *self = arg;
-    return sizeof (*self) + (self->ids_capacity + self->selected_ids_capacity) * sizeof (char *) + self->ids_bytes
-        + self->points_capacity * self->options.dimensions * sizeof (float)
-        + self->squares_capacity * self->options.k * sizeof (double) + self->ranks_capacity * sizeof (double)
-        + (self->seen_capacity + self->heap_capacity + self->where_capacity) * sizeof (uint32_t)
-        + nearest_bytes (self->selected);
-}
-
-/* An id counts as 64 bytes. */
-static size_t fp_candidate_bytes (const struct sampler_options *options)
-{
-    return options->dimensions * sizeof (float) + options->k * sizeof (double) + sizeof (double)
-        + 3 * sizeof (uint32_t) + sizeof (char *) + 64;
+    return sizeof (*self) + points_bytes (&self->points) + self->heap_capacity * sizeof (*self->heap)
+        + (self->list_capacity + self->free_lists_capacity) * sizeof (uint32_t)
+        + self->lists_capacity * self->k * sizeof (double);
 }
 
 const struct sampler_ops farthest_point_sampler = {
@@ -425,9 +452,8 @@ const struct sampler_ops farthest_point_sampler = {
     .add = fp_add,
     .pick = fp_pick,
     .release = fp_release,
+    .remove = fp_remove,
     .drop = fp_drop,
-    .waiting = fp_waiting,
-    .selected = fp_selected,
+    .points = fp_points,
     .bytes = fp_bytes,
-    .candidate_bytes = fp_candidate_bytes,
 };

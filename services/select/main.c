@@ -7,7 +7,7 @@
 #include "mesh/service.h"
 #include "select_core.h"
 
-#define EXPIRE_EVERY_MS 250u
+#define TICK_EVERY_MS 250u
 
 static void on_event (const char *kind, const char *subject, const char *text, void *arg)
 {
@@ -66,9 +66,50 @@ static void on_confirm (struct service *service, struct request *request, const 
     request_reply (request, &reply.base);
 }
 
-static void on_expire (struct service *service, int64_t now_us)
+static void on_invalidate (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
-    if (select_expire (service_state (service), now_us) > 0)
+    Strata__RefusalCode code;
+    struct strata_error error;
+    Strata__InvalidateReply reply;
+    if (select_invalidate (service_state (service), (const Strata__Invalidate *)body, service_now_us (service), &reply,
+                           &code, &error) < 0) {
+        request_refuse (request, code, "%s", error.text);
+        return;
+    }
+    service_announce (service, SELECT_HISTORY);
+    request_reply (request, &reply.base);
+}
+
+static void on_import (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    Strata__RefusalCode code;
+    struct strata_error error;
+    Strata__ImportReply reply;
+    if (select_import (service_state (service), (const Strata__Import *)body, service_now_us (service), &reply, &code,
+                       &error) < 0) {
+        request_refuse (request, code, "%s", error.text);
+        return;
+    }
+    service_announce (service, SELECT_HISTORY);
+    request_reply (request, &reply.base);
+}
+
+static void on_weights (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    Strata__RefusalCode code;
+    struct strata_error error;
+    Strata__WeightsReply *reply;
+    if (select_weights (service_state (service), (const Strata__Weights *)body, &reply, &code, &error) < 0) {
+        request_refuse (request, code, "%s", error.text);
+        return;
+    }
+    request_reply (request, &reply->base);
+    strata__weights_reply__free_unpacked (reply, NULL);
+}
+
+static void on_tick (struct service *service, int64_t now_us)
+{
+    if (select_tick (service_state (service), now_us))
         service_announce (service, SELECT_HISTORY);
 }
 
@@ -85,16 +126,15 @@ static void metrics (struct service *service)
 {
     const struct select_core *core = service_state (service);
     const struct campaign_select *select = &service_campaign (service)->select;
-    double waiting_max = (double)select_waiting_max (core);
     struct select_stat stat;
     select_stat (core, &stat);
-    service_metric (service, "candidates_waiting", (double)stat.waiting, waiting_max * select->queues_count);
+    service_metric (service, "candidates_waiting", (double)stat.waiting, 0);
     for (unsigned i = 0; i < select->queues_count; i++) {
         char name[128];
         struct select_stat one;
         select_queue_stat (core, i, &one);
         metric_name (name, sizeof (name), "candidates_waiting", select->queues[i].name);
-        service_metric (service, name, (double)one.waiting, waiting_max);
+        service_metric (service, name, (double)one.waiting, select->queues[i].cap);
     }
     service_metric (service, "candidates_proposed", (double)stat.proposed, 0);
     service_metric (service, "candidates_selected", (double)stat.selected, 0);
@@ -127,11 +167,14 @@ static void stop (struct service *service)
 static const struct service_handler handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_PROPOSE, &strata__propose__descriptor, true, on_propose },
     { STRATA__MESSAGE_TYPE__TYPE_CONFIRM, &strata__confirm__descriptor, true, on_confirm },
+    { STRATA__MESSAGE_TYPE__TYPE_INVALIDATE, &strata__invalidate__descriptor, true, on_invalidate },
+    { STRATA__MESSAGE_TYPE__TYPE_WEIGHTS, &strata__weights__descriptor, false, on_weights },
+    { STRATA__MESSAGE_TYPE__TYPE_IMPORT, &strata__import__descriptor, true, on_import },
     { 0 },
 };
 
 static const struct service_timer timers[] = {
-    { EXPIRE_EVERY_MS, on_expire },
+    { TICK_EVERY_MS, on_tick },
     { 0 },
 };
 

@@ -5,8 +5,9 @@
  *   add ---> WAITING -----------------> PROPOSED -----------> SELECTED
  *    |          ^   |   lease ended        |
  *    |          +---|----------------------+
- *    |              +--> DISCARDED  (the queue is at its bound and this one is among the lowest ranks)
- *    +-----> INVALID  (can't be ranked; counted, kept with its reason, never picked)
+ *    |              +--> DISCARDED  (the queue is at its cap and this one is among the lowest ranks)
+ *    |              v
+ *    +-----> INVALID  (can't be ranked, or was invalidated; counted, kept with its reason, never picked)
  *
  * A proposal:  propose ---> OPEN ---> CONFIRMED        A name that is CONFIRMED or EXPIRED is never used again.
  *                            |  lease ended
@@ -22,17 +23,20 @@
  * The shard, values in proto/select.proto:
  *   "cand/<id>"            SelectCandidate; every candidate that ever came with a usable id
  *   "prop/<name>"          SelectProposal; every proposal that held at least one candidate
+ *   "bad/<index>/<simulation>"  SelectBadSnapshot; index as 8 big-endian bytes
  *   "count/duplicates"     big-endian number: candidates that came again and were not kept
  *   "count/refused"        big-endian number: records that were no candidate with a usable id
  *   stream "history"       SelectEvent, one for each move of each candidate
  * What an audit can recount: every id stands under one key, so in one state. PROPOSED and SELECTED candidates name
- * their proposal, and are listed in it; it is OPEN for the first and CONFIRMED for the second. Every selection of a
- * CONFIRMED proposal is SELECTED. Of EXPIRED proposals no candidate bears the name. In the history, for each candidate:
- * added or invalid once, proposed = confirmed + expired + (1 if PROPOSED), confirmed = 1 if SELECTED, else 0.
+ * their proposal, and are listed in it; it is OPEN for the first and CONFIRMED for the second; SELECTED ones that were
+ * imported name none. Every selection of a CONFIRMED proposal is SELECTED. Of EXPIRED proposals no candidate bears the
+ * name. In the history, for each candidate: added, invalid or imported once, proposed = confirmed + expired + (1 if
+ * PROPOSED), confirmed = 1 if SELECTED and not imported, else 0.
  */
 #ifndef STRATA_SELECT_CORE_H
 #define STRATA_SELECT_CORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/campaign.h"
@@ -44,7 +48,6 @@
 
 #define SELECT_HISTORY "history"
 #define SELECT_COUNT_MAX 10000u             /* candidates of one proposal */
-#define SELECT_QUEUE_BYTES (256u << 20)     /* of candidates that wait in a queue; above it the lowest tenth goes */
 #define SELECT_REASON_MAX 500u              /* bytes of a reason that are kept */
 
 struct select_core;
@@ -54,12 +57,9 @@ struct select_core *select_open (struct shard *shard, const struct campaign *cam
 void select_close (struct select_core **self);
 
 /* kind: "selection-proposed", "selection-confirmed", "selection-expired" (subject: the proposal), "selection-discarded"
- * (subject: the queue); text: one sentence. */
+ * (subject: the queue), "candidates-invalidated" (subject: the simulation); text: one sentence. */
 typedef void select_event_f (const char *kind, const char *subject, const char *text, void *arg);
 void select_on_event (struct select_core *self, select_event_f *each, void *arg);
-/* Another bound on the candidates that wait in a queue than follows from SELECT_QUEUE_BYTES. */
-void select_set_waiting_max (struct select_core *self, uint64_t waiting_max);
-
 /* A candidate came. Returns what became of it: SELECT_ADDED, SELECT_INVALID, SELECT_DUPLICATE or SELECT_REFUSED. Each
  * is counted and stands in the history. Invalid is what can't be ranked: the producer says so (configuration "invalid"
  * or a reason, unless it has a point and goes to a queue of configuration "invalid" with a quota above 0), the point
@@ -78,6 +78,17 @@ int select_confirm (struct select_core *self, const char *name, int64_t now_us, 
 /* Ends the proposals whose lease is over; returns how many. Propose and confirm do that first, so their outcome depends
  * on `now_us` alone and not on how often this is called. */
 size_t select_expire (struct select_core *self, int64_t now_us);
+/* The same, and a part of the work that invalidations left. True when something changed. */
+bool select_tick (struct select_core *self, int64_t now_us);
+
+/* See Invalidate, Weights and Import in select.proto. -1: refused with *code and error. *reply of select_weights is freed
+ * with strata__weights_reply__free_unpacked (reply, NULL); the others own nothing. */
+int select_invalidate (struct select_core *self, const Strata__Invalidate *request, int64_t now_us,
+                       Strata__InvalidateReply *reply, Strata__RefusalCode *code, struct strata_error *error);
+int select_weights (struct select_core *self, const Strata__Weights *request, Strata__WeightsReply **reply,
+                    Strata__RefusalCode *code, struct strata_error *error);
+int select_import (struct select_core *self, const Strata__Import *request, int64_t now_us, Strata__ImportReply *reply,
+                   Strata__RefusalCode *code, struct strata_error *error);
 
 struct select_stat {
     uint64_t waiting, proposed, selected, discarded, invalid;
@@ -89,7 +100,6 @@ void select_stat (const struct select_core *self, struct select_stat *stat);
 uint64_t select_duplicates (const struct select_core *self);
 uint64_t select_refused (const struct select_core *self);
 size_t select_open_proposals (const struct select_core *self);
-uint64_t select_waiting_max (const struct select_core *self);   /* of each queue */
 size_t select_bytes (const struct select_core *self);           /* of memory that candidates and selected points take */
 
 /* Recounts the shard and compares it with what is held in memory. -1 with the first difference. (select_verify.c) */

@@ -23,7 +23,7 @@ static int verify_membership (struct shard *shard, const char *id, const Strata_
 {
     bool proposed = candidate->state == STRATA__CANDIDATE_STATE__CANDIDATE_PROPOSED;
     bool selected = candidate->state == STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED;
-    if (!proposed && !selected)
+    if ((!proposed && !selected) || candidate->imported)
         return *candidate->proposal ? strata_fail (error, "candidate %s is in state %d and names proposal %s", id,
                                                    (int)candidate->state, candidate->proposal) : 0;
     struct shard_key key;
@@ -47,7 +47,7 @@ static int verify_membership (struct shard *shard, const char *id, const Strata_
 }
 
 static int verify_candidate (struct shard *shard, const struct campaign *campaign, const struct shard_iter *it,
-                             struct select_stat *counts, struct strata_error *error)
+                             struct select_stat *counts, uint64_t *imported, struct strata_error *error)
 {
     char id[PRODUCER_NAME_MAX + 1];
     size_t n = it->key_size - strlen ("cand/");
@@ -63,7 +63,10 @@ static int verify_candidate (struct shard *shard, const struct campaign *campaig
     switch (candidate->state) {
     case STRATA__CANDIDATE_STATE__CANDIDATE_WAITING: count->waiting++; break;
     case STRATA__CANDIDATE_STATE__CANDIDATE_PROPOSED: count->proposed++; break;
-    case STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED: count->selected++; break;
+    case STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED:
+        count->selected++;
+        *imported += (uint64_t)candidate->imported;
+        break;
     case STRATA__CANDIDATE_STATE__CANDIDATE_DISCARDED: count->discarded++; break;
     case STRATA__CANDIDATE_STATE__CANDIDATE_INVALID: count->invalid++; break;
     default: rc = strata_fail (error, "candidate %s is in state %d, which there is not", id, (int)candidate->state);
@@ -118,10 +121,10 @@ int select_verify (struct select_core *self, struct shard *shard, const struct c
     size_t queues = campaign->select.queues_count;
     struct select_stat *counts = select_calloc (queues + 1, sizeof (*counts));
     struct shard_iter it;
-    uint64_t proposed = 0, selected = 0;
+    uint64_t proposed = 0, selected = 0, imported = 0;
     int rc = 0;
     for (bool more = shard_iter_begin (shard, &it, "cand/", 5, NULL, 0); more && rc == 0; more = shard_iter_next (&it))
-        rc = verify_candidate (shard, campaign, &it, counts, error);
+        rc = verify_candidate (shard, campaign, &it, counts, &imported, error);
     shard_iter_end (&it);
     for (size_t i = 0; i <= queues && rc == 0; i++) {
         const char *name = i < queues ? campaign->select.queues[i].name : "";
@@ -137,5 +140,5 @@ int select_verify (struct select_core *self, struct shard *shard, const struct c
             rc = -1;
     }
     free (counts);
-    return rc < 0 ? -1 : verify_proposals (self, shard, proposed, selected, error);
+    return rc < 0 ? -1 : verify_proposals (self, shard, proposed, selected - imported, error);
 }

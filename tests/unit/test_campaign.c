@@ -181,10 +181,8 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:10: select.k: must be a whole number from 1 to 1000, not 1001" },
     { "  from: patches\n", "  from: patches\n  k: 1.5\n",
       "c.yaml:10: select.k: must be a whole number from 1 to 1000, not 1.5" },
-    { "configuration: ras,", "configuration: rass,",
-      "c.yaml:11: select.queues[0].configuration: must be one of lipid-only, ras, ras-raf, other, invalid, not "
-      "rass; did "
-      "you mean ras?" },
+    { "  from: patches\n", "  from: patches\n  sampler: farthest\n",
+      "c.yaml:10: select.sampler: must be one of farthest-point, binned, random, not farthest" },
     { "quota: 0.5}\n    -", "quota: 1.5}\n    -",
       "c.yaml:11: select.queues[0].quota: must be a number from 0 to 1, not 1.5" },
     { "quota: 0.5}\n    -", "quota: half}\n    -",
@@ -250,6 +248,16 @@ static const struct wrong references[] = {
       "schedule, jobs, feedback, replay, goal" },
     { "quota: 0.5}\n    -", "quota: 0.4}\n    -",
       "c.yaml:10: select.queues: the quotas must sum to 1, but sum to 0.9" },
+    { "  from: patches\n", "  from: patches\n  sampler: binned\n",
+      "c.yaml:10: select.bins: missing; sampler: binned needs an item for each coordinate of a point" },
+    { "  from: patches\n", "  from: patches\n  dimensions: 4\n  bins: [{kind: spherical}, {kind: uniform, min: 1, max: 1}, "
+      "{kind: edges, edges: [1, 3, 2]}, {kind: edges}]\n",
+      "c.yaml:11: select.bins[1]: uniform needs bins of 1 or more and min below max\n"
+      "c.yaml:11: select.bins[2]: edges must rise, but 2 follows 3\n"
+      "c.yaml:11: select.bins[3]: kind: edges needs edges\n"
+      "c.yaml:11: select.bins: divides 5 coordinates, but a point has 4; a spherical item divides 2, each other one 1" },
+    { "  from: patches\n", "  from: patches\n  bins: [{kind: spherical}]\n",
+      "c.yaml:10: select.bins: divides 2 coordinates, but a point has 9; a spherical item divides 2, each other one 1" },
     { "name: rest, configuration: other", "name: monomer, configuration: ras",
       "c.yaml:12: select.queues[1].name: monomer is taken by select.queues[0]; no two may be alike\n"
       "c.yaml:12: select.queues[1].configuration: ras is taken by select.queues[0]; no two may be alike" },

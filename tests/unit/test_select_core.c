@@ -19,10 +19,10 @@
 #define DIMENSIONS 3
 
 static struct campaign_queue queues[] = {
-    { "lipid-only", "lipid-only", .1 },
-    { "monomer", "ras", .5 },
-    { "dimer", "ras-raf", .4 },
-    { "invalid", "invalid", 0 },
+    { "lipid-only", "lipid-only", .1, 0 },
+    { "monomer", "ras", .5, 0 },
+    { "dimer", "ras-raf", .4, 0 },
+    { "invalid", "invalid", 0, 0 },
 };
 
 static struct campaign campaign = {
@@ -119,6 +119,7 @@ static Strata__SelectEventKind add_point (struct fixture *f, const char *id, con
     c.point = point;
     c.n_point = n;
     c.simulation = "macro";
+    c.index = (uint64_t)(point && n && isfinite (point[0]) ? point[0] : 0);
     return select_add (f->core, &c, now);
 }
 
@@ -400,22 +401,25 @@ static void every_candidate_that_cannot_be_ranked_is_counted_with_its_reason (vo
     fixture_fini (&f);
 }
 
-static void a_configuration_without_a_queue_of_its_own_goes_to_other (void **state)
+static void a_configuration_goes_to_the_first_queue_whose_pattern_it_fits_else_to_other (void **state)
 {
     struct campaign_queue with_other[] = {
-        { "rest", "other", .5 },
-        { "monomer", "ras", .5 },
-        { "rest-2", "other", 0 },
+        { "rest", "other", .4, 0 },
+        { "monomer", "ras", .5, 0 },
+        { "frames", "frame-? *-frame", .1, 0 },
+        { "rest-2", "other", 0, 0 },
     };
     struct campaign saved = campaign;
     campaign.select.queues = with_other;
-    campaign.select.queues_count = 3;
+    campaign.select.queues_count = 4;
     struct fixture f;
     fixture_init (&f, false);
     float x[DIMENSIONS] = { 1, 2, 3 };
     add_point (&f, "a", "ras", x, DIMENSIONS, START);
     add_point (&f, "b", "other", x, DIMENSIONS, START);
     add_point (&f, "c", "something-new", x, DIMENSIONS, START);
+    add_point (&f, "e", "frame-1", x, DIMENSIONS, START);
+    add_point (&f, "g", "cg-frame", x, DIMENSIONS, START);
     add_invalid (&f, "d");
     struct select_stat stat;
     select_queue_stat (f.core, 0, &stat);
@@ -423,7 +427,9 @@ static void a_configuration_without_a_queue_of_its_own_goes_to_other (void **sta
     assert_int_equal (stat.invalid, 0);
     select_queue_stat (f.core, 1, &stat);
     assert_int_equal (stat.waiting, 1);
-    assert_stat (&f, 3, 0, 0, 1);
+    select_queue_stat (f.core, 2, &stat);
+    assert_int_equal (stat.waiting, 2);
+    assert_stat (&f, 5, 0, 0, 1);
     fixture_fini (&f);
     campaign = saved;
 }
@@ -531,11 +537,11 @@ static void the_order_in_which_candidates_arrive_does_not_matter (void **state)
     fixture_fini (&backward);
 }
 
-static void a_queue_at_its_bound_discards_its_lowest_ranks_and_says_so (void **state)
+static void a_queue_at_its_cap_discards_its_lowest_ranks_and_says_so (void **state)
 {
     struct fixture f;
     fixture_init (&f, true);
-    select_set_waiting_max (f.core, 100);
+    queues[1].cap = 100;
     add_many (&f, "ras", 50, 1);
     assert_int_equal (propose_count (&f, "p", 10, START), 10);
     assert_int_equal (confirm (&f, "p", START), -1);
@@ -561,11 +567,12 @@ static void a_queue_at_its_bound_discards_its_lowest_ranks_and_says_so (void **s
     select_stat (f.core, &after);
     assert_memory_equal (&before, &after, sizeof (before));
     verify (&f);
+    queues[1].cap = 0;
     fixture_fini (&f);
 }
 
 struct recount {
-    uint64_t kinds[8];
+    uint64_t kinds[10];
     uint64_t last;
 };
 
@@ -576,10 +583,11 @@ static int recount_event (uint64_t sequence, int64_t time_us, const void *record
     assert_non_null (e);
     assert_int_equal (sequence, self->last + 1);
     assert_int_equal (time_us, e->time_us);
-    assert_true (e->kind < 8);
+    assert_true (e->kind < 10);
     assert_true (e->kind == STRATA__SELECT_EVENT_KIND__SELECT_REFUSED || *e->candidate);
     assert_true (e->kind < STRATA__SELECT_EVENT_KIND__SELECT_PROPOSED
-                 || e->kind == STRATA__SELECT_EVENT_KIND__SELECT_DISCARDED || *e->proposal);
+                 || e->kind == STRATA__SELECT_EVENT_KIND__SELECT_DISCARDED
+                 || e->kind == STRATA__SELECT_EVENT_KIND__SELECT_INVALIDATED || *e->proposal);
     self->kinds[e->kind]++;
     self->last = sequence;
     strata__select_event__free_unpacked (e, NULL);
@@ -595,11 +603,12 @@ static void assert_history (struct fixture *f)
     select_stat (f->core, &s);
     uint64_t added = r.kinds[0], invalid = r.kinds[1], duplicate = r.kinds[2], refused = r.kinds[3];
     uint64_t proposed = r.kinds[4], confirmed = r.kinds[5], expired = r.kinds[6], discarded = r.kinds[7];
-    assert_int_equal (s.invalid, invalid);
+    uint64_t invalidated = r.kinds[8];
+    assert_int_equal (s.invalid, invalid + invalidated);
     assert_int_equal (s.selected, confirmed);
     assert_int_equal (s.proposed, proposed - confirmed - expired);
     assert_int_equal (s.discarded, discarded);
-    assert_int_equal (s.waiting, added - proposed + expired - discarded);
+    assert_int_equal (s.waiting, added - proposed + expired - discarded - invalidated);
     assert_int_equal (select_duplicates (f->core), duplicate);
     assert_int_equal (select_refused (f->core), refused);
 }
@@ -637,9 +646,23 @@ static void any_sequence_of_inputs_keeps_each_candidate_in_exactly_one_state (vo
             else if (dice < 88)
                 (void)select_confirm (f.core, name, now, &code, &error);
             else if (dice < 91)
-                select_expire (f.core, now);
+                select_tick (f.core, now);
+            else if (dice < 93) {
+                char id[32], *ids[] = { id };
+                Strata__Invalidate request = STRATA__INVALIDATE__INIT;
+                Strata__InvalidateReply reply;
+                snprintf (id, sizeof (id), "c%u", (unsigned)(random_next () % 400));
+                request.candidates = ids;
+                request.n_candidates = 1;
+                request.reason = "on purpose";
+                if (random_next () % 8 == 0) {
+                    request.simulation = "macro";
+                    request.index = random_next () % 40;
+                }
+                assert_int_equal (select_invalidate (f.core, &request, now, &reply, &code, &error), 0);
+            }
             else if (dice < 94)
-                select_set_waiting_max (f.core, 20 + random_next () % 100);
+                queues[random_next () % 3].cap = 20 + (unsigned)(random_next () % 100);
             else if (dice < 97)
                 commit (&f);
             else {              /* killed */
@@ -651,6 +674,8 @@ static void any_sequence_of_inputs_keeps_each_candidate_in_exactly_one_state (vo
         }
         assert_history (&f);
         fixture_fini (&f);
+        for (int q = 0; q < 3; q++)
+            queues[q].cap = 0;
     }
 }
 
@@ -679,6 +704,315 @@ static void a_campaign_that_does_not_fit_the_shard_is_refused (void **state)
     fixture_fini (&f);
 }
 
+static Strata__InvalidateReply invalidate (struct fixture *f, const char *id, const char *simulation, uint64_t index)
+{
+    struct strata_error error = { "" };
+    Strata__RefusalCode code;
+    Strata__InvalidateReply reply;
+    Strata__Invalidate request = STRATA__INVALIDATE__INIT;
+    char *ids[] = { (char *)id };
+    request.n_candidates = id ? 1 : 0;
+    request.candidates = ids;
+    request.simulation = (char *)simulation;
+    request.index = index;
+    request.reason = "the grid was torn";
+    if (select_invalidate (f->core, &request, START, &reply, &code, &error) < 0)
+        fail_msg ("%s", error.text);
+    return reply;
+}
+
+static void assert_state (struct fixture *f, const char *id, Strata__CandidateState state, const char *reason)
+{
+    struct shard_key key;
+    shard_key (&key, "cand/%s", id);
+    Strata__SelectCandidate *kept =
+        (Strata__SelectCandidate *)shard_get_message (f->shard, &key, &strata__select_candidate__descriptor);
+    assert_non_null (kept);
+    assert_int_equal (kept->state, state);
+    assert_string_equal (kept->reason, reason);
+    strata__select_candidate__free_unpacked (kept, NULL);
+}
+
+static void an_invalidated_candidate_is_never_proposed_again (void **state)
+{
+    struct fixture f;
+    fixture_init (&f, true);
+    add_many (&f, "ras", 10, 3);
+    Strata__ProposeReply *first = propose (&f, "p1", 1, START), *second = propose (&f, "p2", 1, START);
+    char proposed[64], selected[64];
+    snprintf (proposed, sizeof (proposed), "%s", first->selections[0]->candidate);
+    snprintf (selected, sizeof (selected), "%s", second->selections[0]->candidate);
+    reply_free (first);
+    reply_free (second);
+    assert_int_equal (confirm (&f, "p2", START), -1);
+    const char *other = strcmp (proposed, "ras/1") && strcmp (selected, "ras/1") ? "ras/1" : "ras/2";
+    Strata__InvalidateReply reply = invalidate (&f, other, "", 0);
+    assert_int_equal (reply.invalidated, 1);
+    assert_true (reply.complete);
+    assert_int_equal (invalidate (&f, other, "", 0).unchanged, 1);
+    assert_int_equal (invalidate (&f, "never-came", "", 0).unknown, 1);
+    assert_int_equal (invalidate (&f, selected, "", 0).selected, 1);
+    assert_int_equal (invalidate (&f, proposed, "", 0).proposed, 1);
+    assert_state (&f, other, STRATA__CANDIDATE_STATE__CANDIDATE_INVALID, "the grid was torn");
+    assert_state (&f, proposed, STRATA__CANDIDATE_STATE__CANDIDATE_PROPOSED, "the grid was torn");
+    assert_stat (&f, 7, 1, 1, 1);
+    commit (&f);
+    fixture_close (&f);
+    fixture_open (&f);
+    assert_stat (&f, 7, 1, 1, 1);
+    /* It comes back, and is invalid. */
+    assert_int_equal (select_expire (f.core, START + 60 * SECOND), 1);
+    assert_state (&f, proposed, STRATA__CANDIDATE_STATE__CANDIDATE_INVALID, "the grid was torn");
+    assert_stat (&f, 7, 0, 1, 2);
+    assert_int_equal (propose_count (&f, "p3", 10, START + 61 * SECOND), 7);
+    fixture_fini (&f);
+}
+
+static void a_bad_snapshot_takes_all_its_candidates_out_those_to_come_too (void **state)
+{
+    struct fixture f;
+    fixture_init (&f, true);
+    /* More than are looked at in one turn; index = first coordinate. */
+    float x[DIMENSIONS] = { 0, 1, 2 };
+    char id[32];
+    unsigned in_bad = 0;
+    for (unsigned i = 0; i < 45000; i++) {
+        x[0] = (float)(i % 1000);
+        x[1] = (float)i;
+        in_bad += i % 1000 == 7;
+        snprintf (id, sizeof (id), "c%u", i);
+        add_point (&f, id, "ras", x, DIMENSIONS, START);
+        if (i % 1000 == 0)
+            commit (&f);
+    }
+    Strata__InvalidateReply reply = invalidate (&f, NULL, "macro", 7);
+    assert_false (reply.complete);
+    assert_true (reply.invalidated < in_bad);
+    /* Known from now on, also where the search has not been yet. */
+    Strata__ProposeReply *picks = propose (&f, "p1", 3000, START);
+    for (size_t i = 0; i < picks->n_selections; i++)
+        assert_int_not_equal (atoi (picks->selections[i]->candidate + 1) % 1000, 7);
+    reply_free (picks);
+    x[0] = 7;
+    assert_int_equal (add_point (&f, "late", "ras", x, DIMENSIONS, START), STRATA__SELECT_EVENT_KIND__SELECT_INVALID);
+    assert_state (&f, "late", STRATA__CANDIDATE_STATE__CANDIDATE_INVALID, "the grid was torn");
+    commit (&f);
+    fixture_close (&f);     /* killed; the search goes on where it was */
+    fixture_open (&f);
+    for (int turn = 0; turn < 2; turn++)
+        assert_true (select_tick (f.core, START));
+    assert_false (select_tick (f.core, START));
+    assert_string_equal (f.last_event, "candidates-invalidated");
+    reply = invalidate (&f, NULL, "macro", 7);
+    assert_true (reply.complete);
+    assert_int_equal (reply.invalidated + reply.unchanged, in_bad + 1);
+    assert_stat (&f, 45000 - in_bad - 3000, 3000, 0, in_bad + 1);
+    invalidate (&f, NULL, "macro", 8);
+    assert_int_equal (add_point (&f, "late-2", "ras", (float[]){ 8, 0, 0 }, 3, START),
+                      STRATA__SELECT_EVENT_KIND__SELECT_INVALID);
+    fixture_fini (&f);
+}
+
+static void what_cannot_be_invalidated_weighed_or_imported_is_refused (void **state)
+{
+    struct fixture f;
+    fixture_init (&f, false);
+    struct strata_error error = { "" };
+    Strata__RefusalCode code = -1;
+    Strata__Invalidate request = STRATA__INVALIDATE__INIT;
+    Strata__InvalidateReply reply;
+    request.reason = "why";
+    assert_int_equal (select_invalidate (f.core, &request, START, &reply, &code, &error), -1);
+    assert_int_equal (code, STRATA__REFUSAL_CODE__REFUSED_INVALID);
+    request.simulation = "macro";
+    request.reason = "";
+    assert_int_equal (select_invalidate (f.core, &request, START, &reply, &code, &error), -1);
+    request.reason = "why";
+    request.simulation = "mac\nro";
+    assert_int_equal (select_invalidate (f.core, &request, START, &reply, &code, &error), -1);
+    Strata__Weights weights = STRATA__WEIGHTS__INIT;
+    Strata__WeightsReply *weights_reply;
+    assert_int_equal (select_weights (f.core, &weights, &weights_reply, &code, &error), -1);
+    weights.queue = "nobody";
+    assert_int_equal (select_weights (f.core, &weights, &weights_reply, &code, &error), -1);
+    assert_non_null (strstr (error.text, "nobody"));
+    Strata__Import import = STRATA__IMPORT__INIT;
+    Strata__ImportReply import_reply;
+    import.queue = "monomer";
+    assert_int_equal (select_import (f.core, &import, START, &import_reply, &code, &error), -1);
+    import.queue = "";
+    assert_int_equal (select_import (f.core, &import, START, &import_reply, &code, &error), -1);
+    fixture_fini (&f);
+}
+
+static void weights_have_mean_one_and_come_in_pages_by_id (void **state)
+{
+    struct fixture f;
+    fixture_init (&f, true);
+    add_many (&f, "ras", 500, 4);
+    assert_int_equal (propose_count (&f, "p1", 60, START), 60);
+    assert_int_equal (confirm (&f, "p1", START), -1);
+    double first[60];
+    for (int round = 0; round < 2; round++) {
+        double sum = 0;
+        uint64_t owned = 0;
+        size_t n = 0;
+        char after[64] = "";
+        for (bool more = true; more;) {
+            struct strata_error error = { "" };
+            Strata__RefusalCode code;
+            Strata__Weights request = STRATA__WEIGHTS__INIT;
+            Strata__WeightsReply *reply;
+            request.queue = "monomer";
+            request.after = after;
+            request.max = 25;
+            assert_int_equal (select_weights (f.core, &request, &reply, &code, &error), 0);
+            assert_true (reply->ready);
+            assert_int_equal (reply->selected, 60);
+            assert_int_equal (reply->waiting, 440);
+            for (size_t i = 0; i < reply->n_weights; i++) {
+                const Strata__Weight *w = reply->weights[i];
+                assert_true (strcmp (w->candidate, after) > 0);
+                assert_true (fabs (w->weight - (1 + (double)w->owned) * 60 / 500) < 1e-12);
+                snprintf (after, sizeof (after), "%s", w->candidate);
+                sum += w->weight;
+                owned += w->owned;
+                assert_true (n < 60);
+                if (round == 0)
+                    first[n] = w->weight;
+                assert_true (first[n++] == w->weight);
+            }
+            more = reply->more;
+            strata__weights_reply__free_unpacked (reply, NULL);
+        }
+        assert_int_equal (n, 60);
+        assert_int_equal (owned, 440);
+        assert_true (fabs (sum / 60 - 1) < 1e-12);
+        commit (&f);
+        fixture_close (&f);
+        fixture_open (&f);
+    }
+    fixture_fini (&f);
+}
+
+static void an_imported_start_counts_as_if_it_had_been_selected_here (void **state)
+{
+    struct fixture here, other;
+    fixture_init (&here, true);
+    fixture_init (&other, true);
+    add_many (&here, "ras", 100, 4);
+    Strata__ProposeReply *picked = propose (&here, "p1", 20, START);
+    assert_int_equal (confirm (&here, "p1", START), -1);
+    /* Its points and states are a start for the other one. */
+    struct shard_iter it;
+    Strata__Import request = STRATA__IMPORT__INIT;
+    Strata__ImportReply reply;
+    Strata__RefusalCode code;
+    struct strata_error error;
+    request.queue = "monomer";
+    Strata__ImportedCandidate items[100], *pointers[100];
+    Strata__SelectCandidate *kept[100];
+    char ids[100][32];
+    size_t n = 0;
+    for (bool more = shard_iter_begin (here.shard, &it, "cand/", 5, NULL, 0); more; more = shard_iter_next (&it), n++) {
+        kept[n] = strata__select_candidate__unpack (NULL, it.value_size, it.value);
+        snprintf (ids[n], sizeof (ids[n]), "%.*s", (int)it.key_size - 5, (const char *)it.key + 5);
+        strata__imported_candidate__init (&items[n]);
+        items[n].id = ids[n];
+        items[n].state = kept[n]->state;
+        items[n].point = kept[n]->point;
+        items[n].n_point = kept[n]->n_point;
+        items[n].rank = kept[n]->rank;
+        items[n].configuration = kept[n]->configuration;
+        pointers[n] = &items[n];
+    }
+    shard_iter_end (&it);
+    request.candidates = pointers;
+    request.n_candidates = n;
+    assert_int_equal (select_import (other.core, &request, START, &reply, &code, &error), 0);
+    assert_int_equal (reply.added, 100);
+    assert_int_equal (select_import (other.core, &request, START, &reply, &code, &error), 0);
+    assert_int_equal (reply.duplicate, 100);
+    items[0].id = "";
+    items[1].id = "new";
+    items[1].n_point = 2;
+    items[2].id = "new-2";
+    items[2].state = STRATA__CANDIDATE_STATE__CANDIDATE_PROPOSED;
+    items[3].id = "new-3";
+    items[3].state = (Strata__CandidateState)99;
+    request.n_candidates = 4;
+    assert_int_equal (select_import (other.core, &request, START, &reply, &code, &error), 0);
+    assert_int_equal (reply.refused, 4);
+    assert_stat (&other, 80, 0, 20, 0);
+    commit (&other);
+    fixture_close (&other);
+    fixture_open (&other);
+    assert_stat (&other, 80, 0, 20, 0);
+    Strata__ProposeReply *a = propose (&here, "p2", 30, START), *b = propose (&other, "p2", 30, START);
+    assert_same (a, b);
+    reply_free (a);
+    reply_free (b);
+    reply_free (picked);
+    while (n > 0)
+        strata__select_candidate__free_unpacked (kept[--n], NULL);
+    fixture_fini (&here);
+    fixture_fini (&other);
+}
+
+static void each_sampler_survives_a_kill_and_picks_on_as_if_nothing_had_been (void **state)
+{
+    static double edges[] = { 30, 60 };
+    static struct campaign_bins bins[] = {
+        { .kind = "uniform", .min = 0, .max = 100, .bins = 7 },
+        { .kind = "edges", .edges = edges, .edges_count = 2 },
+        { .kind = "uniform", .min = 0, .max = 100, .bins = 1 },
+    };
+    static const char *const samplers[] = { "farthest-point", "binned", "random" };
+    struct campaign saved = campaign;
+    for (int s = 0; s < 3; s++) {
+        campaign.select.sampler = (char *)samplers[s];
+        campaign.select.bins = bins;
+        campaign.select.bins_count = 3;
+        campaign.select.novelty = .7;
+        campaign.select.min_random = s == 0 ? 12 : 0;
+        struct fixture steady, killed;
+        fixture_init (&steady, false);
+        fixture_init (&killed, true);
+        for (int round = 0; round < 8; round++) {
+            char name[32];
+            snprintf (name, sizeof (name), "p%d", round);
+            struct fixture *both[] = { &steady, &killed };
+            Strata__ProposeReply *replies[2];
+            for (int i = 0; i < 2; i++) {
+                random_state = 5 + (uint64_t)round;
+                for (int n = 0; n < 40; n++) {
+                    char id[32];
+                    float x[DIMENSIONS];
+                    for (int d = 0; d < DIMENSIONS; d++)
+                        x[d] = (float)(random_next () % 100);
+                    snprintf (id, sizeof (id), "%d-%d", round, n);
+                    add_point (both[i], id, queues[random_next () % 3].configuration, x, DIMENSIONS, START);
+                }
+                replies[i] = propose (both[i], name, 15, START);
+                if (round % 3)
+                    assert_int_equal (confirm (both[i], name, START), -1);
+                else
+                    select_expire (both[i]->core, START + 60 * SECOND);
+                verify (both[i]);
+            }
+            assert_same (replies[0], replies[1]);
+            reply_free (replies[0]);
+            reply_free (replies[1]);
+            commit (&killed);
+            fixture_close (&killed);
+            fixture_open (&killed);
+        }
+        fixture_fini (&steady);
+        fixture_fini (&killed);
+    }
+    campaign = saved;
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -688,12 +1022,18 @@ int main (void)
         cmocka_unit_test (what_cannot_be_asked_is_refused),
         cmocka_unit_test (an_answer_that_is_short_says_why),
         cmocka_unit_test (every_candidate_that_cannot_be_ranked_is_counted_with_its_reason),
-        cmocka_unit_test (a_configuration_without_a_queue_of_its_own_goes_to_other),
+        cmocka_unit_test (a_configuration_goes_to_the_first_queue_whose_pattern_it_fits_else_to_other),
         cmocka_unit_test (duplicates_and_unusable_ids_are_counted_and_change_nothing_else),
         cmocka_unit_test (one_killed_and_opened_anew_answers_as_one_that_never_stopped),
         cmocka_unit_test (the_order_in_which_candidates_arrive_does_not_matter),
-        cmocka_unit_test (a_queue_at_its_bound_discards_its_lowest_ranks_and_says_so),
+        cmocka_unit_test (a_queue_at_its_cap_discards_its_lowest_ranks_and_says_so),
         cmocka_unit_test (any_sequence_of_inputs_keeps_each_candidate_in_exactly_one_state),
+        cmocka_unit_test (an_invalidated_candidate_is_never_proposed_again),
+        cmocka_unit_test (a_bad_snapshot_takes_all_its_candidates_out_those_to_come_too),
+        cmocka_unit_test (what_cannot_be_invalidated_weighed_or_imported_is_refused),
+        cmocka_unit_test (weights_have_mean_one_and_come_in_pages_by_id),
+        cmocka_unit_test (an_imported_start_counts_as_if_it_had_been_selected_here),
+        cmocka_unit_test (each_sampler_survives_a_kill_and_picks_on_as_if_nothing_had_been),
         cmocka_unit_test (a_campaign_that_does_not_fit_the_shard_is_refused),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
