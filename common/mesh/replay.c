@@ -579,9 +579,8 @@ static int set_up (struct replay *self, const struct segment *segment, struct st
     char from[4400];
     snprintf (from, sizeof (from), "%s/%s", self->dir, name_of (segment->head.id, ".store"));
     snprintf (service->shard_dir, sizeof (service->shard_dir), "%.4000s/%.100s", self->scratch, self->options->shard);
-    if (copy_folder (from, service->shard_dir, error) < 0 || !(service->shard = shard_open (service->shard_dir, error)))
+    if (copy_folder (from, service->shard_dir, error) < 0 || !(service->shard = shard_open_copy (service->shard_dir, error)))
         return -1;
-    shard_unsynced (service->shard);
     shard_set_digest (service->shard, segment->head.state);
     service->outputs = segment->head.outputs;
     self->turn = segment->head.id.turn;

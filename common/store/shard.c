@@ -312,6 +312,18 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
     return self;
 }
 
+struct shard *shard_open_copy (const char *dir, struct strata_error *error)
+{
+    struct shard *self = shard_new (dir, false, false, error);
+    if (!self)
+        return NULL;
+    rocksdb_writeoptions_set_sync (self->write, 0);
+    snprintf (self->path, sizeof (self->path), "%s", dir);
+    if (open_db (self, false, error) < 0 || raise_epoch (self, error) < 0)
+        return close_failed (self);
+    return self;
+}
+
 void shard_close (struct shard **self_p)
 {
     struct shard *self = *self_p;
@@ -541,11 +553,6 @@ void shard_set_digest (struct shard *self, uint64_t digest)
 {
     self->digest = digest;
     self->digesting = true;
-}
-
-void shard_unsynced (struct shard *self)
-{
-    rocksdb_writeoptions_set_sync (self->write, 0);
 }
 
 int shard_copy (struct shard *self, const char *dir, struct strata_error *error)

@@ -74,15 +74,14 @@ uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far *
  * from the first shard_set_digest on. */
 uint64_t shard_digest (const struct shard *self);
 void shard_set_digest (struct shard *self, uint64_t digest);
-/* A copy of what is committed, openable as a shard, in the new folder `dir` on the same file system: files that never
- * change again are linked, so it costs milliseconds and no room until the shard throws its own ones away. */
+/* A copy of what is committed in the new folder `dir` on the same file system: files that never change again are linked, so
+ * it costs milliseconds and no room until the shard throws its own ones away. */
 int shard_copy (struct shard *self, const char *dir, struct strata_error *error);
+/* Opens such a copy to work on it: without a lease and an anchor, and no commit waits for the disk. */
+struct shard *shard_open_copy (const char *dir, struct strata_error *error);
 /* Calls each (key, size, value, value_size, arg) for every change in the batch; value NULL: a delete. */
 void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
                                                          size_t value_size, void *arg), void *arg);
-/* Commits no longer wait for the disk: for a copy that can be made again. */
-void shard_unsynced (struct shard *self);
-
 /* ---- iterating keys with a prefix in byte order; sees the batch. Don't put or delete between begin and end. ---- */
 struct shard_iter {
     const uint8_t *key;         /* whole key, with the prefix */

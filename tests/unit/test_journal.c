@@ -26,7 +26,7 @@ struct world {
 static void open_world (struct world *w, const struct journal_limits *limits)
 {
     struct strata_error error;
-    w->shard = shard_open (w->store, &error);
+    w->shard = shard_open_copy (w->store, &error);
     assert_non_null (w->shard);
     w->j = journal_open (w->journal, w->shard, limits, &error);
     assert_non_null (w->j);
@@ -46,7 +46,6 @@ static void make_world (struct world *w, const struct journal_limits *limits)
     snprintf (w->store, sizeof (w->store), "%s/store", w->dir);
     snprintf (w->journal, sizeof (w->journal), "%s/replay/select-0", w->dir);
     open_world (w, limits);
-    shard_unsynced (w->shard);
 }
 
 static void end_world (struct world *w)
