@@ -293,7 +293,7 @@ static const struct campaign_field campaign_fields[] = {
     { .key = "seed", WHOLE (struct campaign, seed, 0, UINT64_MAX), .fallback = "0",
       .help = "Start of every random number of the campaign.", .example = "seed: 2026" },
     { .key = "replicas", MAP (struct campaign, replicas, replicas_fields),
-      .help = "How many processes of each service.", .example = "replicas: {patch: 2}" },
+      .help = "How many processes of each service at first; `strata scale` changes it.", .example = "replicas: {patch: 2}" },
     { .key = "mesh", MAP (struct campaign, mesh, mesh_fields),
       .help = "How services reach each other.", .example = "mesh: {transport: tcp, interface: ib0}" },
     { .key = "stage", MAP (struct campaign, stage, stage_fields),

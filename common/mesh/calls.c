@@ -103,6 +103,7 @@ size_t mesh_calls_open (const struct mesh *self)
 static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
 {
     struct mesh_peer *peer = mesh_peer_find (self, call->peer);
+    self->resent += call->left;
     call->left = true;
     call->retry_us = now_us + call->pause_us;
     if (call->pause_us < LAST_RETRY_US)

@@ -78,6 +78,11 @@ void strata_close (struct strata_client **self_p)
     *self_p = NULL;
 }
 
+uint64_t client_resent (const struct strata_client *self)
+{
+    return self->mesh.resent;
+}
+
 void client_set_timeout (struct strata_client *self, int timeout_ms)
 {
     self->timeout_ms = timeout_ms;

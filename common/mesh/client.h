@@ -11,6 +11,8 @@
 int client_request (struct strata_client *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
                     const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
                     ProtobufCMessage **reply_out, void **blob, size_t *blob_size, struct strata_error *error);
+/* How often this client sent a request again, because no answer came or its peer was not ready. */
+uint64_t client_resent (const struct strata_client *self);
 void client_set_timeout (struct strata_client *self, int timeout_ms);
 
 #endif

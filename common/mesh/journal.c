@@ -163,11 +163,13 @@ static void remove_tree (const char *path)
     rmdir (path);
 }
 
-/* Removes segments or checkpoints that begin before the turn. */
-static void remove_before (struct journal *self, const char *suffix, uint64_t turn)
+/* Removes segments or checkpoints that begin from turn `first` to before `end`. */
+static void remove_some (struct journal *self, const char *suffix, uint64_t first, uint64_t end)
 {
     struct listing *listing = list (self, suffix);
-    for (size_t i = 0; listing && i < listing->count && listing->ids[i].turn < turn; i++) {
+    for (size_t i = 0; listing && i < listing->count && listing->ids[i].turn < end; i++) {
+        if (listing->ids[i].turn < first)
+            continue;
         char name[JOURNAL_NAME_MAX], path[4300];
         path_of (self, journal_name (listing->ids[i], suffix, name), path);
         if (unlink (path) < 0)
@@ -183,8 +185,8 @@ static void trim (struct journal *self, uint64_t keep_bytes)
     struct listing *stores = list (self, ".store");
     self->checkpoints = stores ? (unsigned)stores->count : 0;
     for (size_t i = 1; stores && i < stores->count && self->measured > keep_bytes; i++) {
-        remove_before (self, ".store", stores->ids[i].turn);
-        remove_before (self, ".inputs", stores->ids[i].turn);
+        remove_some (self, ".store", 0, stores->ids[i].turn);
+        remove_some (self, ".inputs", 0, stores->ids[i].turn);
         self->checkpoints--;
         measure (self);
     }
@@ -214,8 +216,8 @@ static bool position_fits (const struct journal *self)
 
 static void forget_all (struct journal *self)
 {
-    remove_before (self, ".store", UINT64_MAX);
-    remove_before (self, ".inputs", UINT64_MAX);
+    remove_some (self, ".store", 0, UINT64_MAX);
+    remove_some (self, ".inputs", 0, UINT64_MAX);
     self->previous = (struct journal_id){ 0, 0 };
     self->base = false;
     self->checkpoints = 0;
@@ -343,7 +345,6 @@ int journal_checkpoint (struct journal *self, int64_t now_us, struct strata_erro
 {
     struct journal_id id = { self->position.turn, shard_epoch (self->shard) };
     char name[JOURNAL_NAME_MAX], path[4300], made[4300];
-    struct stat st;
     path_of (self, "new", made);
     path_of (self, journal_name (id, ".store", name), path);
     remove_tree (made);
@@ -353,9 +354,14 @@ int journal_checkpoint (struct journal *self, int64_t now_us, struct strata_erro
     self->checkpoint_us = now_us;
     if (self->broken)
         forget_all (self);
-    if (stat (path, &st) < 0
-        && (shard_copy (self->shard, made, error) < 0
-            || (rename (made, path) < 0 && strata_fail (error, "%s can't be made: %s", path, strerror (errno)) < 0))) {
+    int rc = shard_copy (self->shard, made, error);
+    if (rc == 0) {
+        remove_some (self, ".store", id.turn, id.turn + 1); /* nothing has come in since: it may keep old files alive */
+        rc = rename (made, path);
+        if (rc < 0)
+            strata_fail (error, "%s can't be made: %s", path, strerror (errno));
+    }
+    if (rc < 0) {
         remove_tree (made);
         give_up (self, error->text, now_us);
         return -1;

@@ -36,7 +36,7 @@ enum journal_kind {
     JOURNAL_FACT_AGAIN, /* a: as often the same answer again */
     JOURNAL_EVENT,      /* kind, subject, text: an event of the shell's own */
     JOURNAL_SWEEP,      /* old replies and events are forgotten */
-    JOURNAL_DRAIN,      /* asked whether it may end */
+    JOURNAL_DRAIN,      /* asked whether it may end; a: 1 it hands over */
     JOURNAL_KINDS
 };
 

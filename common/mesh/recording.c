@@ -38,7 +38,7 @@ void recording_tick (struct service *self, size_t timer)
 
 void recording_drain (struct service *self)
 {
-    record (self, JOURNAL_DRAIN, 0, 0, NULL, 0);
+    record (self, JOURNAL_DRAIN, self->hands_over, 0, NULL, 0);
 }
 
 void recording_sweep (struct service *self)

@@ -444,6 +444,7 @@ static void tell (struct replay *self, const struct journal_item *item)
         service_sweep (service);
         break;
     case JOURNAL_DRAIN:
+        service->hands_over = item->a;
         if (service->spec->drain)
             service->spec->drain (service, item->now_us);
         break;

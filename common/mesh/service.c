@@ -77,6 +77,11 @@ int64_t service_now_us (struct service *self)
     return self->now_us;
 }
 
+bool service_hands_over (struct service *self)
+{
+    return self->hands_over;
+}
+
 void service_quit (struct service *self, int code)
 {
     self->quit = true;
@@ -507,10 +512,13 @@ ending:
 static void on_signal (uv_signal_t *handle, int signum)
 {
     struct service *self = handle->data;
-    log_info ("signal %d: ends%s", signum, self->ending ? " at once" : "");
-    if (self->ending)
-        self->quit = true;
+    bool over = signum == SIGUSR1;
+    if (over && self->ending)
+        return; /* it does so already, or the campaign goes down */
+    self->quit = self->ending && !self->hands_over;
+    log_info ("signal %d: %s", signum, over ? "hands over and ends" : self->quit ? "ends at once" : "ends");
     self->ending = true;
+    self->hands_over = over;
 }
 
 /* ---- from arguments to the end ---- */
@@ -521,7 +529,8 @@ static void usage (FILE *out, const struct service_spec *spec)
              "strata-%s: %s\n\n"
              "usage: strata-%s --campaign FILE --workspace DIR [--replica N]\n"
              "       strata-%s --campaign FILE --workspace DIR --replay SHARD [--from TURN] [--scratch DIR] [--json]\n\n"
-             "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT.\n"
+             "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT; on SIGUSR1 it hands over\n"
+             "to another replica, or to its own next process, and leaves the campaign's jobs alone.\n"
              "  --campaign FILE    the campaign file\n"
              "  --workspace DIR    the campaign's folder, that every node sees\n"
              "  --replica N        which replica this is (default 0)\n"
@@ -663,8 +672,8 @@ static int set_up (struct service *self, struct strata_error *error)
     self->heartbeat.data = self->housekeeping.data = self;
     uv_timer_start (&self->heartbeat, on_heartbeat_timer, 0, HEARTBEAT_MS);
     uv_timer_start (&self->housekeeping, on_housekeeping, 0, HOUSEKEEPING_MS);
-    static const int numbers[] = { SIGTERM, SIGINT };
-    for (int i = 0; i < 2; i++) {
+    static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+    for (size_t i = 0; i < sizeof (numbers) / sizeof (numbers[0]); i++) {
         uv_signal_init (&self->loop, &self->signals[i]);
         self->signals[i].data = self;
         uv_signal_start (&self->signals[i], on_signal, numbers[i]);

@@ -54,8 +54,9 @@ struct service_spec {
     /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error; with
      * errno EBADMSG the store is marked as damaged, and not served again before it is repaired. */
     int (*start) (struct service *service, struct strata_error *error);
-    /* Asked to end (SIGTERM, SIGINT): called ten times a second, while the service goes on working, until it returns true.
-     * NULL: ends at once. A second signal skips it. */
+    /* Asked to end: called ten times a second, while the service goes on working, until it returns true. NULL: ends at
+     * once. By SIGTERM or SIGINT the campaign goes down, and a second one skips this; by SIGUSR1 only this process ends,
+     * see service_hands_over. */
     bool (*drain) (struct service *service, int64_t now_us);
     void (*stop) (struct service *service);     /* free what start made; the shard is still open */
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
@@ -76,6 +77,9 @@ const char *service_replica (struct service *self);        /* "select-0" */
 uv_loop_t *service_loop (struct service *self);
 int64_t service_now_us (struct service *self);             /* UTC, the same through one turn */
 /* A turn ends before the loop waits for events: what any uv callback changed is committed then too. */
+/* In drain: this process alone ends, and another one goes on with its shard at once (scaling, a rolling restart). What
+ * outlives the process, such as jobs, is left as it is. */
+bool service_hands_over (struct service *self);
 /* Ends the process after this turn with exit code `code`. */
 void service_quit (struct service *self, int code);
 

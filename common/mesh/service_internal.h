@@ -28,6 +28,7 @@ struct service {
     bool active;                    /* start () has returned 0 */
     bool restarts;                  /* the core ends to start again at once */
     bool ending;                    /* asked to end */
+    bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
     int lock_fd;                    /* one process a replica name */
@@ -39,7 +40,7 @@ struct service {
     int64_t now_us, started_us, swept_us;
     char trouble[512], store_trouble[512], stream_trouble[512];
     uv_timer_t heartbeat, housekeeping;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     struct timer_state *timers;
     size_t timers_count;
     struct request *open_requests;  /* handed to a handler and not answered */

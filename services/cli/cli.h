@@ -64,6 +64,8 @@ int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);
 int cmd_submit (const struct cli_args *args);
+int cmd_scale (const struct cli_args *args);
+int cmd_restart (const struct cli_args *args);
 int cmd_keygen (const struct cli_args *args);
 
 /* Prints "strata: <sentence>" to stderr, or {"error": sentence} to stdout with --json; returns code. */

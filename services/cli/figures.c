@@ -95,16 +95,22 @@ static json_t *replica_json (const Strata__ReplicaStatus *r)
 
 json_t *figures_json (const Strata__StatusReply *status)
 {
-    json_t *goals = json_array (), *replicas = json_array ();
+    json_t *goals = json_array (), *replicas = json_array (), *services = json_object ();
     for (size_t i = 0; i < status->n_goals; i++)
         json_array_append_new (goals, json_pack ("{s:o s:f s:f}", "name", text_json (status->goals[i]->name), "value",
                                                  status->goals[i]->value, "wanted", status->goals[i]->wanted));
     for (size_t i = 0; i < status->n_replicas; i++)
         if (status->replicas[i]->heartbeat)
             json_array_append_new (replicas, replica_json (status->replicas[i]));
-    return json_pack ("{s:o s:o s:I s:b s:o s:o}", "campaign", text_json (status->campaign), "workspace",
+    for (size_t i = 0; i < status->n_services; i++) {
+        const Strata__ServiceStatus *service = status->services[i];
+        json_object_set_new (services, service->service,
+                             json_pack ("{s:i s:i s:i}", "wanted", (int)service->wanted, "alive", (int)service->alive,
+                                        "active", (int)service->active));
+    }
+    return json_pack ("{s:o s:o s:I s:b s:o s:o s:o}", "campaign", text_json (status->campaign), "workspace",
                       text_json (status->workspace), "now_us", (json_int_t)status->now_us, "complete",
-                      (int)status->complete, "goals", goals, "replicas", replicas);
+                      (int)status->complete, "goals", goals, "services", services, "replicas", replicas);
 }
 
 /* ---- stuck ---- */

@@ -10,12 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "logs.h"
 #include "mesh/keys.h"
 #include "supervisor.h"
 
 #define READY_S 60
 #define STOP_S 150 /* the supervisor's own limits are shorter together */
-#define REPLICAS_MAX 512
+#define NAMES_MAX (REPLICAS_SERVICES * REPLICAS_MAX)
 
 static volatile sig_atomic_t caught;
 
@@ -48,7 +49,7 @@ int launch_init (struct launch *self, const struct cli_args *args)
     self->campaign = cli_load_campaign (args->rest[0]);
     if (!self->campaign)
         return CLI_USAGE;
-    if (supervisor_check (self->campaign, &error) == 0
+    if (supervisor_check (&error) == 0
         && workspace_make (self->campaign, args->workspace, &self->workspace, &error) == 0
         && (strcmp (self->campaign->mesh.transport, "tcp") != 0 || keys_exist (self->workspace.path)
             || keys_make (self->workspace.path, &error) == 0))
@@ -104,7 +105,7 @@ bool launch_report (struct launch *self, FILE *out, const char *prefix)
 static void print_tail (const struct workspace *workspace, const char *replica)
 {
     char path[4200], text[2049];
-    snprintf (path, sizeof (path), "%s/log/%s.log", workspace->path, replica);
+    logs_path (workspace->path, replica, path, sizeof (path));
     FILE *in = fopen (path, "re");
     if (!in)
         return;
@@ -153,11 +154,14 @@ static int not_ready (struct launch *self, char (*names)[64], size_t count, cons
 
 int launch_wait (struct launch *self, volatile sig_atomic_t *stop)
 {
-    static char names[REPLICAS_MAX][64];
-    static bool is_alive[REPLICAS_MAX];
+    static char names[NAMES_MAX][64];
+    static bool is_alive[NAMES_MAX];
+    struct replicas wanted;
     struct strata_error error = { "" };
     struct strata_client *client = NULL;
-    size_t count = supervisor_plan (self->campaign, names, REPLICAS_MAX);
+    if (replicas_read (self->workspace.path, self->campaign, &wanted, &error) < 0)
+        fprintf (stderr, "strata: %s; the campaign file's numbers are taken\n", error.text);
+    size_t count = supervisor_plan (&wanted, names, NAMES_MAX);
     int code = -1;
     memset (is_alive, 0, sizeof (is_alive));
     for (double end = now_s () + READY_S; code < 0;) {
@@ -199,7 +203,7 @@ bool launch_stop (const struct workspace *workspace, volatile sig_atomic_t *stop
 {
     char path[4200];
     sig_atomic_t seen = *stop;
-    snprintf (path, sizeof (path), "%s/log/supervisor.log", workspace->path);
+    logs_path (workspace->path, "supervisor", path, sizeof (path));
     FILE *log = fopen (path, "re");
     if (log)
         fseek (log, 0, SEEK_END);

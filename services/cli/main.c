@@ -24,6 +24,16 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_down },
     { "status", "[--workspace DIR] [--json]", "shows every figure with its age", EXIT_CODES, CLI_WORKSPACE | CLI_JSON,
       0, 0, cmd_status },
+    { "scale", "SERVICE N [--timeout S] [--workspace DIR] [--json]", "sets how many replicas of a service run",
+      "Starts what is missing, or lets go what is too many: those that stand by first, then the highest numbers; each\n"
+      "hands over or finishes what it has in work. Waits until it is done (--timeout S: at most so long; default 120).\n"
+      "The number stays wanted after `strata down` and `strata up`.\n" EXIT_CODES ", 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 2, 2, cmd_scale },
+    { "restart", "[SERVICE|REPLICA] [--timeout S] [--workspace DIR] [--json]", "starts services anew, one replica at a time",
+      "All services, one, or one replica; new programs are picked up. Each serves again before the next one is ended, one\n"
+      "that stands by goes before one that works; jobs run on. --timeout S: for each replica (default 120).\n"
+      "Ctrl-C: the replica under way comes up again, the others stay as they are.\n" EXIT_CODES ", 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 0, 1, cmd_restart },
     { "jobs", "[ID] [--state S] [--type T] [-n N] [--workspace DIR] [--json]",
       "lists jobs, newest first, or all about one",
       "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default "

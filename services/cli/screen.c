@@ -162,7 +162,15 @@ static void put_storage (FILE *out, const struct screen *s)
 static void put_replicas (FILE *out, const struct screen *s)
 {
     char text[32], clean[512];
-    fprintf (out, "replicas   ");
+    fprintf (out, "services   ");
+    for (size_t i = 0; i < s->status->n_services; i++) {
+        const Strata__ServiceStatus *service = s->status->services[i];
+        fprintf (out, " %s %u of %u%s", service->service, service->alive, service->wanted, service->active ? "" : " (NONE WORKS)");
+        if (service->active && service->active < service->alive)
+            fprintf (out, " (%u stands by)", service->alive - service->active);
+        fprintf (out, ";");
+    }
+    fprintf (out, "\nreplicas   ");
     for (size_t i = 0; i < s->status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = s->status->replicas[i];
         fprintf (out, " %s%s %s;", r->heartbeat->replica,

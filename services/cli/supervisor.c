@@ -17,18 +17,22 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
+#include "core/replicas.h"
+#include "logs.h"
 #include "mesh/cards.h"
 
-#define REPLICAS_MAX 512
+#define CHILDREN_MAX (REPLICAS_SERVICES * REPLICAS_MAX)
 #define BACKOFF_FIRST_US 100000LL
 #define BACKOFF_LAST_US 5000000LL
 #define LIFE_US 10000000LL /* a life as long as this resets the backoff */
 #define LOOP_DEATHS 10
 #define LOOP_US 60000000LL
 #define HURRY_US 3000000LL
+#define LEAVE_US 60000000LL /* from SIGUSR1 to SIGKILL: a snapshot in work is finished */
 #define LOOK_US 100000LL
+#define LOGS_EVERY_US 1000000LL
 
-/* In the order they are stopped; started in the order of `start`. */
+/* In the order they are stopped; started in the order of replicas_services. */
 static const struct kind {
     const char *service;
     int64_t limit_us; /* from SIGTERM to SIGKILL */
@@ -37,11 +41,16 @@ static const struct kind {
     { "feedback", 10000000 }, { "status", 5000000 }, { "stage", 10000000 },
 };
 #define KINDS (sizeof (kinds) / sizeof (kinds[0]))
-static const char *const start_order[] = { "stage", "select", "feedback", "patch", "schedule", "status" };
+
+/* Why a replica was asked to end, while the others go on. */
+enum leave { STAYS, RESTARTS, GOES };
 
 struct child {
     char replica[64];
     size_t kind;
+    unsigned number;
+    enum leave leave;
+    int64_t leave_us; /* since when */
     pid_t pid; /* 0: does not run */
     int64_t started_us, start_at_us, backoff_us;
     int64_t deaths_us[LOOP_DEATHS]; /* a ring */
@@ -52,8 +61,11 @@ struct supervisor {
     const struct campaign *campaign;
     const struct workspace *workspace;
     char bin_dir[4096];
-    struct child children[REPLICAS_MAX];
+    struct child children[CHILDREN_MAX];
     size_t count;
+    struct replicas wanted;
+    struct replicas_stamp stamp; /* of the file that they were read from */
+    int64_t logs_us;             /* when the logs were looked at */
     int report_fd, lock_fd;
     FILE *log;
     bool stopping, hurry;
@@ -94,24 +106,12 @@ static void __attribute__ ((format (printf, 2, 3))) say (struct supervisor *self
     }
 }
 
-static unsigned wanted (const struct campaign *campaign, const char *service)
-{
-    const struct campaign_replicas *r = &campaign->replicas;
-    if (strcmp (service, "patch") == 0)
-        return r->patch;
-    if (strcmp (service, "select") == 0)
-        return r->select;
-    if (strcmp (service, "schedule") == 0)
-        return r->schedule;
-    return strcmp (service, "feedback") == 0 ? r->feedback : 1;
-}
-
-size_t supervisor_plan (const struct campaign *campaign, char (*names)[64], size_t max)
+size_t supervisor_plan (const struct replicas *wanted, char (*names)[64], size_t max)
 {
     size_t count = 0;
-    for (size_t i = 0; i < KINDS; i++)
-        for (unsigned n = 0; n < wanted (campaign, start_order[i]) && count < max; n++)
-            snprintf (names[count++], 64, "%s-%u", start_order[i], n);
+    for (size_t i = 0; i < REPLICAS_SERVICES; i++)
+        for (unsigned n = 0; n < wanted->wanted[i] && count < max; n++)
+            snprintf (names[count++], 64, "%s-%u", replicas_services[i], n);
     return count;
 }
 
@@ -128,14 +128,14 @@ int supervisor_bin_dir (char *dir, size_t size, struct strata_error *error)
     return 0;
 }
 
-int supervisor_check (const struct campaign *campaign, struct strata_error *error)
+int supervisor_check (struct strata_error *error)
 {
     char dir[4096], path[4200];
     if (supervisor_bin_dir (dir, sizeof (dir), error) < 0)
         return -1;
     for (size_t i = 0; i < KINDS; i++) {
         snprintf (path, sizeof (path), "%s/strata-%s", dir, kinds[i].service);
-        if (wanted (campaign, kinds[i].service) && access (path, X_OK) < 0)
+        if (access (path, X_OK) < 0)
             return strata_fail (error, "program %s: %s; `make all` builds it", path, strerror (errno));
     }
     return 0;
@@ -146,10 +146,9 @@ int supervisor_check (const struct campaign *campaign, struct strata_error *erro
 static void exec_child (struct supervisor *self, const struct child *child)
 {
     char program[4300], log[4300], number[16];
-    const char *dash = strrchr (child->replica, '-');
     snprintf (program, sizeof (program), "%s/strata-%s", self->bin_dir, kinds[child->kind].service);
-    snprintf (log, sizeof (log), "%s/log/%s.log", self->workspace->path, child->replica);
-    snprintf (number, sizeof (number), "%s", dash ? dash + 1 : "0");
+    logs_path (self->workspace->path, child->replica, log, sizeof (log));
+    snprintf (number, sizeof (number), "%u", child->number);
     /* A group of its own: Ctrl-C at the supervisor's terminal is the supervisor's to pass on. */
     setpgid (0, 0);
     prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -204,8 +203,15 @@ static void child_ended (struct supervisor *self, struct child *child, int statu
     else
         snprintf (how, sizeof (how), "exit code %d", WEXITSTATUS (status));
     child->pid = 0;
-    if (self->stopping && (child->kind <= self->phase || self->code)) {
+    if (child->leave == GOES || (self->stopping && (child->kind <= self->phase || self->code))) {
         say (self, "%s ended with %s", child->replica, how);
+        return;
+    }
+    if (child->leave == RESTARTS) {
+        say (self, "%s ended with %s; starts again", child->replica, how);
+        child->leave = STAYS;
+        child->backoff_us = 0;
+        child->start_at_us = now;
         return;
     }
     if (now - child->started_us >= LIFE_US || !child->backoff_us)
@@ -227,6 +233,146 @@ static void reap (struct supervisor *self)
         for (size_t i = 0; i < self->count; i++)
             if (self->children[i].pid == pid)
                 child_ended (self, &self->children[i], status);
+}
+
+/* ---- replicas that come and go ---- */
+
+/* Asks one replica to end while the others go on: what it holds it hands over, or finishes first. */
+static void ask_to_leave (struct supervisor *self, struct child *child, enum leave leave)
+{
+    child->leave = leave;
+    child->leave_us = now_us ();
+    if (child->pid)
+        kill (child->pid, SIGUSR1);
+    else
+        child->start_at_us = 0; /* it waits for its backoff */
+    say (self, "%s is asked to end, %s", child->replica, leave == GOES ? "and goes" : "and starts again");
+}
+
+static struct child *find_child (struct supervisor *self, const char *replica)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (strcmp (self->children[i].replica, replica) == 0)
+            return &self->children[i];
+    return NULL;
+}
+
+static void add_child (struct supervisor *self, const char *service)
+{
+    if (self->count == CHILDREN_MAX)
+        return;
+    struct child *child = &self->children[self->count];
+    *child = (struct child){ .pid = 0 };
+    do
+        snprintf (child->replica, sizeof (child->replica), "%s-%u", service, child->number++);
+    while (find_child (self, child->replica));
+    child->number--;
+    while (strcmp (kinds[child->kind].service, service) != 0)
+        child->kind++;
+    self->count++;
+}
+
+static bool holds_shard (const struct card *cards, size_t count, const char *replica)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp (cards[i].replica, replica) == 0)
+            return cards[i].active;
+    return false;
+}
+
+/* The one that is missed least: it stands by rather than works, and of these the one with the highest number. */
+static struct child *to_remove (struct supervisor *self, const char *service, const struct card *cards, size_t cards_count)
+{
+    struct child *best = NULL;
+    bool best_holds = false;
+    for (size_t i = 0; i < self->count; i++) {
+        struct child *child = &self->children[i];
+        if (child->leave == GOES || strcmp (kinds[child->kind].service, service) != 0)
+            continue;
+        bool holds = holds_shard (cards, cards_count, child->replica);
+        if (!best || (best_holds && !holds) || (best_holds == holds && child->number > best->number)) {
+            best = child;
+            best_holds = holds;
+        }
+    }
+    return best;
+}
+
+static void fit (struct supervisor *self, const char *service, unsigned wanted)
+{
+    struct card *cards = NULL;
+    unsigned there = 0;
+    for (size_t i = 0; i < self->count; i++)
+        there += self->children[i].leave != GOES && strcmp (kinds[self->children[i].kind].service, service) == 0;
+    size_t cards_count = there > wanted ? cards_read (self->workspace->path, &cards) : 0;
+    for (; there < wanted; there++)
+        add_child (self, service);
+    for (; there > wanted; there--)
+        ask_to_leave (self, to_remove (self, service, cards, cards_count), GOES);
+    free (cards);
+}
+
+/* ZeroMQ leaves the names of its sockets behind. */
+static void remove_sockets (const struct supervisor *self, const char *replica)
+{
+    struct strata_error error;
+    char folder[160], path[256];
+    if (cards_socket_dir (self->workspace->path, folder, sizeof (folder), &error) < 0)
+        return;
+    snprintf (path, sizeof (path), "%s/%s.rpc", folder, replica);
+    unlink (path);
+    snprintf (path, sizeof (path), "%s/%s.pub", folder, replica);
+    unlink (path);
+    rmdir (folder); /* when nothing else is in it */
+}
+
+/* Kills those that were asked to leave and did not, and forgets those that went. */
+static void see_off (struct supervisor *self)
+{
+    for (size_t i = 0; i < self->count;) {
+        struct child *child = &self->children[i];
+        if (child->leave == STAYS || self->stopping) {
+            i++;
+        } else if (child->leave == GOES && !child->pid) {
+            card_remove (self->workspace->path, child->replica); /* of one that was killed */
+            remove_sockets (self, child->replica);
+            say (self, "%s is gone", child->replica);
+            *child = self->children[--self->count];
+        } else {
+            if (child->pid && now_us () - child->leave_us > LEAVE_US) {
+                say (self, "%s has not ended in %.0f s: killed", child->replica, (double)LEAVE_US / 1e6);
+                kill (child->pid, SIGKILL);
+                child->leave_us = now_us ();
+            }
+            i++;
+        }
+    }
+}
+
+/* Does what replicas.json says since it was looked at last. */
+static void look_at_wanted (struct supervisor *self)
+{
+    struct strata_error error;
+    struct replicas wanted;
+    struct replicas_stamp stamp = replicas_stamp (self->workspace->path);
+    if (self->stopping || memcmp (&stamp, &self->stamp, sizeof (stamp)) == 0)
+        return;
+    self->stamp = stamp;
+    if (replicas_read (self->workspace->path, self->campaign, &wanted, &error) < 0) {
+        say (self, "%s; all stays as it is", error.text);
+        return;
+    }
+    for (size_t i = 0; i < REPLICAS_SERVICES; i++) {
+        if (wanted.wanted[i] != self->wanted.wanted[i])
+            say (self, "%s: %u replicas are wanted", replicas_services[i], wanted.wanted[i]);
+        fit (self, replicas_services[i], wanted.wanted[i]);
+    }
+    /* An order that stood there before is done, or names a process of another supervisor. */
+    bool fresh = strcmp (wanted.restart, self->wanted.restart) != 0 || wanted.restart_pid != self->wanted.restart_pid;
+    struct child *child = fresh ? find_child (self, wanted.restart) : NULL;
+    if (child && child->leave == STAYS && child->pid == wanted.restart_pid)
+        ask_to_leave (self, child, RESTARTS);
+    self->wanted = wanted;
 }
 
 /* ---- the whole ---- */
@@ -285,25 +431,18 @@ static void take_signal (struct supervisor *self, int signum)
 
 static int set_up (struct supervisor *self, sigset_t *signals)
 {
-    char path[4200];
-    char (*names)[64] = calloc (REPLICAS_MAX, sizeof (*names));
     struct strata_error error;
-    snprintf (path, sizeof (path), "%s/log/supervisor.log", self->workspace->path);
-    self->log = fopen (path, "ae");
+    self->log = logs_open (self->workspace->path, "supervisor");
     self->pid = getpid ();
-    if (!names || supervisor_bin_dir (self->bin_dir, sizeof (self->bin_dir), &error) < 0) {
-        free (names);
+    if (supervisor_bin_dir (self->bin_dir, sizeof (self->bin_dir), &error) < 0) {
+        say (self, "%s", error.text);
         return -1;
     }
-    self->count = supervisor_plan (self->campaign, names, REPLICAS_MAX);
-    for (size_t i = 0; i < self->count; i++) {
-        struct child *child = &self->children[i];
-        snprintf (child->replica, sizeof (child->replica), "%s", names[i]);
-        for (size_t k = 0; k < KINDS; k++)
-            if (strncmp (names[i], kinds[k].service, strlen (kinds[k].service)) == 0)
-                child->kind = k;
-    }
-    free (names);
+    self->stamp = replicas_stamp (self->workspace->path);
+    if (replicas_read (self->workspace->path, self->campaign, &self->wanted, &error) < 0)
+        say (self, "%s; the campaign file's numbers are taken", error.text);
+    for (size_t i = 0; i < REPLICAS_SERVICES; i++)
+        fit (self, replicas_services[i], self->wanted.wanted[i]);
     sigemptyset (signals);
     sigaddset (signals, SIGCHLD);
     sigaddset (signals, SIGTERM);
@@ -319,20 +458,17 @@ static int set_up (struct supervisor *self, sigset_t *signals)
     return 0;
 }
 
-/* ZeroMQ leaves the names of its sockets behind. All that used these have ended; the folder goes when nothing else is in it. */
-static void remove_sockets (const struct supervisor *self)
+/* Once a second: no log grows without a bound. */
+static void look_at_logs (struct supervisor *self)
 {
-    struct strata_error error;
-    char folder[160], path[256];
-    if (cards_socket_dir (self->workspace->path, folder, sizeof (folder), &error) < 0)
+    if (now_us () - self->logs_us < LOGS_EVERY_US)
         return;
-    for (size_t i = 0; i < self->count; i++) {
-        snprintf (path, sizeof (path), "%s/%s.rpc", folder, self->children[i].replica);
-        unlink (path);
-        snprintf (path, sizeof (path), "%s/%s.pub", folder, self->children[i].replica);
-        unlink (path);
-    }
-    rmdir (folder);
+    self->logs_us = now_us ();
+    for (size_t i = 0; i < self->count; i++)
+        if (logs_bound (self->workspace->path, self->children[i].replica) < 0)
+            say (self, "log/%s.log reached its bound and can't be kept as .1 (%s): it begins anew", self->children[i].replica,
+                 strerror (errno));
+    logs_bound (self->workspace->path, "supervisor");
 }
 
 int supervisor_run (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int report_fd)
@@ -352,17 +488,21 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
     say (self, "up, pid %d, campaign %s, workspace %s", (int)self->pid, campaign->name, workspace->path);
     for (;;) {
         reap (self);
+        see_off (self);
+        look_at_wanted (self);
+        look_at_logs (self);
         for (size_t i = 0; i < self->count; i++) {
             struct child *child = &self->children[i];
             bool lives_on = !self->stopping || (child->kind > self->phase && !self->code);
-            if (!child->pid && lives_on && now_us () >= child->start_at_us)
+            if (!child->pid && lives_on && child->leave != GOES && now_us () >= child->start_at_us)
                 start_child (self, child);
         }
         if (self->stopping && stop_step (self))
             break;
         take_signal (self, sigtimedwait (&signals, NULL, &wait));
     }
-    remove_sockets (self);
+    for (size_t i = 0; i < self->count; i++)
+        remove_sockets (self, self->children[i].replica);
     say (self, "down");
     code = self->code;
 done:
@@ -395,7 +535,7 @@ int supervisor_spawn (const struct campaign *campaign, const struct workspace *w
             _exit (pid < 0);
         close (ends[0]);
         fcntl (ends[1], F_SETFL, O_NONBLOCK);
-        snprintf (path, sizeof (path), "%s/log/supervisor.log", workspace->path);
+        logs_path (workspace->path, "supervisor", path, sizeof (path));
         int in = open ("/dev/null", O_RDONLY), out = open (path, O_WRONLY | O_CREAT | O_APPEND, 0666);
         if (in < 0 || out < 0 || dup2 (in, 0) < 0 || dup2 (out, 1) < 0 || dup2 (out, 2) < 0)
             _exit (1);

@@ -1,8 +1,11 @@
 /* supervisor.h - keeps the services of one node running, as children of one process.
  *
- *   start   stage, select, feedback, patch, schedule, status: as many replicas of each as the campaign file says
+ *   start   stage, select, feedback, patch, schedule, status: as many replicas of each as are wanted (core/replicas.h)
  *   watch   a child that ends is started again after 0.1 s, doubling to 5 s; 10 s of life reset that. Ten deaths of one
  *           replica within 60 s are a crash loop: everything is ended and the supervisor fails, naming it
+ *   fit     when another number is wanted: new ones are started under the lowest free numbers; those that stand by, then
+ *           those with the highest number are asked to go. When one is to be started anew it is asked to end, and starts
+ *           again. SIGUSR1 asks: finish what is in work, leave the campaign's jobs alone. SIGKILL after 60 s
  *   stop    on SIGTERM or SIGINT: schedule first, which stops its jobs so that they can go on later (up to 60 s), then
  *           patch, select, feedback, status, and stage last. Each gets SIGTERM, and SIGKILL after its limit. A second
  *           signal hurries
@@ -18,14 +21,15 @@
 #include <sys/types.h>
 
 #include "core/campaign.h"
+#include "core/replicas.h"
 #include "workspace.h"
 
-/* Names of all replicas that a campaign has, in the order they are started; at most max. Returns how many. */
-size_t supervisor_plan (const struct campaign *campaign, char (*names)[64], size_t max);
+/* Names of all replicas that are wanted, in the order they are started; at most max. Returns how many. */
+size_t supervisor_plan (const struct replicas *wanted, char (*names)[64], size_t max);
 /* Folder of the programs: this one's. */
 int supervisor_bin_dir (char *dir, size_t size, struct strata_error *error);
-/* Whether every program that is needed is there. */
-int supervisor_check (const struct campaign *campaign, struct strata_error *error);
+/* Whether every program is there. */
+int supervisor_check (struct strata_error *error);
 
 /* Runs until a signal ends it: 0, or 1 after a crash loop. What happens is written to log/supervisor.log, and as lines
  * to `report_fd` (-1: none; never waited for). lock_fd: of workspace_lock. */

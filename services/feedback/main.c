@@ -3,11 +3,14 @@
 #include <stdlib.h>
 
 #include "core/crash_point.h"
+#include "core/log.h"
 #include "feedback_core.h"
 #include "mesh/service.h"
+#include "report.h"
 #include "store/stream.h"
 #include "writer.h"
 
+#define RELINK_US 1000000 /* between looks at the link to the newest report */
 #define RETRY_US (5 * 1000000LL) /* between tries to write a report that could not be written */
 
 struct state {
@@ -16,6 +19,8 @@ struct state {
     bool undecided;   /* the pending report's decision may not be on disk yet ... */
     uint64_t commits; /* ... until the shard has more commits than this */
     int64_t retry_us; /* not before */
+    int64_t linked_us; /* when the link to the newest report was looked at */
+    char dir[4096];
 };
 
 static void decide_if_due (struct service *service)
@@ -116,6 +121,13 @@ static void move_report (struct service *service, int64_t now_us)
         self->retry_us = now_us + RETRY_US;
         break;
     case WRITER_IDLE:
+        if (!report && now_us - self->linked_us > RELINK_US && !service_replays (service)) {
+            struct feedback_figures f;
+            feedback_figures (self->core, &f);
+            self->linked_us = now_us;
+            if (f.reports_written && report_relink (self->dir, f.reports_written, &error) != 0)
+                log_warn ("the link to the newest report was not there or named another");
+        }
         if (self->undecided && shard_commits (service_shard (service)) > self->commits)
             self->undecided = false;
         if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US)
@@ -147,15 +159,16 @@ static void stop (struct service *service)
 static int start (struct service *service, struct strata_error *error)
 {
     const struct campaign_feedback *config = &service_campaign (service)->feedback;
-    char dir[4096];
-    if ((size_t)snprintf (dir, sizeof (dir), "%s/feedback/rdf", service_workspace (service)) >= sizeof (dir))
-        return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
     struct state *self = calloc (1, sizeof (*self));
     if (!self)
         return strata_fail (error, "out of memory");
     service_set_state (service, self);
+    if ((size_t)snprintf (self->dir, sizeof (self->dir), "%s/feedback/rdf", service_workspace (service)) >= sizeof (self->dir)) {
+        stop (service);
+        return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
+    }
     self->core = feedback_new (service_shard (service), config, service_now_us (service), error);
-    self->writer = self->core ? writer_new (dir, error) : NULL;
+    self->writer = self->core ? writer_new (self->dir, error) : NULL;
     if (!self->writer) {
         stop (service);
         return -1;

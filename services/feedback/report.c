@@ -18,6 +18,8 @@
 
 #define ROUND_NAME "round.%06" PRIu64
 #define LINK_NAME "current"
+/* Names of one writer's own: a stale holder of the shard may go on with its report while its successor writes the same one. */
+#define UNFINISHED ".new"
 #define LINK_NEW "current.new"
 
 /* ---- texts ---- */
@@ -109,13 +111,14 @@ static void remove_folder (int parent, const char *name)
     unlinkat (parent, name, AT_REMOVEDIR);
 }
 
-/* The number in "round.<digits><ending>", 0 when it is another name. */
-static uint64_t round_of (const char *name, const char *ending)
+/* The number in "round.<digits>", or with an unfinished one's ending; 0 when it is another name. */
+static uint64_t round_of (const char *name, bool unfinished)
 {
     if (strncmp (name, "round.", 6) != 0)
         return 0;
     size_t digits = strspn (name + 6, "0123456789");
-    if (digits < 6 || digits > 19 || strcmp (name + 6 + digits, ending) != 0)
+    const char *ending = name + 6 + digits;
+    if (digits < 6 || digits > 19 || (unfinished ? strncmp (ending, UNFINISHED, strlen (UNFINISHED)) != 0 : *ending != '\0'))
         return 0;
     return strtoull (name + 6, NULL, 10);
 }
@@ -131,11 +134,20 @@ static void prune (int root, uint64_t newest)
         return;
     }
     for (struct dirent *entry; (entry = readdir (dir));) {
-        uint64_t round = round_of (entry->d_name, "");
-        if ((round && round + REPORT_ROUNDS_KEPT <= newest) || round_of (entry->d_name, ".new"))
+        uint64_t round = round_of (entry->d_name, false), unfinished = round_of (entry->d_name, true);
+        if ((round && round + REPORT_ROUNDS_KEPT <= newest) || (unfinished && unfinished <= newest))
             remove_folder (root, entry->d_name);
+        if (strncmp (entry->d_name, LINK_NEW, strlen (LINK_NEW)) == 0)
+            unlinkat (root, entry->d_name, 0);
     }
     closedir (dir);
+}
+
+static void own_name (char *out, size_t size, const char *name, const char *ending)
+{
+    char host[65] = "";
+    gethostname (host, sizeof (host) - 1);
+    snprintf (out, size, "%.30s%s-%.40s-%d", name, ending, host, (int)getpid ());
 }
 
 static int write_files (const struct feedback_report *report, int folder, const char *folder_name, const char *json,
@@ -183,8 +195,8 @@ static bool stands (int root, const char *name, const char *json)
 static int write_round (const struct feedback_report *report, int root, const char *dir, const char *name,
                         const char *json, struct strata_error *error)
 {
-    char fresh[64], shown[4400];
-    snprintf (fresh, sizeof (fresh), "%s.new", name);
+    char fresh[96], shown[4400];
+    own_name (fresh, sizeof (fresh), name, UNFINISHED);
     snprintf (shown, sizeof (shown), "%s/%s", dir, fresh);
     remove_folder (root, fresh);
     if (mkdirat (root, fresh, 0777) < 0)
@@ -198,6 +210,10 @@ static int write_round (const struct feedback_report *report, int root, const ch
     errno = saved;
     if (rc < 0)
         return -1;
+    if (stands (root, name, json)) { /* another writer of the same round was faster */
+        remove_folder (root, fresh);
+        return 0;
+    }
     /* A folder of that name with another report can only be a leftover of a workspace that was copied together. */
     remove_folder (root, name);
     crash_point ("report.folder");
@@ -208,12 +224,30 @@ static int write_round (const struct feedback_report *report, int root, const ch
 
 static int write_link (int root, const char *dir, const char *name, struct strata_error *error)
 {
-    unlinkat (root, LINK_NEW, 0);
-    int made = symlinkat (name, root, LINK_NEW);
+    char fresh[96];
+    own_name (fresh, sizeof (fresh), "", LINK_NEW);
+    unlinkat (root, fresh, 0);
+    int made = symlinkat (name, root, fresh);
     crash_point ("report.link");
-    if (made < 0 || renameat (root, LINK_NEW, root, LINK_NAME) < 0 || fsync (root) < 0)
+    if (made < 0 || renameat (root, fresh, root, LINK_NAME) < 0 || fsync (root) < 0)
         return strata_fail (error, "%s/%s can't be pointed at %s: %s", dir, LINK_NAME, name, strerror (errno));
     return 0;
+}
+
+int report_relink (const char *dir, uint64_t round, struct strata_error *error)
+{
+    char name[40], now[64];
+    snprintf (name, sizeof (name), ROUND_NAME, round);
+    int root = open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return strata_fail (error, "report folder %s can't be opened: %s", dir, strerror (errno));
+    ssize_t n = readlinkat (root, LINK_NAME, now, sizeof (now) - 1);
+    now[n > 0 ? n : 0] = '\0';
+    int rc = 0;
+    if (strcmp (now, name) != 0 && faccessat (root, name, F_OK, 0) == 0)
+        rc = write_link (root, dir, name, error) < 0 ? -1 : 1;
+    close (root);
+    return rc;
 }
 
 int report_write (const struct feedback_report *report, const char *dir, struct strata_error *error)

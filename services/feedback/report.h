@@ -23,6 +23,9 @@
  * files under a name of their own was left; the sentence names the file and the reason. */
 int report_write (const struct feedback_report *report, const char *dir, struct strata_error *error);
 
+/* Points `current` at that round where it names another, or is not there. 1: it did, 0: it is right, or the round is not there. */
+int report_relink (const char *dir, uint64_t round, struct strata_error *error);
+
 /* The text of one state's file; malloc'ed, *size without the closing zero. NULL: out of memory. */
 char *report_state_text (const struct feedback_report *report, size_t state, size_t *size);
 /* The text of report.json; malloc'ed. NULL: out of memory. */

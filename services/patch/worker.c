@@ -106,12 +106,6 @@ void worker_free (struct worker **self_p)
     free (self);
 }
 
-bool worker_finish (struct worker *self)
-{
-    self->finishing = true;
-    return self->step == IDLE || self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
-}
-
 /* ---- cutting, in a thread: touches the worker's products and error only ---- */
 
 static int make_product (struct worker *self, const struct patch *patch, struct product *product)
@@ -225,6 +219,20 @@ static void nack (struct worker *self)
                   CALL_TIMEOUT_MS,
                   on_nacked,
                   self);
+}
+
+bool worker_finish (struct worker *self)
+{
+    bool waits = self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
+    self->finishing = true;
+    if (waits && service_hands_over (self->service)) {
+        /* Another replica gets it at once, not when the lease ends. */
+        strata_fail (&self->error, "%s hands over", service_replica (self->service));
+        self->final = false;
+        nack (self);
+        return false;
+    }
+    return self->step == IDLE || waits;
 }
 
 /* What passes: staging is full or does not answer. The work is kept, its lease renewed, and it is offered again. Giving the

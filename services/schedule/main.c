@@ -170,8 +170,8 @@ static void on_tick (struct service *service, int64_t now_us)
 static bool on_drain (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
-    if (!self)
-        return true;
+    if (!self || service_hands_over (service))
+        return true; /* the jobs run on under their shepherds */
     if (!self->drain_until_us) {
         unsigned grace_s = 0;
         for (size_t i = 0; i < schedule_live (self->core); i++) {

@@ -23,6 +23,7 @@ struct probe {
 
 struct state {
     struct status_core *core;
+    struct replicas_stamp wanted; /* of the file that was read last */
     struct probe *probes;
     int64_t started_us;
 };
@@ -120,9 +121,27 @@ static void own_heartbeat (struct service *service, int64_t now_us)
     status_heartbeat (self->core, &hb, now_us);
 }
 
+static void read_wanted (struct service *service)
+{
+    struct state *self = service_state (service);
+    struct strata_error error;
+    struct replicas wanted;
+    if (replicas_read (service_workspace (service), service_campaign (service), &wanted, &error) < 0)
+        service_trouble (service, "%s", error.text);
+    else {
+        service_trouble (service, NULL);
+        status_wanted (self->core, &wanted);
+    }
+}
+
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
+    struct replicas_stamp stamp = replicas_stamp (service_workspace (service));
+    if (memcmp (&stamp, &self->wanted, sizeof (stamp)) != 0) {
+        self->wanted = stamp;
+        read_wanted (service);
+    }
     static char names[CARDS_MAX][64];
     struct card *cards;
     size_t count = cards_read (service_workspace (service), &cards);
@@ -192,6 +211,7 @@ static int start (struct service *service, struct strata_error *error)
         stop (service);
         return strata_fail (error, "out of memory");
     }
+    read_wanted (service);
     service_on_heartbeat (service, on_heartbeat, NULL);
     return 0;
 }

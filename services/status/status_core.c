@@ -50,6 +50,7 @@ struct status_core {
     char goal_names[GOALS][128];
     char goal_metrics[GOALS][128];
     const char *goal_services[GOALS];
+    Strata__ServiceStatus services[REPLICAS_SERVICES], *service_pointers[REPLICAS_SERVICES];
 };
 
 static void add_goal (struct status_core *self, const char *service, const char *metric, const char *name,
@@ -75,6 +76,11 @@ struct status_core *status_new (const struct campaign *campaign, const char *wor
     self->campaign = campaign;
     self->boot = boot;
     self->first = self->next = 1;
+    for (size_t i = 0; i < REPLICAS_SERVICES; i++) {
+        strata__service_status__init (&self->services[i]);
+        self->services[i].service = (char *)replicas_services[i];
+        self->service_pointers[i] = &self->services[i];
+    }
     self->workspace = strdup (workspace);
     self->ring = calloc (STATUS_EVENTS_MAX, sizeof (*self->ring));
     if (!self->workspace || !self->ring) {
@@ -211,6 +217,12 @@ void status_cards (struct status_core *self, char (*replicas)[64], size_t count,
         else if (!r->gone_us)
             r->gone_us = now_us;
     }
+}
+
+void status_wanted (struct status_core *self, const struct replicas *wanted)
+{
+    for (size_t i = 0; i < REPLICAS_SERVICES; i++)
+        self->services[i].wanted = wanted->wanted[i];
 }
 
 static bool alive (const struct replica *r, int64_t now_us)
@@ -387,9 +399,26 @@ static int by_name (const void *a, const void *b)
                    (*(Strata__ReplicaStatus *const *)b)->heartbeat->replica);
 }
 
+static void count_services (struct status_core *self, int64_t now_us)
+{
+    for (size_t i = 0; i < REPLICAS_SERVICES; i++) {
+        Strata__ServiceStatus *service = &self->services[i];
+        service->alive = service->active = 0;
+        for (size_t k = 0; k < self->replicas_count; k++) {
+            const struct replica *r = &self->replicas[k];
+            bool counts = alive (r, now_us) && strcmp (r->service, service->service) == 0;
+            service->alive += counts;
+            service->active += counts && r->heartbeat->active;
+        }
+    }
+}
+
 void status_reply (struct status_core *self, int64_t now_us, Strata__StatusReply *reply)
 {
     strata__status_reply__init (reply);
+    count_services (self, now_us);
+    reply->services = self->service_pointers;
+    reply->n_services = REPLICAS_SERVICES;
     reply->campaign = self->campaign->name;
     reply->workspace = self->workspace;
     reply->now_us = now_us;

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "core/campaign.h"
+#include "core/replicas.h"
 #include "status.pb-c.h"
 #include "stream.pb-c.h"
 
@@ -44,6 +45,8 @@ void status_free (struct status_core **self);
 void status_heartbeat (struct status_core *self, const Strata__Heartbeat *heartbeat, int64_t now_us);
 /* The replicas that have a card now. */
 void status_cards (struct status_core *self, char (*replicas)[64], size_t count, int64_t now_us);
+/* How many replicas are wanted. */
+void status_wanted (struct status_core *self, const struct replicas *wanted);
 /* Numbers the events that have waited long enough, drops what stopped long ago. */
 void status_tick (struct status_core *self, int64_t now_us);
 

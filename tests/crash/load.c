@@ -30,6 +30,8 @@ static const char usage[] = "crash-load MODE [options]: job programs for tests t
                             "  setup       fetches and checks the patch of --candidate ID, writes --out DIR/sim.json\n"
                             "  simulation  hands in the frames of --simulation NAME, prepared in --in DIR, writes "
                             "--out DIR/done.json (--frames N --pace-ms N)\n"
+                            "  requests    asks all services as client --simulation NAME until --hold FILE is there, "
+                            "writes --out DIR/requests.json (--seed N --pace-ms N)\n"
                             "  recount     after `strata down`: what feedback and stage of --workspace DIR hold "
                             "against what the jobs' folders say\n"
                             "Jobs take --attempt N, --seed N, --fail-percent N (how many attempts end by themselves), "
@@ -360,6 +362,7 @@ static const struct mode {
     { "continuum", load_continuum },
     { "setup", load_setup },
     { "simulation", load_simulation },
+    { "requests", load_requests },
 };
 
 int main (int argc, char **argv)
@@ -381,7 +384,8 @@ int main (int argc, char **argv)
     for (size_t i = 0; i < sizeof (modes) / sizeof (modes[0]); i++)
         if (strcmp (argv[1], modes[i].name) == 0) {
             bool lacks = (modes[i].run == load_setup && !options.candidate)
-                         || (modes[i].run == load_simulation && (!options.simulation || !options.in));
+                         || (modes[i].run == load_simulation && (!options.simulation || !options.in))
+                         || (modes[i].run == load_requests && (!options.simulation || !options.hold));
             if (lacks) {
                 fputs (usage, stderr);
                 return 2;

@@ -21,6 +21,8 @@ int load_model (const struct load_options *options, struct strata_error *error);
 int load_continuum (const struct load_options *options, struct strata_error *error);
 int load_setup (const struct load_options *options, struct strata_error *error);
 int load_simulation (const struct load_options *options, struct strata_error *error);
+/* requests.c */
+int load_requests (const struct load_options *options, struct strata_error *error);
 /* recount.c: 0 also when there are violations; they stand in *violations. */
 int load_recount (const struct load_options *options, uint64_t *violations, struct strata_error *error);
 

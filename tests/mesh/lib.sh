@@ -51,6 +51,12 @@ make_campaign () {
     sed -e "s|^workspace:.*|workspace: $workspace|" "$@" apps/membrane/campaign.yaml > "$campaign"
 }
 
+# The campaign of small programs (tests/crash) in the temporary workspace: jobs of a second, standbys of every service.
+make_small_campaign () {
+    sed -e "s|^workspace:.*|workspace: $workspace|" "$@" tests/crash/campaign.yaml > "$campaign"
+    "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 1 || fail "crash-load model"
+}
+
 # json EXPRESSION: Python on the document `d` from standard input.
 json () { /usr/bin/python3 -c 'import json,sys
 d=json.load(sys.stdin)

@@ -203,15 +203,15 @@ static void writing_again_after_a_crash_changes_nothing (void **state)
     struct stat before, after;
     /* What a crash in the middle of writing leaves. */
     assert_int_equal (mkdir (in (state, "rdf"), 0777), 0);
-    assert_int_equal (mkdir (in (state, "rdf/round.000007.new"), 0777), 0);
-    FILE *f = fopen (in (state, "rdf/round.000007.new/rdf_RASa.txt"), "w");
+    assert_int_equal (mkdir (in (state, "rdf/round.000007.new-other-1"), 0777), 0);
+    FILE *f = fopen (in (state, "rdf/round.000007.new-other-1/rdf_RASa.txt"), "w");
     fputs ("half a fi", f);
     fclose (f);
-    assert_int_equal (symlink ("round.000006", in (state, "rdf/current.new")), 0);
+    assert_int_equal (symlink ("round.000006", in (state, "rdf/current.new-other-1")), 0);
     must_write (state, "rdf");
     assert_file (in (state, "rdf/current/rdf_RASa.txt"), text_RASa);
-    assert_false (is_there (in (state, "rdf/round.000007.new")));
-    assert_false (is_there (in (state, "rdf/current.new")));
+    assert_false (is_there (in (state, "rdf/round.000007.new-other-1")));
+    assert_false (is_there (in (state, "rdf/current.new-other-1")));
     /* Between rename and link. */
     assert_int_equal (unlink (in (state, "rdf/current")), 0);
     assert_int_equal (stat (in (state, "rdf/round.000007/report.json"), &before), 0);
@@ -226,6 +226,25 @@ static void writing_again_after_a_crash_changes_nothing (void **state)
     json_t *root = json_load_file (in (state, "rdf/current/report.json"), 0, NULL);
     assert_int_equal (json_integer_value (json_object_get (root, "round")), 7);
     json_decref (root);
+}
+
+/* A stale holder that finishes its older report sets the link back. */
+static void the_link_is_set_right_to_the_newest_round (void **state)
+{
+    struct strata_error error;
+    char target[64] = "", dir[256];
+    must_write (state, "");
+    report.round = 8;
+    must_write (state, "");
+    snprintf (dir, sizeof (dir), "%s", in (state, ""));
+    assert_int_equal (report_relink (dir, 8, &error), 0);
+    assert_int_equal (unlink (in (state, "current")), 0);
+    assert_int_equal (symlink ("round.000007", in (state, "current")), 0);
+    assert_int_equal (report_relink (dir, 8, &error), 1);
+    assert_true (readlink (in (state, "current"), target, sizeof (target) - 1) > 0);
+    assert_string_equal (target, "round.000008");
+    assert_int_equal (report_relink (dir, 9, &error), 0); /* there is none */
+    report.round = 7;
 }
 
 static void the_last_ten_rounds_stay (void **state)
@@ -259,7 +278,8 @@ static void a_report_that_cannot_be_written_leaves_the_last_one_in_force (void *
     int rc = report_write (&report, in (state, "rdf"), &error);
     assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
     assert_int_equal (rc, -1);
-    assert_non_null (strstr (error.text, "round.000008.new/rdf_RASa.txt can't be written"));
+    assert_non_null (strstr (error.text, "round.000008.new-"));
+    assert_non_null (strstr (error.text, "/rdf_RASa.txt can't be written"));
     assert_false (is_there (in (state, "rdf/round.000008")));
     assert_file (in (state, "rdf/current/rdf_RASa.txt"), text_RASa);
     must_write (state, "rdf"); /* space again */
@@ -276,6 +296,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (the_campaigns_shape_gives_600_rows_up_to_12_nm, setup, teardown),
         cmocka_unit_test_setup_teardown (a_folder_holds_every_state_and_the_figures, setup, teardown),
         cmocka_unit_test_setup_teardown (writing_again_after_a_crash_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown (the_link_is_set_right_to_the_newest_round, setup, teardown),
         cmocka_unit_test_setup_teardown (the_last_ten_rounds_stay, setup, teardown),
         cmocka_unit_test_setup_teardown (a_report_that_cannot_be_written_leaves_the_last_one_in_force, setup, teardown),
     };

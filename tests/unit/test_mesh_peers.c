@@ -298,6 +298,106 @@ static void wait_trouble (const char *replica, const char *word)
     assert_true (found);
 }
 
+static int answers;
+
+static void on_answer (void *owner, const struct reply *reply, void *arg)
+{
+    assert_true (reply->ok);
+    answers++;
+}
+
+/* Answers the call that `request` holds, as the holder of a shard of select in that epoch. */
+static void answer_as (zsock_t *router, zmsg_t *request, const char *sender, uint64_t epoch)
+{
+    zmsg_t *copy = zmsg_dup (request);
+    zframe_t *identity = zmsg_pop (copy), *packed = zmsg_pop (copy);
+    Strata__Header *asked = strata__header__unpack (NULL, zframe_size (packed), zframe_data (packed));
+    assert_non_null (asked);
+    Strata__Header header = STRATA__HEADER__INIT;
+    header.version = WIRE_VERSION;
+    header.type = STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT_REPLY;
+    header.sender = (char *)sender;
+    header.boot = epoch;
+    header.epoch = epoch;
+    header.request = asked->request;
+    Strata__StreamStatReply body = STRATA__STREAM_STAT_REPLY__INIT;
+    zmsg_t *reply = wire_pack (&header, &body.base);
+    zmsg_prepend (reply, &identity);
+    assert_int_equal (zmsg_send (&reply, router), 0);
+    strata__header__free_unpacked (asked, NULL);
+    zframe_destroy (&packed);
+    zmsg_destroy (&copy);
+}
+
+static void put_holder (const char *replica, const char *rpc, uint64_t epoch)
+{
+    struct strata_error error;
+    struct card card = { .service = "select", .boot = epoch, .epoch = epoch, .active = true };
+    assert_int_equal (gethostname (card.node, sizeof (card.node) - 1), 0);
+    snprintf (card.replica, sizeof (card.replica), "%s", replica);
+    snprintf (card.rpc, sizeof (card.rpc), "%s", rpc);
+    snprintf (card.pub, sizeof (card.pub), "ipc:///tmp/strata-nobody.pub");
+    assert_int_equal (card_write (workspace, &card, &error), 0);
+}
+
+static void run_until (struct looker *looker, const int *count, int wanted)
+{
+    for (int i = 0; i < 2000 && *count < wanted; i++) {
+        uv_run (&looker->loop, UV_RUN_NOWAIT);
+        usleep (1000);
+    }
+}
+
+/* The answer was on its way when the shard moved; or its sender was stopped, and does not know yet. */
+static void an_answer_of_a_stale_holder_is_dropped_and_counted (void **state)
+{
+    static struct looker looker;
+    Strata__StreamStat body = STRATA__STREAM_STAT__INIT;
+    char rpc[96];
+    answers = 0;
+    snprintf (rpc, sizeof (rpc), "ipc://%s/old.rpc", workspace);
+    zsock_t *router = zsock_new_router (rpc);
+    assert_non_null (router);
+    zsock_set_rcvtimeo (router, 0);
+    put_holder ("select-0", rpc, 5);
+    looker_init (&looker);
+    mesh_look_at_cards (&looker.mesh);
+    mesh_call (&looker.mesh, "select-0", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &body.base, NULL, 0,
+               &strata__stream_stat_reply__descriptor, 20000, on_answer, NULL, NULL);
+    zmsg_t *request = NULL;
+    for (int i = 0; i < 2000 && !request; i++) {
+        uv_run (&looker.loop, UV_RUN_NOWAIT);
+        request = zmsg_recv (router);
+        usleep (1000);
+    }
+    assert_non_null (request);
+    put_holder ("select-1", "ipc:///tmp/strata-nobody.rpc", 6);
+    mesh_look_at_cards (&looker.mesh);
+    answer_as (router, request, "select-0", 5);
+    for (int i = 0; i < 2000 && looker.mesh.stale == 0; i++) {
+        uv_run (&looker.loop, UV_RUN_NOWAIT);
+        usleep (1000);
+    }
+    assert_int_equal (looker.mesh.stale, 1);
+    assert_int_equal (answers, 0);
+    /* The call is open: one who is current answers it. A shard of another number has epochs of its own. */
+    answer_as (router, request, "select-0", 7);
+    run_until (&looker, &answers, 1);
+    assert_int_equal (answers, 1);
+    Strata__Header other = STRATA__HEADER__INIT;
+    other.sender = "select-2";
+    other.shard = 1;
+    other.epoch = 1;
+    assert_true (mesh_epoch_is_current (&looker.mesh, &other));
+    other.shard = 0;
+    assert_false (mesh_epoch_is_current (&looker.mesh, &other));
+    zmsg_destroy (&request);
+    looker_fini (&looker);
+    zsock_destroy (&router);
+    card_remove (workspace, "select-0");
+    card_remove (workspace, "select-1");
+}
+
 /* What the holder that died had committed is no consumer of its own: it would keep the stream from ever being trimmed. */
 static void a_standby_goes_on_as_the_same_consumer (void **state)
 {
@@ -354,6 +454,7 @@ int main (void)
         cmocka_unit_test (a_card_written_in_the_instant_of_a_look_is_seen_by_the_next),
         cmocka_unit_test (a_replica_that_took_its_card_away_is_not_asked_while_there_is_another),
         cmocka_unit_test (forty_thousand_open_calls_cost_no_more_each_than_one),
+        cmocka_unit_test (an_answer_of_a_stale_holder_is_dropped_and_counted),
         cmocka_unit_test (a_standby_goes_on_as_the_same_consumer),
         cmocka_unit_test (a_stream_whose_store_was_lost_is_told_and_not_read_on),
         cmocka_unit_test (a_card_with_a_broken_endpoint_harms_nobody),

@@ -280,6 +280,26 @@ static void reading_begins_near_the_end_of_a_long_stream (void **state)
     assert_int_equal (max, STATUS_PAGE);
 }
 
+static void each_service_is_counted_against_what_is_wanted (void **state)
+{
+    Strata__StatusReply reply;
+    struct replicas wanted = { .wanted = { 1, 1, 1, 4, 1, 1 } };
+    char cards[3][64] = { "patch-0", "patch-1", "patch-2" };
+    status_wanted (*state, &wanted);
+    status_cards (*state, cards, 3, 100 * S);
+    beat (*state, "patch", "patch-0", NULL, 0, 100 * S);
+    beat (*state, "patch", "patch-1", NULL, 0, 102 * S);
+    status_reply (*state, 103 * S, &reply); /* patch-0 is dead by now, patch-2 was never heard */
+    assert_int_equal (reply.n_services, REPLICAS_SERVICES);
+    for (size_t i = 0; i < reply.n_services; i++) {
+        bool patch = strcmp (reply.services[i]->service, "patch") == 0;
+        assert_int_equal (reply.services[i]->wanted, patch ? 4 : 1);
+        assert_int_equal (reply.services[i]->alive, patch ? 1 : 0);
+        assert_int_equal (reply.services[i]->active, patch ? 1 : 0);
+    }
+    status_reply_fini (&reply);
+}
+
 int main (void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
@@ -288,6 +308,7 @@ int main (void)
         TEST (a_replica_that_is_not_heard_for_three_seconds_is_dead),
         TEST (a_card_without_a_heartbeat_is_shown_dead),
         TEST (a_replica_whose_card_is_gone_has_stopped_and_is_dropped_later),
+        TEST (each_service_is_counted_against_what_is_wanted),
         TEST (only_active_replicas_with_a_shard_are_asked_for_streams),
         TEST (the_campaign_is_complete_when_every_goal_is_reached_and_stays_so),
         TEST (events_of_several_shards_are_merged_by_time_and_numbered),
