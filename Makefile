@@ -61,7 +61,7 @@ BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
 
 .PHONY: help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
-        audit lint clean install
+        crash-points tsan audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
@@ -71,6 +71,8 @@ help:
 	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
+	@echo 'make crash-points  a process dies exactly at each named place of the commit path, one by one: the same'
+	@echo 'make tsan       the programs with threads under ThreadSanitizer'
 	@echo 'make fuzz       made-up input for each parser, FUZZ_SECONDS=60 each; needs clang, libclang-rt-14-dev, libomp-dev'
 	@echo 'make install PREFIX=/usr/local   make lint   make clean'
 
@@ -112,6 +114,12 @@ FAULTS ?= 1000
 SEED ?=
 crash: all
 	$(Q)STRATA_BIN=$(BUILD)/bin /usr/bin/python3 tests/crash/killer.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+# About 8 minutes on two cores. `make test` runs the places of tests/crash/points.sh.
+PLACES ?= *
+crash-points:
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) CRASH_POINTS=1 all
+	$(Q)STRATA_BIN=build-points/bin /usr/bin/python3 tests/crash/points.py --only '$(PLACES)' $(if $(SEED),--seed $(SEED))
 
 tests-built: $(TESTS)
 fuzzers-built: $(FUZZERS)

@@ -270,6 +270,9 @@ struct journal *journal_open (const char *dir, struct shard *shard, const struct
     bool known = journal_position_get (shard, &self->position);
     if (known && position_fits (self)) {
         self->previous = self->position.segment;
+        /* Of a store that was since put back to an older state. */
+        remove_some (self, ".store", self->position.turn + 1, UINT64_MAX);
+        remove_some (self, ".inputs", self->position.turn + 1, UINT64_MAX);
         struct listing *stores = list (self, ".store");
         self->since_checkpoint = bytes_since_checkpoint (self, stores);
         self->checkpoints = stores ? (unsigned)stores->count : 0;

@@ -201,9 +201,10 @@ static void take_request (struct mesh *self, zmsg_t *frames)
         log_warn ("refused a message: %s", error.text);
         refuse_raw (self, identity, &message, code, error.text);
         wire_fini (&message);
-    } else if (message.header->deadline_us && message.header->deadline_us < mesh_now_us ())
+    } else if (message.header->deadline_us && message.header->deadline_us < mesh_now_us ()) {
+        self->late++;
         wire_fini (&message); /* its sender no longer waits */
-    else
+    } else
         self->on_request (self, identity, &message, self->arg);
     zframe_destroy (&identity);
 }
@@ -499,6 +500,10 @@ static void on_tick (uv_timer_t *timer)
         mesh_look_at_cards (self);
     if (self->ticks % RECONNECT_EVERY_TICKS == 0)
         reconnect (self);
+    /* What was under way on a connection that broke is lost, and its next try may be seconds away. */
+    for (size_t i = 0; i < self->peers_count; i++)
+        if (secure_link_again (self->peers[i].link))
+            mesh_calls_resend (self, &self->peers[i]);
     mesh_calls_tick (self, mesh_now_us ());
 }
 

@@ -55,6 +55,7 @@ struct mesh {
     struct mesh_out *out, **out_tail;
     unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */
+    uint64_t late;              /* requests dropped since their sender no longer waits */
     uint64_t resent;            /* calls sent again: no answer in time, or the peer was not ready */
     uint64_t stale;             /* requests, replies and publications of stale holders */
     struct mesh_epoch *epochs;

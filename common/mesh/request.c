@@ -148,7 +148,7 @@ static bool is_being_handled (const struct service *self, const Strata__Header *
     return false;
 }
 
-/* True when the request was answered from memory, or is an echo that needs none. */
+/* True when the request was answered from memory, or refused as a copy of one whose answer is forgotten. */
 static bool answered_before (struct request *request)
 {
     struct service *service = request->service;
@@ -157,9 +157,15 @@ static bool answered_before (struct request *request)
     size_t size;
     switch (replies_look (service->shard, request->message.header, &type, &body, &size)) {
     case REPLIES_SETTLED:
-        request_free (request);
+        /* Its asker has said that it has the answer: a copy of long ago, or somebody's who recorded it. */
+        request_refuse (request,
+                        STRATA__REFUSAL_CODE__REFUSED_STALE,
+                        "request %llu of %s was answered, and its asker has the answer: this is a copy",
+                        (unsigned long long)request->message.header->request,
+                        request->message.header->sender);
         return true;
     case REPLIES_KNOWN: {
+        service->repeated++;
         Strata__Header header = reply_header (request, type);
         zmsg_t *msg = wire_pack_bytes (&header, body, size);
         mesh_send_reply (&service->mesh, request->identity, type, &msg);
@@ -240,6 +246,7 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
     struct service *self = arg;
     struct strata_error error;
     if (is_being_handled (self, message->header)) {
+        self->repeated++;
         wire_fini (message);
         return;
     }

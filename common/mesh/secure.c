@@ -17,6 +17,11 @@
 #define LOOK_MS 500           /* between looks at keys/allowed */
 #define ACCEPTED_MAX 1024     /* connections whose address is remembered until their handshake is over */
 #define ADDRESS_MAX 64
+/* A network that is cut tells nobody. A connection over which nothing comes for so long is given up, and so is one that is
+ * being made: TCP by itself doubles its pauses, and would find a healed network as late as it was cut long. */
+#define SILENCE_MS 3000
+#define CONNECT_MS 1000
+#define BEAT_MS 1000
 
 struct accepted {
     uint32_t fd;
@@ -381,6 +386,10 @@ int secure_connect (const struct mesh *mesh, zsock_t *socket, const struct card 
         zsock_set_curve_secretkey (socket, keys.secret_key);
         zsock_set_curve_serverkey (socket, keys.service_key);
         zsock_set_ipv6 (socket, strchr (endpoint, '[') != NULL);
+        zsock_set_heartbeat_ivl (socket, BEAT_MS);
+        zsock_set_heartbeat_timeout (socket, SILENCE_MS);
+        zsock_set_connect_timeout (socket, CONNECT_MS);
+        zsock_set_handshake_ivl (socket, SILENCE_MS);
         keys_wipe (&keys);
         if (zsock_mechanism (socket) != ZMQ_CURVE)
             return strata_fail (error, "a TCP connection without CURVE is not made; is this libzmq built with it?");
@@ -396,6 +405,7 @@ struct secure_link {
     struct zwatch *monitor;
     const char *trouble; /* NULL: no handshake has ended yet */
     bool dead;
+    bool connected, again; /* again: connected anew, and nobody has asked since */
 };
 
 static void on_client_event (void *arg, zsock_t *socket, zmsg_t *message)
@@ -405,9 +415,11 @@ static void on_client_event (void *arg, zsock_t *socket, zmsg_t *message)
     uint32_t value;
     bool tcp;
     if (event_of (message, &event, &value, &tcp) && tcp) {
-        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             self->trouble = "";
-        else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+            self->again = self->connected;
+            self->connected = true;
+        } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
             self->trouble = "it refused this process, whose key isn't in keys/allowed of the workspace";
             self->dead = true; /* libzmq tries again after lost connections, not after a refusal */
         } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
@@ -455,6 +467,14 @@ void secure_link_free (struct secure_link **self_p)
 const char *secure_link_trouble (const struct secure_link *self)
 {
     return self ? self->trouble : NULL;
+}
+
+bool secure_link_again (struct secure_link *self)
+{
+    bool again = self && self->again;
+    if (again)
+        self->again = false;
+    return again;
 }
 
 bool secure_link_dead (const struct secure_link *self)

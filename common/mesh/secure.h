@@ -52,5 +52,7 @@ void secure_link_free (struct secure_link **self);
 const char *secure_link_trouble (const struct secure_link *self);
 /* The socket has given up: it needs to be made anew. */
 bool secure_link_dead (const struct secure_link *self);
+/* True once after each connection that was made anew, after a network that was cut. */
+bool secure_link_again (struct secure_link *self);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "mesh/rebuild.h"
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
@@ -317,6 +318,8 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     if (self->active && self->spec->metrics && !self->held)
         self->spec->metrics (self);
     service_metric (self, "requests_handled", (double)self->handled, 0);
+    service_metric (self, "requests_repeated", (double)self->repeated, 0);
+    service_metric (self, "requests_late", (double)self->mesh.late, 0);
     service_metric (self, "messages_refused", (double)(self->refused + self->mesh.refused), 0);
     service_metric (self, "messages_stale", (double)self->mesh.stale, 0);
     if (self->mesh.secure) {
@@ -536,6 +539,7 @@ static void usage (FILE *out, const struct service_spec *spec)
              "  --replica N        which replica this is (default 0)\n"
              "  --replay SHARD     tells this shard's recorded inputs to the service's code again and compares what comes\n"
              "                     out; see 'strata replay --help', which calls this\n"
+             "  --rebuild DIR      makes the shard anew in DIR from what the other stores hold, and ends; 'strata repair' does\n"
              "  --help             this text\n"
              "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
              spec->name,
@@ -553,6 +557,7 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
                                              { "from", required_argument, NULL, 'f' },
                                              { "scratch", required_argument, NULL, 's' },
                                              { "json", no_argument, NULL, 'j' },
+                                             { "rebuild", required_argument, NULL, 'b' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
     const char *workspace = NULL;
@@ -584,6 +589,9 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
             break;
         case 'j':
             replay->json = true;
+            break;
+        case 'b':
+            self->rebuild = optarg;
             break;
         case 'h':
             usage (stdout, self->spec);
@@ -743,6 +751,11 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     find_bin_dir (self);
     if (replay.shard)
         return replay_main (self, &replay);
+    if (self->rebuild) {
+        rc = rebuild_run (spec, self->campaign, self->workspace, self->rebuild);
+        campaign_free (&self->campaign);
+        return rc;
+    }
     uv_loop_init (&self->loop);
     if (set_up (self, &error) < 0) {
         log_error ("%s", error.text);

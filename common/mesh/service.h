@@ -24,6 +24,7 @@
 
 struct service;
 struct request;
+struct rebuild;
 
 struct blob {
     const void *data;
@@ -61,6 +62,8 @@ struct service_spec {
     void (*stop) (struct service *service);     /* free what start made; the shard is still open */
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
+    /* Fills a new shard from what others hold (mesh/rebuild.h). NULL: it can't be. */
+    int (*rebuild) (struct rebuild *rebuild, struct strata_error *error);
 };
 
 /* main () of a service: `strata-<name> --campaign FILE --workspace DIR [--replica N]`. Returns the exit code. */

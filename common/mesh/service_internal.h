@@ -31,6 +31,7 @@ struct service {
     bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
+    const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
     struct lease_watch watch;       /* of the shard that another replica holds */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
@@ -49,7 +50,6 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
-    uint64_t handled, refused;
     struct open_call *open_calls;   /* made by the core and not answered */
     uint64_t calls_made;            /* since the core started */
     uint64_t start_took_ns;         /* the core's last start */
@@ -57,6 +57,7 @@ struct service {
     struct replay *replay;          /* not NULL: this process plays a record again, and has no sockets */
     struct source *replay_source;   /* whose records come next from the record */
     uint64_t outputs;               /* digest of replies and calls */
+    uint64_t handled, refused, repeated;
     uint64_t peers_told;            /* refused TCP peers that an event has told of */
     int64_t peers_told_us;
 };

@@ -230,6 +230,18 @@ void stream_trim (struct shard *shard, const char *name, uint64_t before)
     free (d.sequences);
 }
 
+void stream_skip_to (struct shard *shard, const char *name, uint64_t next)
+{
+    struct stream_stat meta;
+    load (shard, name, &meta);
+    if (meta.next >= next)
+        return;
+    if (meta.first == meta.next)
+        meta.first = next;
+    meta.next = next;
+    save (shard, name, &meta);
+}
+
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat)
 {
     load (shard, name, stat);

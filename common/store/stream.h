@@ -37,6 +37,8 @@ size_t stream_read (struct shard *shard, const char *name, uint64_t from, size_t
                     stream_each_f *each, void *arg);
 /* Forgets records below `before`; at most 16,384 in one call, the rest in the next ones: a turn stays short. */
 void stream_trim (struct shard *shard, const char *name, uint64_t before);
+/* The next record gets at least number `next`: of a store that lost records which others have read. */
+void stream_skip_to (struct shard *shard, const char *name, uint64_t next);
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat);
 /* Calls each (name, arg) for every stream of the shard (queues too: their names are the queue's, see queue.h). */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg);

@@ -28,11 +28,13 @@ enum cli_option {
     CLI_SHARD = 256,    /* --shard S */
     CLI_FROM = 512,     /* --from TURN */
     CLI_SCRATCH = 1024, /* --scratch DIR */
+    CLI_DEEP = 4096,    /* --deep */
+    CLI_ACCEPT_LOSS = 8192, /* --accept-loss */
 };
 
 struct cli_args {
     const char *workspace;
-    bool json, foreground, follow;
+    bool json, foreground, follow, deep, accept_loss;
     int timeout_s; /* 0: none */
     const char *state, *type;
     const char *shard, *from, *scratch;
@@ -60,6 +62,7 @@ int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
 int cmd_replay (const struct cli_args *args);
+int cmd_repair (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);

@@ -9,11 +9,11 @@ it), so that faults also meet recoveries. At the end the jobs are held, what the
 down; `strata audit` and `crash-load recount` (a second opinion from the jobs' folders) must find nothing, and work must have
 gone on after the last fault. Exit code 0 only then.
 
-Network faults are not among them: replicas talk over sockets of this machine only.
+Where the machine allows it (root, iproute2) the replicas are on two nodes, network namespaces with a cable between them, and the
+cable is cut and spoilt too; the workspace's file system stays reachable for both.
 """
 import argparse
 import collections
-import json
 import os
 import random
 import signal
@@ -22,18 +22,15 @@ import sys
 import time
 
 from mesh import PLAN, Mesh
+from watch import SLOW, Failure, Watch
 
 KINDS = {  # weight in the schedule
-    "kill-service": 34, "kill-pair": 6, "kill-job": 14, "kill-shepherd": 10, "stop-service": 16, "kill-supervisor": 7, "full-disk": 5,
-    "kill-all": 8,
+    "kill-service": 34, "kill-pair": 6, "kill-job": 14, "kill-shepherd": 10, "stop-service": 10, "halt-service": 6, "kill-supervisor": 7, "full-disk": 5, "kill-all": 8, "cut-link": 10, "bad-link": 4,
 }
+NETWORK = ("cut-link", "bad-link")
 DEATHS, DEATHS_S = 8, 62    # the supervisor gives up at 10 deaths of one replica within 60 s: that is its promise, not ours to test
-SLOW = float(os.environ.get("STRATA_SLOW") or 1)    # sanitizers: all limits are longer
+LEASE_S = 3     # mesh.lease: without a sign of life for so long a holder loses its shard
 RECOVERY_LIMIT_S = 90 * SLOW
-
-
-class Failure(Exception):
-    pass
 
 
 class Fault:
@@ -50,35 +47,32 @@ def schedule(seed, count, kinds, short):
     # Every kind comes, however few faults there are.
     faults = names[:count] + rng.choices(names, [KINDS[k] for k in names], k=max(0, count - len(names)))
     if short:  # kinds that take long come less often
-        slow = [i for i, k in enumerate(faults) if k in ("kill-all", "full-disk", "kill-supervisor")]
+        slow = [i for i, k in enumerate(faults) if k in ("kill-all", "full-disk", "kill-supervisor", "cut-link", "bad-link", "halt-service")]
         for i in slow[9:]:
             faults[i] = "kill-service"
     rng.shuffle(faults)
     return [(kind, random.Random(rng.getrandbits(64))) for kind in faults]
 
 
-class Killer:
+class Killer(Watch):
     def __init__(self, mesh, args):
-        self.mesh, self.args = mesh, args
+        super().__init__(mesh)
+        self.args = args
         self.open, self.done = [], []
         self.deaths = collections.defaultdict(list)
         self.started = time.monotonic()
-        self.last_status, self.finished, self.told, self.retries = None, 0, 0.0, 0
+        self.told = 0.0
         self.skipped = collections.Counter()
-        self.failing_up = []
         self.continuum_too = False
 
     # ---- looking ----
 
     def look(self):
-        status = self.mesh.status()
+        known = self.last_status
+        healthy = super().look()
         now = time.monotonic()
-        healthy = self.mesh.healthy(status)
-        finished = self.mesh.finished(status)
-        if status:
-            self.last_status = status
-        if finished is not None:
-            self.finished = max(self.finished, finished)
+        # A status that did not answer tells nothing of the jobs.
+        finished = self.mesh.finished(self.last_status) if self.last_status is not known else None
         for fault in list(self.open):
             if healthy and fault.serves is None:
                 fault.serves = now - fault.since
@@ -97,28 +91,11 @@ class Killer:
             self.progress(now)
         return healthy
 
-    def who(self):
-        pids = {p.name: int(p.pid) for p in self.mesh.processes("service")}
-        replicas = {r["replica"]: r for r in (self.last_status or {}).get("replicas", [])}
-        lines = []
-        for name in PLAN:
-            r = replicas.get(name)
-            lines.append(f"{name} pid {pids.get(name, 'none')}, status says "
-                         + (f"pid {r['pid']} alive {r['alive']} active {r['active']} age {r['age_s']:.1f} {r['trouble']}" if r else "nothing"))
-        return "; ".join(lines)
-
     def progress(self, now):
         m = lambda service, name: self.mesh.metric(self.last_status, service, name)  # noqa: E731
         print(f"  {now - self.started:5.0f} s  {len(self.done) + len(self.open)} faults ({len(self.open)} not over), {self.finished} jobs "
               f"finished, {m('schedule', 'jobs_running')} running, {m('feedback', 'frames')} frames, "
               f"{m('select', 'candidates_waiting')} candidates wait", flush=True)
-
-    def wait(self, seconds, text, condition):
-        end = time.monotonic() + seconds * SLOW
-        while not condition():
-            if time.monotonic() > end:
-                raise Failure(f"after {seconds:.0f} s still not: {text}; {self.who()}")
-            time.sleep(0.1)
 
     # ---- faults: each returns what it did, or None when there was nothing to do it to ----
 
@@ -156,9 +133,8 @@ class Killer:
     def kill_shepherd(self, rng):
         return self.kill_of("shepherd", rng)
 
-    def stop_service(self, rng):
+    def stop(self, rng, seconds):
         victims = self.mesh.processes("service")
-        seconds = rng.uniform(0.5, 1.5 if self.args.short else 5)
         if not victims:
             return None
         victim = rng.choice(victims)
@@ -168,21 +144,18 @@ class Killer:
             time.sleep(seconds)
         finally:
             self.mesh.signal(victim, signal.SIGCONT)
+        if seconds > LEASE_S:   # a holder that finds its shard taken ends
+            self.deaths[victim.name].append(time.monotonic())
         return f"SIGSTOP of {victim.name} for {seconds:.1f} s"
 
-    def up(self, rng=None):
-        """strata up; with rng some replicas are held back at their start, so that they come in another order."""
-        for attempt in range(3):
-            started = self.mesh.start_up()
-            if rng:
-                self.skew(rng)
-            text = started.communicate(timeout=120 * SLOW)[0]
-            if started.returncode == 0:
-                return
-            self.failing_up.append(text.strip().replace("\n", " | "))
-        raise Failure(f"strata up failed three times: {self.failing_up[-1]}")
+    def stop_service(self, rng):
+        return self.stop(rng, rng.uniform(0.5, 1.5 if self.args.short else 2.5))
+
+    def halt_service(self, rng):
+        return self.stop(rng, rng.uniform(LEASE_S + 1, LEASE_S + (2 if self.args.short else 6)))
 
     def skew(self, rng):
+        """Holds some replicas back at their start, so that they come in another order."""
         late = rng.sample(PLAN, rng.randint(1, 5))
         until = {name: time.monotonic() + rng.uniform(0.3, 2.0) for name in late}
         held = {}
@@ -219,7 +192,7 @@ class Killer:
             self.mesh.signal(p, signal.SIGKILL)
         self.deaths.clear()
         self.since = time.monotonic()
-        self.up(rng)
+        self.up(meanwhile=lambda: self.skew(rng))
         return f"SIGKILL of all {len(everyone)} processes, strata up in another order"
 
     def full_disk(self, rng):
@@ -234,6 +207,20 @@ class Killer:
         finally:
             self.mesh.empty_disk()
         return f"disk full for {seconds:.1f} s"
+
+    def cut_link(self, rng):
+        way = rng.choice(["cable", "both", "both", "from a", "from b"])
+        seconds = rng.uniform(0.5, 2 if self.args.short else 8)
+        self.mesh.link.cut(way)
+        try:
+            time.sleep(seconds)
+        finally:
+            self.mesh.link.heal()
+        return f"network cut ({way}) for {seconds:.1f} s"
+
+    def bad_link(self, rng):
+        seconds = rng.uniform(1, 2 if self.args.short else 6)
+        return f"bad network for {seconds:.1f} s: {self.mesh.link.spoil(rng, seconds)}"
 
     # ---- the run ----
 
@@ -278,27 +265,6 @@ class Killer:
         self.wait(90, "four more jobs are finished after the last fault", lambda: self.look() and self.finished >= before + 4)
         return self.finished - before
 
-    def drained(self):
-        """Nobody hands in any more, and all was read: snapshots cut, candidates ranked, frames summed."""
-        if not self.look():
-            return False
-        s = self.last_status
-        rdfs, patches, queue = (self.mesh.stream(s, "stage", n) for n in ("rdfs", "patches", "snapshots"))
-        if not rdfs or not patches or not queue:
-            return False
-        now = (rdfs["next"], patches["next"], queue["next"])
-        # The furthest consumer: one that lost its shard to a standby stays behind for ever.
-        read = all(max(st["consumers"].values(), default=0) >= st["next"] for st in (rdfs, patches))
-        cut = queue["queue"]["waiting"] + queue["queue"]["leased"] == 0
-        if not read or not cut or now != getattr(self, "still", None):
-            self.still, self.still_since = now, time.monotonic()
-        return time.monotonic() - self.still_since > 2.5
-
-    def drain(self):
-        open(self.mesh.hold, "w").close()
-        self.still = None
-        self.wait(60, "all that was handed in is read", self.drained)
-
 
 # ---- afterwards ----
 
@@ -316,7 +282,7 @@ def print_recovery(faults):
             " ".join(f"{percentile(v, s):6.2f}" for s in (0.5, 0.99, 1)) for v in ([f.serves for f in of], [f.works for f in of])))
 
 
-def print_work(figures, status, mesh):
+def print_work(figures, status):
     f = figures
     print(f"work done: {f['snapshots_cut']} snapshots cut ({f['snapshots_aside']} set aside), {f['candidates']} candidates, "
           f"{f['candidates_selected']} selected, {f['frames']} frames of {f['simulations']} simulations, {f['reports_written']} reports, "
@@ -331,30 +297,9 @@ def print_work(figures, status, mesh):
     print(f"  {sum(records.values())} records in streams: " + ", ".join(f"{n} {k}" for k, n in sorted(records.items()) if n))
 
 
-def judge(mesh, killer):
-    down = mesh.strata("down")
-    if down.returncode != 0:
-        raise Failure(f"strata down: {down.stdout}")
-    left = mesh.processes()
-    if left:
-        raise Failure("processes are left after strata down: " + ", ".join(f"{p.name} {p.pid}" for p in left))
-    audit = mesh.strata("audit", "--json", limit=600)
-    try:
-        document = json.loads(audit.stdout)
-    except ValueError:
-        raise Failure(f"strata audit ended with {audit.returncode}: {audit.stdout[-2000:]}")
-    print_work(document["figures"], killer.last_status, mesh)
+def print_checks(document):
     for check in document["checks"]:
         print(f"  {'FAIL' if check['violations_count'] else 'ok  '} {check['check']}: {check['counted']}")
-        for violation in check["violations"][:20]:
-            print(f"       ! {violation}")
-    recount = subprocess.run([os.path.join(mesh.bin, "crash-load"), "recount", "--workspace", mesh.workspace, "--frames", "20"],
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print("  " + recount.stdout.strip().replace("\n", "\n  "))
-    if audit.returncode != 0 or not document["ok"]:
-        raise Failure(f"the audit found {document['violations']} violations")
-    if recount.returncode != 0:
-        raise Failure("the recount from the jobs' folders found violations")
 
 
 def options():
@@ -364,6 +309,7 @@ def options():
     parser.add_argument("--overlap", type=float, default=6.0, help="seconds after which the next fault comes even if the last is not over")
     parser.add_argument("--seconds", type=float, default=0, help="no more faults after this time")
     parser.add_argument("--only", default="", help="kinds of faults, with commas")
+    parser.add_argument("--one-node", action="store_true", help="no network between the replicas, and no faults of it")
     parser.add_argument("--short", action="store_true", help="short faults, fewer of those that take long")
     parser.add_argument("--keep", help="folder for logs and stores when it fails", default="build/crash-failed")
     parser.add_argument("--verbose", action="store_true")
@@ -387,14 +333,23 @@ def main():
     killer = Killer(mesh, args)
     code, keep = 1, args.keep
     try:
-        mesh.prepare(args.seed)
         kinds = set(filter(None, args.only.split(","))) or set(KINDS)
+        if args.one_node:
+            kinds -= set(NETWORK)
+        elif kinds & set(NETWORK):
+            try:
+                mesh.make_link()
+            except OSError as why:
+                print(f"  {why}: all on one node, no faults of the network")
+                kinds -= set(NETWORK)
+        mesh.prepare(args.seed)
         if not mesh.mounted and "full-disk" in kinds:
             print("  no file system can be mounted here: no full disks among the faults")
             kinds.discard("full-disk")
         plan = schedule(args.seed, args.faults, kinds, args.short)
         print(f"seed {args.seed}: {len(plan)} faults ({', '.join(f'{n} {k}' for k, n in collections.Counter(k for k, _ in plan).items())}); "
-              "none of the network, which has sockets of this machine only", flush=True)
+              + (f"two nodes, {'loss and delay by netem' if mesh.link.netem else 'no netem in this kernel: loss by cuts of milliseconds'}"
+                 if mesh.link else "one node"), flush=True)
         killer.up()
         killer.wait(60, "jobs are finished", lambda: killer.look() and killer.finished >= 3)
         begin = time.monotonic()
@@ -405,7 +360,11 @@ def main():
         after = killer.recover()
         killer.drain()
         print(f"seed {args.seed}: {len(killer.done)} faults in {wall:.0f} s; {after} jobs finished after the last one is over")
-        judge(mesh, killer)
+        killer.down()
+        document = killer.judge()
+        print_work(document["figures"], killer.last_status)
+        print_checks(document)
+        print("  " + killer.recounted.replace("\n", "\n  "))
         print_recovery(killer.done)
         for text in killer.failing_up:
             print(f"  a strata up failed and was tried again: {text}")

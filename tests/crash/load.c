@@ -169,6 +169,41 @@ static int check_patch (const struct load_options *options, const void *data, si
     return rc;
 }
 
+/* Hands in an object under a working name, moves it to its own, and deletes another. A call that had no answer in time may
+ * have been carried out, or not: so what stands is looked at first. */
+static int hand_over (struct strata_client *client, const struct load_options *options, struct strata_error *error)
+{
+    char key[256];
+    void *found = NULL;
+    size_t size = strlen (options->candidate), found_size = 0;
+    int rc;
+    snprintf (key, sizeof (key), "%.200s.made", options->candidate);
+    do {
+        rc = strata_get (client, "made", key, &found, &found_size, error);
+        if (rc == 0 || errno != ENOENT)
+            continue;
+        rc = strata_put (client, "work", key, options->candidate, size, error);
+        rc = rc == 0 ? strata_move (client, "work", key, "made", key, error) : rc;
+        rc = rc == 0 ? strata_get (client, "made", key, &found, &found_size, error) : rc;
+    } while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
+    if (rc == 0 && (found_size != size || memcmp (found, options->candidate, size) != 0)) {
+        strata_fail (error, "object made/%s is not what was moved there", key);
+        rc = load_violation (options, error);
+    }
+    free (found);
+    if (rc < 0)
+        return -1;
+    do
+        rc = strata_put (client, "scratch", key, options->candidate, size, error);
+    while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
+    if (rc < 0)
+        return -1;
+    do
+        rc = strata_delete (client, "scratch", key, error);
+    while (rc < 0 && errno == ETIMEDOUT);
+    return rc < 0 && errno == ENOENT ? 0 : rc; /* a delete that came too late for us was carried out */
+}
+
 int load_setup (const struct load_options *options, struct strata_error *error)
 {
     char key[256], text[512];
@@ -188,6 +223,11 @@ int load_setup (const struct load_options *options, struct strata_error *error)
         rc = strata_get (client, "patches", key, &data, &size, error);
     while (rc < 0 && errno == ETIMEDOUT);
     bool gone = rc < 0 && errno == ENOENT;
+    if (rc == 0 && hand_over (client, options, error) < 0) {
+        strata_close (&client);
+        free (data);
+        return -1;
+    }
     strata_close (&client);
     if (gone || (rc == 0 && check_patch (options, data, size, error) < 0))
         rc = load_violation (options, error);

@@ -1,17 +1,23 @@
 """mesh.py - a campaign in a workspace of its own, seen from outside: its processes, its status, its disk.
 
-Used by killer.py. A process belongs to the campaign when the workspace's path, which is made for this run alone, stands in
+Used by killer.py and points.py. A process belongs to the campaign when the workspace's path, which is made for this run alone, stands in
 its command line; nothing else is ever signalled.
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
+from link import DEVICE, Link
+
 PLAN = ["stage-0", "status-0", "patch-0", "patch-1", "select-0", "select-1", "schedule-0", "schedule-1", "feedback-0", "feedback-1"]
+# With two nodes the second of each pair is on node b; the first, the stage, the supervisor and the killer are on node a.
+ON_B = ["patch-1", "select-1", "schedule-1", "feedback-1"]
 DISK_MB = 8192
 
 
@@ -32,23 +38,39 @@ class Mesh:
         self.filler = os.path.join(self.disk, "filler")
         self.env = dict(os.environ, STRATA_WORKSPACE=self.workspace)
         self.mounted = False
+        self.link, self.node_b = None, None
         os.mkdir(self.disk)
 
     # ---- set-up ----
 
-    def prepare(self, seed):
+    def prepare(self, seed, changes=()):
+        """changes: (text of campaign.yaml, what stands there instead)."""
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "strata-crash", self.disk]
         self.mounted = subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0
         with open(os.path.join(self.here, "campaign.yaml")) as f:
             text = f.read()
+        for old, new in changes:
+            if old not in text:
+                raise ValueError(f"campaign.yaml has no '{old}'")
+            text = text.replace(old, new)
+        if self.link:
+            text = text.replace("patch: 2, select: 2, schedule: 2, feedback: 2", "patch: 1, select: 1, schedule: 1, feedback: 1")
+            text += f"\nmesh: {{transport: tcp, interface: {DEVICE}}}\n"
+        self.frames = int(re.search(r'--frames, "(\d+)"', text).group(1))
         text = text.replace("workspace: ws", f"workspace: {self.workspace}").replace("seed: 2026", f"seed: {seed}")
         with open(self.campaign, "w") as f:
             f.write(text)
         subprocess.run([os.path.join(self.bin, "crash-load"), "model", "--out", os.path.join(self.work, "model.npz"), "--dimensions", "4",
                         "--seed", str(seed)], check=True)
 
+    def make_link(self):
+        """Two nodes with a network between them. Raises OSError where that can't be made; call before prepare."""
+        self.link = Link()
+
     def remove(self, keep=None):
         """Ends what is left, keeps logs in folder `keep`, removes everything else."""
+        if self.node_b:
+            self.node_b.end(signal.SIGKILL)
         for _ in range(100):  # again: what lives may have started more
             left = self.processes()
             for p in left:
@@ -68,6 +90,8 @@ class Mesh:
                 break
             time.sleep(0.1)
         shutil.rmtree(self.work, ignore_errors=True)
+        if self.link:
+            self.link.remove()
 
     # ---- processes ----
 
@@ -126,8 +150,18 @@ class Mesh:
                               stderr=subprocess.STDOUT, text=True, timeout=limit)
 
     def start_up(self):
-        return subprocess.Popen([os.path.join(self.bin, "strata"), "up", self.campaign], env=self.env, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        words = [os.path.join(self.bin, "strata"), "up", self.campaign]
+        if self.link:
+            words = self.link.on(0, words)
+            if not self.node_b:
+                self.node_b = NodeB(self)
+        return subprocess.Popen(words, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def down(self):
+        if self.node_b:     # first, while there is a stage to give leases back to
+            self.node_b.end(signal.SIGTERM)
+            self.node_b = None
+        return self.strata("down")
 
     def status(self):
         """The status document, or None while status does not answer."""
@@ -158,6 +192,11 @@ class Mesh:
             if r["service"] == service and r["alive"] and r["active"] and name in r["metrics"]:
                 return int(r["metrics"][name]["value"])
         return None
+
+    @staticmethod
+    def active(status, service):
+        """The replica that works."""
+        return next((r["replica"] for r in (status or {}).get("replicas", []) if r["service"] == service and r["alive"] and r["active"]), None)
 
     def finished(self, status):
         done = [self.metric(status, "schedule", name) for name in ("jobs_succeeded", "jobs_aside")]
@@ -199,3 +238,45 @@ class Mesh:
         if os.path.exists(self.filler):
             os.unlink(self.filler)
         subprocess.run(["mount", "-o", f"remount,size={DISK_MB}m", self.disk], check=True)
+
+
+class NodeB:
+    """Keeps the replicas of node b running, as a supervisor does: starts each that has ended."""
+
+    def __init__(self, mesh):
+        self.mesh, self.children, self.ending = mesh, {}, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def start(self, name):
+        service, number = name.rsplit("-", 1)
+        words = [os.path.join(self.mesh.bin, "strata-" + service), "--campaign", self.mesh.campaign, "--workspace", self.mesh.workspace,
+                 "--replica", number]
+        try:
+            with open(os.path.join(self.mesh.workspace, "log", name + ".log"), "ab") as log:
+                self.children[name] = subprocess.Popen(self.mesh.link.on(1, words), env=self.mesh.env, stdin=subprocess.DEVNULL,
+                                                       stdout=log, stderr=log, start_new_session=True)
+        except OSError:
+            pass    # no workspace yet, or a full disk: again
+
+    def run(self):
+        while not self.ending:
+            if os.path.exists(os.path.join(self.mesh.workspace, "keys", "service.cert_secret")):
+                for name in ON_B:
+                    child = self.children.get(name)
+                    if not self.ending and (not child or child.poll() is not None):
+                        self.start(name)
+            time.sleep(0.15)
+
+    def end(self, signum):
+        self.ending = True
+        self.thread.join()
+        for child in self.children.values():
+            if child.poll() is None:
+                child.send_signal(signum)
+        for child in self.children.values():
+            try:
+                child.wait(60)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()

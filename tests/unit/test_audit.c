@@ -603,7 +603,7 @@ static void run_audit (struct world *w, struct audit *audit)
 {
     struct strata_error error;
     close_all (w);
-    if (audit_run (w->dir, &campaign, false, audit, &error) < 0)
+    if (audit_run (w->dir, &campaign, false, false, audit, &error) < 0)
         fail_msg ("%s", error.text);
 }
 
@@ -681,7 +681,7 @@ static void a_workspace_whose_services_never_started_passes (void **state)
     struct strata_error error;
     char dir[] = "/tmp/strata-test-XXXXXX";
     assert_non_null (mkdtemp (dir));
-    assert_int_equal (audit_run (dir, &campaign, false, &audit, &error), 0);
+    assert_int_equal (audit_run (dir, &campaign, false, false, &audit, &error), 0);
     assert_int_equal (audit.violations, 0);
     assert_false (audit_goal_reached (dir, &campaign));
     audit_fini (&audit);

@@ -22,6 +22,7 @@
 #include "mesh/wire.h"
 #include "strata.h"
 #include "stage.pb-c.h"
+#include "status.pb-c.h"
 #include "stream.pb-c.h"
 
 static char workspace[64], campaign_file[96];
@@ -360,12 +361,181 @@ static void a_retry_gets_the_remembered_reply_also_after_kill_9 (void **state)
     socket = raw ();
     assert_int_equal (raw_append_next (socket, 1, 1), first);
     assert_int_equal (raw_append_next (socket, 2, 2), first + 1);
-    /* A late copy of a settled request is dropped: nothing comes back, nothing is appended. */
+    /* A late copy of a settled request is refused, and nothing is appended. */
     zmsg_t *msg = raw_append (1, 1, 0, 0);
-    assert_int_equal (zmsg_send (&msg, socket), 0);
+    assert_int_equal (exchange (socket, &msg, NULL, NULL), STRATA__REFUSAL_CODE__REFUSED_STALE);
     assert_int_equal (raw_append_next (socket, 3, 3), first + 2);
     zsock_destroy (&socket);
     end (pid, SIGTERM);
+}
+
+/* The figure `name` of the replica's next heartbeat. */
+static double figure (const char *name)
+{
+    struct card *cards;
+    struct wire_message message;
+    struct strata_error error;
+    Strata__RefusalCode code;
+    double value = -1;
+    assert_int_equal (cards_read (workspace, &cards), 1);
+    zsock_t *sub = zsock_new_sub (cards[0].pub, "hb");
+    free (cards);
+    assert_non_null (sub);
+    zsock_set_rcvtimeo (sub, 10000);
+    zmsg_t *frames = zmsg_recv (sub);
+    assert_non_null (frames);
+    free (zmsg_popstr (frames));
+    assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
+    Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (&message, &strata__heartbeat__descriptor, &error);
+    assert_non_null (hb);
+    for (size_t i = 0; i < hb->n_metrics; i++)
+        if (strcmp (hb->metrics[i]->name, name) == 0)
+            value = hb->metrics[i]->value;
+    strata__heartbeat__free_unpacked (hb, NULL);
+    wire_fini (&message);
+    zsock_destroy (&sub);
+    return value;
+}
+
+/* ---- replay: every message of a conversation recorded, and sent again ---- */
+
+struct recorded {
+    zmsg_t *message;
+    const ProtobufCMessageDescriptor *reply;
+    uint8_t *answer; /* packed */
+    size_t answer_size;
+};
+
+/* Sends a copy. -1 and the packed answer (malloc'ed), or the refusal's code. */
+static int play (zsock_t *socket, const struct recorded *what, uint8_t **answer, size_t *size)
+{
+    ProtobufCMessage *reply = NULL;
+    zmsg_t *copy = zmsg_dup (what->message);
+    int code = exchange (socket, &copy, &reply, what->reply);
+    *answer = NULL;
+    *size = 0;
+    if (code < 0) {
+        assert_non_null (reply);
+        *size = protobuf_c_message_get_packed_size (reply);
+        *answer = malloc (*size + 1);
+        protobuf_c_message_pack (reply, *answer);
+        protobuf_c_message_free_unpacked (reply, NULL);
+    }
+    return code;
+}
+
+static void record (zsock_t *socket, struct recorded *what, uint32_t type, uint64_t request, const ProtobufCMessage *body,
+                    const ProtobufCMessageDescriptor *reply)
+{
+    Strata__Header header = raw_header (type, request);
+    header.settled = 1;
+    *what = (struct recorded){ .message = wire_pack (&header, body), .reply = reply };
+    assert_int_equal (play (socket, what, &what->answer, &what->answer_size), -1);
+}
+
+/* A snapshot of the conversation's subject: what is in the queue, and in the stream of its outputs. */
+static void read_state (struct strata_client *c, uint64_t state[4])
+{
+    struct strata_error error;
+    ProtobufCMessage *reply;
+    Strata__QueueStat ask = STRATA__QUEUE_STAT__INIT;
+    ask.queue = "work";
+    assert_int_equal (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_STAT, &ask.base, NULL, 0,
+                                      &strata__queue_stat_reply__descriptor, &reply, NULL, NULL, &error),
+                      0);
+    const Strata__QueueStatReply *queue = (const Strata__QueueStatReply *)reply;
+    state[0] = queue->waiting;
+    state[1] = queue->leased;
+    state[2] = queue->done;
+    protobuf_c_message_free_unpacked (reply, NULL);
+    state[3] = stream_end (c, "stage", "results");
+}
+
+static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_and_is_counted (void **state)
+{
+    enum { APPENDED, TAKEN, RENEWED, ACKED, COUNT };
+    struct recorded all[COUNT];
+    uint64_t before[4], after[4];
+    ProtobufCBinaryData item = { 4, (uint8_t *)"work" };
+    pid_t pid = start (&spec, "0");
+    zsock_t *socket = raw ();
+    struct strata_client *c = client (20000);
+
+    Strata__StreamAppend append_body = STRATA__STREAM_APPEND__INIT;
+    append_body.stream = "work";
+    append_body.queue = true;
+    append_body.records = &item;
+    append_body.n_records = 1;
+    record (socket, &all[APPENDED], STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, 10, &append_body.base,
+            &strata__stream_append_reply__descriptor);
+    Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
+    take.queue = "work";
+    take.consumer = "raw";
+    take.lease_ms = 600000;
+    take.max_tries = 3;
+    record (socket, &all[TAKEN], STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, 11, &take.base, &strata__queue_take_reply__descriptor);
+    Strata__QueueTakeReply *taken = strata__queue_take_reply__unpack (NULL, all[TAKEN].answer_size, all[TAKEN].answer);
+    assert_non_null (taken);
+    assert_true (taken->found);
+    Strata__QueueRenew renew = STRATA__QUEUE_RENEW__INIT;
+    renew.queue = "work";
+    renew.sequence = taken->record->sequence;
+    renew.token = taken->token;
+    renew.lease_ms = 600000;
+    record (socket, &all[RENEWED], STRATA__MESSAGE_TYPE__TYPE_QUEUE_RENEW, 12, &renew.base, &strata__queue_renew_reply__descriptor);
+    Strata__QueueAck ack = STRATA__QUEUE_ACK__INIT;
+    Strata__QueueOutput output = STRATA__QUEUE_OUTPUT__INIT, *outputs[] = { &output };
+    output.stream = "results";
+    output.records = &item;
+    output.n_records = 1;
+    ack.queue = "work";
+    ack.sequence = renew.sequence;
+    ack.token = renew.token;
+    ack.outputs = outputs;
+    ack.n_outputs = 1;
+    record (socket, &all[ACKED], STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, 13, &ack.base, &strata__queue_ack_reply__descriptor);
+    strata__queue_take_reply__free_unpacked (taken, NULL);
+
+    /* Once as it was, once backwards, once by a process that replaced the killed one. */
+    read_state (c, before);
+    for (int round = 0; round < 3; round++) {
+        if (round == 2) {
+            zsock_destroy (&socket);
+            end (pid, SIGKILL);
+            pid = start (&spec, "0");
+            socket = raw ();
+        }
+        for (int i = 0; i < COUNT; i++) {
+            const struct recorded *one = &all[round == 1 ? COUNT - 1 - i : i];
+            uint8_t *answer;
+            size_t size;
+            assert_int_equal (play (socket, one, &answer, &size), -1);
+            assert_int_equal (size, one->answer_size);
+            assert_memory_equal (answer, one->answer, size);
+            free (answer);
+        }
+        read_state (c, after);
+        assert_memory_equal (after, before, sizeof (before));
+        assert_int_equal ((int)figure ("requests_repeated"), round == 1 ? 2 * COUNT : COUNT);
+    }
+    /* The asker says that it has these answers; they are forgotten, and whoever sends the requests again is refused. */
+    raw_append_next (socket, 20, 20);
+    int refused = (int)figure ("messages_refused");
+    for (int i = 0; i < COUNT; i++) {
+        uint8_t *answer;
+        size_t size;
+        assert_int_equal (play (socket, &all[i], &answer, &size), STRATA__REFUSAL_CODE__REFUSED_STALE);
+    }
+    read_state (c, after);
+    assert_memory_equal (after, before, sizeof (before));
+    assert_int_equal ((int)figure ("messages_refused"), refused + COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        zmsg_destroy (&all[i].message);
+        free (all[i].answer);
+    }
+    strata_close (&c);
+    zsock_destroy (&socket);
+    assert_int_equal (end (pid, SIGTERM), 0);
 }
 
 static void a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused (void **state)
@@ -480,6 +650,7 @@ int main (void)
         cmocka_unit_test (a_full_stream_makes_the_client_wait_and_then_say_so),
         cmocka_unit_test (broken_messages_get_a_refusal_and_the_replica_lives_on),
         cmocka_unit_test (a_retry_gets_the_remembered_reply_also_after_kill_9),
+        cmocka_unit_test (a_replayed_message_changes_nothing_is_answered_as_before_or_refused_and_is_counted),
         cmocka_unit_test (a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused),
         cmocka_unit_test (a_request_that_was_put_off_is_carried_out_when_it_comes_again),
         cmocka_unit_test (a_shard_s_former_holder_is_refused_whichever_replica_took_over),
