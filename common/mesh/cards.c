@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +79,18 @@ void card_remove (const char *workspace, const char *replica)
     char path[4096];
     snprintf (path, sizeof (path), "%s/cards/%s.json", workspace, replica);
     unlink (path);
+}
+
+bool card_is_held (const char *workspace, const char *replica)
+{
+    char path[4096];
+    snprintf (path, sizeof (path), "%s/cards/%s.lock", workspace, replica);
+    int fd = open (path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool held = flock (fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    close (fd);
+    return held;
 }
 
 static bool take (char *out, size_t size, const char *in)

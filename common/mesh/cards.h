@@ -28,6 +28,8 @@ struct card {
 int cards_socket_dir (const char *workspace, char *dir, size_t size, struct strata_error *error);
 int card_write (const char *workspace, const struct card *card, struct strata_error *error);
 void card_remove (const char *workspace, const char *replica);
+/* Whether the process that wrote it lives, on whichever node: it holds <workspace>/cards/<replica>.lock. */
+bool card_is_held (const char *workspace, const char *replica);
 /* All readable cards, malloc'ed; a broken one is skipped. Returns how many. */
 size_t cards_read (const char *workspace, struct card **cards);
 /* Changes whenever a card is written or removed. */
