@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "mesh/rebuild.h"
 #include "mesh/replies.h"
+#include "mesh/route.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
 #include "store/damage.h"
@@ -212,6 +213,21 @@ void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *ar
     mesh_subscribe (&self->mesh, "hb");
 }
 
+int service_admit (struct service *self, const char *producer, struct strata_error *error)
+{
+    return self->spec->admit ? self->spec->admit (self, producer, error) : 0;
+}
+
+const char *service_object_stage (struct service *self, const char *ns, const char *key)
+{
+    return mesh_route_object (&self->mesh, ns, key);
+}
+
+void service_forget_routes (struct service *self)
+{
+    mesh_route_forget (&self->mesh);
+}
+
 size_t service_peers (struct service *self, char names[][64], size_t max)
 {
     const struct card *cards[1024];
@@ -219,6 +235,11 @@ size_t service_peers (struct service *self, char names[][64], size_t max)
     for (size_t i = 0; i < count && i < max && i < 1024; i++)
         snprintf (names[i], 64, "%s", cards[i]->replica);
     return count;
+}
+
+size_t service_stages (struct service *self, char names[][64], size_t max)
+{
+    return mesh_route_stages (&self->mesh, names, max);
 }
 
 /* ---- the turn ---- */
@@ -658,8 +679,8 @@ static void find_bin_dir (struct service *self)
 
 static int set_up (struct service *self, struct strata_error *error)
 {
-    char node[REPLICA_NAME_MAX] = "node";
-    gethostname (node, sizeof (node) - 1);
+    char node[REPLICA_NAME_MAX];
+    cards_node (node);
     if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
         || lock_name (self, error) < 0)
         return -1;

@@ -110,7 +110,8 @@ Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, con
 const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status, const char *service);
 /* A metric of that replica, or `missing`. */
 double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing);
-const Strata__StreamState *figures_stream (const Strata__StatusReply *status, const char *service, const char *stream);
+/* A stream of all replicas of a service together: next, bytes, waiting, leased, aside, done. False: none has it. */
+bool figures_stream (const Strata__StatusReply *status, const char *service, const char *stream, Strata__StreamState *sum);
 /* The same figures for programs. */
 json_t *figures_json (const Strata__StatusReply *status);
 /* One event as JSON. */

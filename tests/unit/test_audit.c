@@ -141,7 +141,7 @@ static void object (const struct world *w, const char *id)
     char name[128], text[64];
     Strata__ObjectInfo info = STRATA__OBJECT_INFO__INIT;
     snprintf (text, sizeof (text), "patch of %s", id);
-    snprintf (name, sizeof (name), "objects/patches/%s.npz", id);
+    snprintf (name, sizeof (name), "objects/stage-0/patches/%s.npz", id);
     write_file (w, name, text);
     info.size = strlen (text);
     info.crc32c = crc32c (0, text, strlen (text));
@@ -536,13 +536,13 @@ static void spoil_uptake (struct world *w)
 static void spoil_object_gone (struct world *w)
 {
     char path[300];
-    path_of (w, "objects/patches/b.npz", path, sizeof (path));
+    path_of (w, "objects/stage-0/patches/b.npz", path, sizeof (path));
     assert_int_equal (unlink (path), 0);
 }
 
 static void spoil_object_bytes (struct world *w)
 {
-    write_file (w, "objects/patches/d.npz", "patch 0f d");
+    write_file (w, "objects/stage-0/patches/d.npz", "patch 0f d");
 }
 
 static void spoil_object_never_put (struct world *w)
