@@ -42,9 +42,6 @@ LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-# FAISS: Debian's static library plus the C glue that scripts/deps.sh builds from Debian's source package.
-DEPS := $(or $(STRATA_DEPS),$(HOME)/.cache/strata-deps)
-FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas -lgomp -lstdc++
 
 PROTOS := $(wildcard proto/*.proto)
 PROTO_C := $(PROTOS:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
@@ -83,7 +80,7 @@ all: $(BINS) $(CRASH_LOAD)
 
 # Before anything is compiled: says what to do rather than let the first missing program fail.
 needed:
-	@command -v protoc-c >/dev/null && command -v pkg-config >/dev/null && [ -e $(DEPS)/lib/libfaiss_c.a ] \
+	@command -v protoc-c >/dev/null && command -v pkg-config >/dev/null \
 	    || { echo "something that Strata is built with is missing: 'make deps' installs it" >&2; exit 1; }
 
 # All cores, unless -j was given. (With the second make all of this file is read after deps has installed pkg-config.)
@@ -148,7 +145,7 @@ define program  # $(1) folder, $(2) binary
 $(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(call part-objs,$(1)) $(BUILD)/libstrata.a
 	@mkdir -p $$(@D)
 	$(if $(V),,@echo '  LINK    $$@')
-	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $(if $(filter services/select,$(1)),$$(FAISS_LIBS)) $$(LDLIBS)
+	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $$(LDLIBS)
 endef
 $(foreach s,$(SERVICES),$(eval $(call program,services/$(s),$(if $(filter cli,$(s)),strata,strata-$(s)))))
 $(foreach a,$(APPS),$(eval $(call program,apps/$(a),$(subst /,-,$(a)))))
@@ -156,7 +153,7 @@ $(foreach a,$(APPS),$(eval $(call program,apps/$(a),$(subst /,-,$(a)))))
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(FAISS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(LDLIBS)
 
 # The parsers of the parts: an archive, so that a fuzzer links only what it calls.
 $(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))

@@ -30,6 +30,10 @@ enum cli_option {
     CLI_SCRATCH = 1024, /* --scratch DIR */
     CLI_DEEP = 4096,    /* --deep */
     CLI_ACCEPT_LOSS = 8192, /* --accept-loss */
+    CLI_REASON = 1 << 20, /* --reason TEXT */
+    CLI_SNAPSHOT = 1 << 21, /* --snapshot SIMULATION:INDEX */
+    CLI_QUEUE = 1 << 22,  /* --queue NAME */
+    CLI_CSV = 1 << 23,    /* --csv */
 };
 
 struct cli_args {
@@ -38,6 +42,8 @@ struct cli_args {
     int timeout_s; /* 0: none */
     const char *state, *type;
     const char *shard, *from, *scratch;
+    const char *reason, *snapshot, *queue; /* of select */
+    bool csv;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -69,6 +75,9 @@ int cmd_ls (const struct cli_args *args);
 int cmd_submit (const struct cli_args *args);
 int cmd_scale (const struct cli_args *args);
 int cmd_restart (const struct cli_args *args);
+int cmd_invalidate (const struct cli_args *args);
+int cmd_history (const struct cli_args *args);
+int cmd_import (const struct cli_args *args);
 int cmd_keygen (const struct cli_args *args);
 
 /* Prints "strata: <sentence>" to stderr, or {"error": sentence} to stdout with --json; returns code. */

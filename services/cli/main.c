@@ -69,6 +69,20 @@ static const struct command commands[] = {
       "How much is recorded: `replay` in the campaign file.\n"
       "exit codes: 0 identical, 1 different or nothing to replay, 2 wrong usage, 130 interrupted",
       CLI_WORKSPACE | CLI_JSON | CLI_SHARD | CLI_FROM | CLI_SCRATCH, 1, 1, cmd_replay },
+    { "invalidate", "[ID ...] [--snapshot SIMULATION:INDEX] --reason TEXT [--workspace DIR] [--json]",
+      "takes candidates out that were found bad",
+      "By id, and all of a snapshot, also those that are still to come. None of them is proposed any more; those of an\n"
+      "open proposal are taken out if it comes back; what was selected before stays.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_REASON | CLI_SNAPSHOT, 0, 10000, cmd_invalidate },
+    { "history", "[--queue NAME] [--csv] [--workspace DIR] [--json]", "tells every move of every candidate, oldest first",
+      "--csv: DynIm's columns, with the counts of the candidate's queue after the move. --json: one object a line.\n"
+      "Reads the store of select, whether it runs or not.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_QUEUE | CLI_CSV, 0, 0, cmd_history },
+    { "import", "QUEUE FILE.npz [--workspace DIR] [--json]", "takes candidates of another campaign into a selection queue",
+      "The file holds ids (unicode), points (float32 [n][d]), states (int32: 0 waits, 1 selected, 2 discarded) and ranks\n"
+      "(float64); scripts/dynim_to_npz.py makes it from a workspace of DynIm. Ids that are known already are left alone.\n"
+      EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 2, 2, cmd_import },
     { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
       CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
     { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
@@ -132,6 +146,10 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "scratch", required_argument, NULL, CLI_SCRATCH },
         { "deep", no_argument, NULL, CLI_DEEP },
         { "accept-loss", no_argument, NULL, CLI_ACCEPT_LOSS },
+        { "reason", required_argument, NULL, CLI_REASON },
+        { "snapshot", required_argument, NULL, CLI_SNAPSHOT },
+        { "queue", required_argument, NULL, CLI_QUEUE },
+        { "csv", no_argument, NULL, CLI_CSV },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -165,6 +183,10 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->shard = opt == CLI_SHARD ? optarg : args->shard;
         args->from = opt == CLI_FROM ? optarg : args->from;
         args->scratch = opt == CLI_SCRATCH ? optarg : args->scratch;
+        args->reason = opt == CLI_REASON ? optarg : args->reason;
+        args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
+        args->queue = opt == CLI_QUEUE ? optarg : args->queue;
+        args->csv = args->csv || opt == CLI_CSV;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;
     }
