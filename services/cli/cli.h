@@ -94,6 +94,8 @@ const char *cli_clean (const char *text, char *out, size_t size);
 const char *cli_duration (double seconds, char *out, size_t size);
 /* "512 B", "3.4 MB" (decimal). Returns out. */
 const char *cli_bytes (double bytes, char *out, size_t size);
+/* Seconds of this machine's monotonic clock. */
+double cli_now_s (void);
 /* "HH:MM:SS" of this machine's zone. Returns out. */
 const char *cli_clock (int64_t time_us, char *out, size_t size);
 

@@ -26,6 +26,7 @@
 #define RECORD 200
 #define STREAM "requests"
 #define QUEUE "requests-queue"
+#define QUEUE_KEEPER "stage-0" /* one queue for all clients, however many stages there are */
 #define DONE "requests-done"
 #define NAMESPACE "requests"
 #define LEASE_MS 60000
@@ -145,7 +146,7 @@ static int append (struct requests *self, struct strata_error *error)
 
 static void offer (struct requests *self)
 {
-    char text[128];
+    char text[128], producer[128];
     ProtobufCMessage *reply;
     uint64_t sequence = ++self->offered;
     Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
@@ -153,12 +154,13 @@ static void offer (struct requests *self)
     ProtobufCBinaryData record = { strlen (text), (uint8_t *)text };
     body.stream = QUEUE;
     body.queue = true;
-    body.producer = (char *)self->options->simulation;
+    snprintf (producer, sizeof (producer), "%.60s.offers", self->options->simulation);
+    body.producer = producer; /* another than that of append, which may be another stage's */
     body.producer_sequence = &sequence;
     body.n_producer_sequence = 1;
     body.records = &record;
     body.n_records = 1;
-    if (ask (self, OFFER, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base,
+    if (ask (self, OFFER, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base,
              &strata__stream_append_reply__descriptor, &reply))
         protobuf_c_message_free_unpacked (reply, NULL);
 }
@@ -174,7 +176,7 @@ static bool take_and_ack (struct requests *self)
     take.queue = QUEUE;
     take.consumer = (char *)self->options->simulation;
     take.lease_ms = LEASE_MS;
-    if (!ask (self, TAKE, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base,
+    if (!ask (self, TAKE, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base,
               &strata__queue_take_reply__descriptor, &reply))
         return false;
     const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply;
@@ -188,7 +190,7 @@ static bool take_and_ack (struct requests *self)
         output.n_records = 1;
         ack.outputs = outputs;
         ack.n_outputs = 1;
-        if (ask (self, ACK, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
+        if (ask (self, ACK, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
                  &strata__queue_ack_reply__descriptor, &done)) {
             self->taken++;
             protobuf_c_message_free_unpacked (done, NULL);
