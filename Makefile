@@ -57,7 +57,7 @@ APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
 
-.PHONY: help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
+.PHONY: bench benches-built help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
         crash-points tsan audit lint clean install
 .DEFAULT_GOAL := help
 
@@ -68,6 +68,7 @@ help:
 	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
+	@echo 'make bench      streams, queues, requests beside Redis and NATS: medians of RUNS=5, ONLY=name,name'
 	@echo 'make crash-points  a process dies exactly at each named place of the commit path, one by one: the same'
 	@echo 'make tsan       the programs with threads under ThreadSanitizer'
 	@echo 'make fuzz       made-up input for each parser, FUZZ_SECONDS=60 each; needs clang, libclang-rt-14-dev, libomp-dev'
@@ -96,7 +97,7 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
-unit mesh-test peers-test campaign-test crash-test: all $(TESTS)
+unit mesh-test peers-test campaign-test crash-test bench-test: all $(TESTS)
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
 
 fuzz-test: $(FUZZERS)
@@ -174,6 +175,22 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
+
+# The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
+BENCH_COMMON := $(BUILD)/tests/bench/bench.o $(BUILD)/tests/bench/bench_mesh.o
+BENCHES := $(filter-out %/bench_mesh,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
+BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+benches-built: all $(BENCHES)
+
+# Everything side by side; about 15 minutes on two idle cores. RUNS=5, ONLY=streams,queues ...
+RUNS ?= 5
+ONLY ?=
+bench: benches-built
+	$(Q)/usr/bin/python3 tests/bench/run.py --build $(BUILD) --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 lint:
 	$(Q)scripts/lint.sh

@@ -9,11 +9,12 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "mesh/chunks.h"
 #include "mesh/service_internal.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
 
-#define READ_RECORDS 512
+#define READ_RECORDS 10000
 #define READ_BYTES (4u << 20)
 #define READ_TIMEOUT_MS 10000
 #define POLL_US 1000000
@@ -22,8 +23,11 @@
 struct source {
     char peer[REPLICA_NAME_MAX];
     uint64_t cursor;
-    bool reading, again;        /* again: there is more since the read under way was sent */
-    bool restarted;             /* the stream ends before the cursor: nothing is read, see take_records */
+    uint64_t committed, moved_at; /* the cursor on disk; commits of the shard when it was moved last */
+    uint64_t asked;             /* from where the read under way reads */
+    uint64_t announced;         /* the stream has grown up to there */
+    bool reading;
+    bool restarted;             /* the stream ends before the cursor: nothing is read, see fits */
     int64_t due_us;
     struct consumer *consumer;
 };
@@ -60,15 +64,18 @@ static void source_add (struct consumer *consumer, const char *peer)
     }
     memcpy (source->peer, peer, strnlen (peer, sizeof (source->peer) - 1));
     source->consumer = consumer;
-    source->cursor = cursor_get (consumer->service->shard, peer, consumer->stream);
+    source->cursor = source->committed = cursor_get (consumer->service->shard, peer, consumer->stream);
+    source->moved_at = UINT64_MAX;
     grown[consumer->sources_count++] = source;
 }
 
 /* The stream is kept from `first` to before `next`. False: nothing may be taken from it. */
-static bool take_bounds (struct source *source, uint64_t first, uint64_t next)
+static bool fits (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
+    if (first > source->cursor || next < source->cursor)
+        recording_page (service, source->peer, consumer->stream, first, next);
     if (next < source->cursor) {
         /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
          * records without a word, and reading from its start could count some twice: a person must decide. */
@@ -105,36 +112,49 @@ static bool take_bounds (struct source *source, uint64_t first, uint64_t next)
     return true;
 }
 
-static bool take_record (struct source *source, uint64_t sequence, int64_t time_us, const void *data, size_t size)
+static int take_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
 {
+    struct source *source = arg;
     struct consumer *consumer = source->consumer;
-    struct service *service = consumer->service;
-    if (consumer->each (service, source->peer, sequence, time_us, data, size, consumer->arg) != 0)
-        return false;
+    if (sequence < source->cursor)
+        return 0; /* the page was read twice */
+    recording_record (consumer->service, sequence, time_us, record, size);
+    if (consumer->each (consumer->service, source->peer, sequence, time_us, record, size, consumer->arg) != 0)
+        return 1;
     crash_point ("consume.taken");
     source->cursor = sequence + 1;
-    cursor_set (service->shard, source->peer, consumer->stream, source->cursor);
-    return true;
+    return 0;
 }
 
-/* Hands over the records of a reply. True when all were taken. */
-static bool take_records (struct source *source, const Strata__StreamReadReply *page)
+/* All records below it are committed here. */
+static uint64_t committed (struct source *source)
+{
+    if (shard_commits (source->consumer->service->shard) != source->moved_at)
+        source->committed = source->cursor;
+    return source->committed;
+}
+
+/* Hands over records. True when all were taken. The cursor is written once for all: they are of one turn. */
+static bool take_records (struct source *source, Strata__Chunk *const *chunks, size_t count, const struct blob *blobs,
+                          size_t blobs_count, uint64_t upto)
 {
     struct service *service = source->consumer->service;
-    uint64_t last = page->n_records ? page->records[page->n_records - 1]->sequence : 0;
-    if (last >= source->cursor || page->first > source->cursor || page->next < source->cursor)
-        recording_page (service, source->peer, source->consumer->stream, page->first, page->next);
-    if (!take_bounds (source, page->first, page->next))
-        return false;
-    for (size_t i = 0; i < page->n_records; i++) {
-        const Strata__Record *r = page->records[i];
-        if (r->sequence < source->cursor)
-            continue; /* the page was read twice */
-        recording_record (service, r->sequence, r->time_us, r->data.data, r->data.len);
-        if (!take_record (source, r->sequence, r->time_us, r->data.data, r->data.len))
-            return false;
+    struct strata_error error = { "" };
+    uint64_t before = source->cursor;
+    committed (source);
+    if (count || upto > source->cursor)
+        recording_page (service, source->peer, source->consumer->stream, 0, UINT64_MAX);
+    int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
+    if (rc < 0)
+        log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
+    if (rc == 0 && upto > source->cursor)
+        source->cursor = upto;
+    if (source->cursor != before) {
+        recording_cursor (service, source->cursor);
+        cursor_set (service->shard, source->peer, source->consumer->stream, source->cursor);
+        source->moved_at = shard_commits (service->shard);
     }
-    return true;
+    return rc == 0;
 }
 
 /* ---- from the record ---- */
@@ -157,7 +177,7 @@ void replay_page (struct service *self, const struct journal_item *item)
         break;
     }
     if (self->replay_source)
-        take_bounds (self->replay_source, item->a, item->b);
+        fits (self->replay_source, item->a, item->b);
     else
         replay_differs (self, "records of a stream are recorded that is not read");
 }
@@ -165,7 +185,18 @@ void replay_page (struct service *self, const struct journal_item *item)
 void replay_record (struct service *self, const struct journal_item *item)
 {
     if (self->replay_source && item->parts_count == 1)
-        take_record (self->replay_source, item->a, (int64_t)item->b, item->parts[0].data, item->parts[0].size);
+        take_record (item->a, (int64_t)item->b, item->parts[0].data, item->parts[0].size, self->replay_source);
+}
+
+void replay_cursor (struct service *self, const struct journal_item *item)
+{
+    struct source *source = self->replay_source;
+    if (!source)
+        return;
+    if (source->cursor > item->a)
+        replay_differs (self, "more records were taken than are recorded");
+    source->cursor = item->a;
+    cursor_set (self->shard, source->peer, source->consumer->stream, source->cursor);
 }
 
 static void on_page (void *owner, const struct reply *reply, void *arg);
@@ -178,29 +209,31 @@ static char *consumer_name (struct service *service)
     return slash ? slash + 1 : service->replica;
 }
 
-static void read_more (struct source *source)
+/* ahead: before the turn's commit. Reading changes nothing, and what it says is committed is. */
+static void read_from (struct source *source, uint64_t from, bool ahead)
 {
     struct consumer *consumer = source->consumer;
     Strata__StreamRead read = STRATA__STREAM_READ__INIT;
     read.stream = consumer->stream;
-    read.from = source->cursor;
+    read.from = from;
     read.max_records = READ_RECORDS;
     read.max_bytes = READ_BYTES;
     read.consumer = consumer_name (consumer->service);
-    read.committed = source->cursor; /* leaves after the batch that has it is on disk */
+    read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
+    source->asked = from;
     /* Past service_call: what it reads is recorded record by record, and a replay reads nothing. */
-    mesh_call (&consumer->service->mesh,
-               source->peer,
-               STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
-               &read.base,
-               NULL,
-               0,
-               &strata__stream_read_reply__descriptor,
-               READ_TIMEOUT_MS,
-               on_page,
-               consumer->service,
-               source);
+    (ahead ? mesh_call_ahead : mesh_call) (&consumer->service->mesh,
+                                           source->peer,
+                                           STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+                                           &read.base,
+                                           NULL,
+                                           0,
+                                           &strata__stream_read_reply__descriptor,
+                                           READ_TIMEOUT_MS,
+                                           on_page,
+                                           consumer->service,
+                                           source);
 }
 
 static void on_page (void *owner, const struct reply *reply, void *arg)
@@ -208,17 +241,30 @@ static void on_page (void *owner, const struct reply *reply, void *arg)
     struct service *self = owner;
     struct source *source = arg;
     source->reading = false;
-    source->due_us = source->again ? 0 : self->now_us + POLL_US;
-    source->again = false;
+    source->due_us = self->now_us + POLL_US;
     if (!reply->ok) {
         log_info ("reading %s of %s: %s", source->consumer->stream, source->peer, reply->error);
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
-    if (!take_records (source, page))
-        source->due_us = self->now_us + (source->restarted ? POLL_US : PAUSE_US);
-    else if (source->cursor < page->next)
-        read_more (source); /* leaves after this page's effect is on disk */
+    if (!fits (source, page->first, page->next)) {
+        source->due_us = self->now_us + POLL_US;
+        return;
+    }
+    if (source->asked > source->cursor) { /* asked ahead, and what came before could not be taken */
+        source->due_us = self->now_us + PAUSE_US;
+        return;
+    }
+    /* The next page is on its way while this one is worked on and committed. */
+    bool more = page->upto < page->next && page->upto > source->cursor;
+    if (more)
+        read_from (source, page->upto, true);
+    if (!take_records (source, page->chunks, page->n_chunks, reply->blobs, reply->blobs_count, page->upto))
+        source->due_us = self->now_us + PAUSE_US;
+    else if (!more && source->announced > source->cursor) {
+        source->announced = 0; /* asked once: it may never come */
+        read_from (source, source->cursor, false);
+    }
 }
 
 void consume_tick (struct service *self)
@@ -226,17 +272,27 @@ void consume_tick (struct service *self)
     for (struct consumer *c = self->consumers; c; c = c->next)
         for (size_t i = 0; i < c->sources_count; i++)
             if (!c->sources[i]->reading && c->sources[i]->due_us <= self->now_us)
-                read_more (c->sources[i]);
+                read_from (c->sources[i], c->sources[i]->cursor, false);
 }
 
-void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement)
+void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement,
+                        const struct blob *blobs, size_t blobs_count)
 {
     for (struct consumer *c = self->consumers; c; c = c->next) {
         struct source *source = strcmp (c->stream, announcement->stream) == 0 ? source_find (c, peer) : NULL;
-        if (source && announcement->next > source->cursor) {
-            source->due_us = 0;
-            source->again = source->reading;
+        if (!source || announcement->next <= source->cursor)
+            continue;
+        bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
+                       && !source->restarted && source->due_us > self->now_us;
+        if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
+            && source->cursor >= announcement->next)
+            continue;
+        if (in_step && source->cursor < announcement->next) {
+            source->due_us = self->now_us + PAUSE_US;
+            continue;
         }
+        source->due_us = 0;
+        source->announced = announcement->next;
     }
 }
 

@@ -17,6 +17,7 @@ const char *journal_kind_name (enum journal_kind kind)
     static const char *const names[JOURNAL_KINDS] = {
         [JOURNAL_START] = "starts",   [JOURNAL_TICK] = "ticks",        [JOURNAL_REQUEST] = "requests",
         [JOURNAL_REPLY] = "replies",  [JOURNAL_PAGE] = "pages",        [JOURNAL_RECORD] = "records",
+        [JOURNAL_CURSOR] = "cursors",
         [JOURNAL_FACT] = "facts",     [JOURNAL_FACT_AGAIN] = "repeated_facts", [JOURNAL_EVENT] = "events",
         [JOURNAL_SWEEP] = "sweeps",   [JOURNAL_DRAIN] = "drains",
     };

@@ -32,6 +32,7 @@ enum journal_kind {
     JOURNAL_REPLY,      /* a: call's number, b: 1 ok, 2 timed out, code << 2; body or sentence, blobs */
     JOURNAL_PAGE,       /* a: first, b: next; peer, stream: what follows was read from there */
     JOURNAL_RECORD,     /* a: sequence, b: its time_us; bytes */
+    JOURNAL_CURSOR,     /* a: the next sequence to be read from there */
     JOURNAL_FACT,       /* what the code asked the world */
     JOURNAL_FACT_AGAIN, /* a: as often the same answer again */
     JOURNAL_EVENT,      /* kind, subject, text: an event of the shell's own */

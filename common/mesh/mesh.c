@@ -59,7 +59,8 @@ static zmsg_t *publication (struct mesh *self, const char *topic, uint32_t type,
     return msg;
 }
 
-void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body)
+void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body, zframe_t **blobs,
+                            size_t blobs_count)
 {
     if (!self->pub)
         return;
@@ -67,6 +68,8 @@ void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type,
     out->message = publication (self, topic, type, body);
     out->type = type;
     out->socket = self->pub;
+    for (size_t i = 0; i < blobs_count; i++)
+        zmsg_append (out->message, &blobs[i]);
 }
 
 void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body)

@@ -75,6 +75,11 @@ void recording_record (struct service *self, uint64_t sequence, int64_t time_us,
     record (self, JOURNAL_RECORD, sequence, (uint64_t)time_us, &part, 1);
 }
 
+void recording_cursor (struct service *self, uint64_t next)
+{
+    record (self, JOURNAL_CURSOR, next, 0, NULL, 0);
+}
+
 void recording_output (struct service *self, uint32_t type, const void *bytes, size_t size)
 {
     if (self->journal || self->replay)

@@ -26,6 +26,8 @@ void recording_event (struct service *self, const char *kind, const char *subjec
 void recording_request (struct service *self, const struct wire_message *message);
 void recording_page (struct service *self, const char *peer, const char *stream, uint64_t first, uint64_t next);
 void recording_record (struct service *self, uint64_t sequence, int64_t time_us, const void *data, size_t size);
+/* How far that goes: the cursor behind it. */
+void recording_cursor (struct service *self, uint64_t next);
 /* What leaves because of an input that is recorded: part of the digest of outputs. */
 void recording_output (struct service *self, uint32_t type, const void *bytes, size_t size);
 
@@ -37,6 +39,7 @@ void replay_request (struct service *self, const struct journal_item *item);
 void replay_reply (struct service *self, const struct journal_item *item);
 void replay_page (struct service *self, const struct journal_item *item);
 void replay_record (struct service *self, const struct journal_item *item);
+void replay_cursor (struct service *self, const struct journal_item *item);
 /* The next fact of the record. */
 void replay_fact (struct service *self, void *fact, size_t size);
 /* The replayed code does not go with its record: the first such sentence is reported with its turn. */

@@ -51,7 +51,6 @@ struct replay {
     size_t count;
     struct journal_cursor cursor;
     uint64_t turn, turns, inputs[JOURNAL_KINDS], bytes;
-    struct journal_item item;   /* being told */
     uint64_t again;             /* as often the last fact is still to be given */
     struct blob fact;           /* points into the record */
     uint64_t compared, differing_turns;
@@ -64,6 +63,7 @@ struct replay {
     struct key *changed;        /* keys of the turn's batch */
     size_t changed_count;
     double began_s, told_s;
+    struct strata_error failed; /* why the scratch store could not be opened */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -398,6 +398,15 @@ static void start (struct replay *self, const struct journal_item *item)
     struct strata_error error;
     if (service->active)
         service_end_core (service);
+    /* A process that starts anew has nothing in memory of the store either. */
+    uint64_t digest = shard_digest (service->shard);
+    if (!item->b) {
+        shard_close (&service->shard);
+        service->shard = shard_open_copy (service->shard_dir, &self->failed);
+        if (!service->shard)
+            return;
+        shard_set_digest (service->shard, digest);
+    }
     if (item->parts_count == 1)
         snprintf (service->replica, sizeof (service->replica), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
     service->active = service_start_core (service, false, &error) == 0;
@@ -433,6 +442,9 @@ static void tell (struct replay *self, const struct journal_item *item)
         break;
     case JOURNAL_RECORD:
         replay_record (service, item);
+        break;
+    case JOURNAL_CURSOR:
+        replay_cursor (service, item);
         break;
     case JOURNAL_EVENT:
         for (size_t i = 0; i < 3; i++)
@@ -474,6 +486,8 @@ static int play_turn (struct replay *self, const struct journal_record *record, 
     while ((rc = journal_item_read (&self->cursor, &item)) == 1) {
         self->inputs[item.kind]++;
         tell (self, &item);
+        if (!service->shard)
+            return strata_fail (error, "%s", self->failed.text);
     }
     if (rc < 0)
         return strata_fail (error, "turn %" PRIu64 " of the record can't be read", record->turn);
@@ -484,6 +498,7 @@ static int play_turn (struct replay *self, const struct journal_record *record, 
         replay_differs (service, state ? "its replies and calls are others" : "its changes of the store are others");
         self->differing_turns++;
     }
+    announce_fini (service);
     /* What comes next is compared by itself. */
     shard_set_digest (service->shard, record->state);
     service->outputs = record->outputs;

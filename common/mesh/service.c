@@ -90,23 +90,12 @@ void service_quit (struct service *self, int code)
     self->code = code;
 }
 
-void service_announce (struct service *self, const char *stream)
-{
-    char topic[STREAM_NAME_MAX + 8];
-    struct stream_stat stat;
-    Strata__Announcement announcement = STRATA__ANNOUNCEMENT__INIT;
-    stream_stat (self->shard, stream, &stat);
-    announcement.stream = (char *)stream;
-    announcement.next = stat.next;
-    snprintf (topic, sizeof (topic), "s/%s", stream);
-    mesh_send_publication (&self->mesh, topic, STRATA__MESSAGE_TYPE__TYPE_ANNOUNCEMENT, &announcement.base);
-}
-
 uint64_t service_append (struct service *self, const char *stream, const ProtobufCMessage *record)
 {
     uint64_t sequence = 0;
     struct strata_error error;
     zframe_t *packed = wire_frame (record);
+    uint32_t size = (uint32_t)zframe_size (packed);
     if (stream_append (self->shard,
                        stream,
                        NULL,
@@ -118,8 +107,9 @@ uint64_t service_append (struct service *self, const char *stream, const Protobu
                        &error)
         < 0)
         log_error ("%s", error.text);
+    else
+        announce_records (self, stream, sequence, &size, 1, zframe_data (packed), size);
     zframe_destroy (&packed);
-    service_announce (self, stream);
     return sequence;
 }
 
@@ -128,16 +118,17 @@ static void send_event (struct service *self, const ProtobufCMessage *event)
 {
     Strata__StreamAppend append = STRATA__STREAM_APPEND__INIT;
     zframe_t *packed = wire_frame (event);
-    ProtobufCBinaryData record = { zframe_size (packed), zframe_data (packed) };
+    uint32_t size = (uint32_t)zframe_size (packed);
+    struct blob blob = { zframe_data (packed), size };
     append.stream = "events";
-    append.records = &record;
-    append.n_records = 1;
+    append.sizes = &size;
+    append.n_sizes = 1;
     service_call (self,
                   "stage",
                   STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
                   &append.base,
-                  NULL,
-                  0,
+                  &blob,
+                  1,
                   &strata__stream_append_reply__descriptor,
                   EVENT_TIMEOUT_MS,
                   NULL,
@@ -272,7 +263,10 @@ int service_commit (struct service *self, bool all)
     struct strata_error error;
     if (!self->shard)
         return 0;
-    if (self->lost || (self->held && self->now_us < self->commit_again_us))
+    if (self->lost)
+        return -1;
+    announce_flush (self);
+    if (self->held && self->now_us < self->commit_again_us)
         return -1;
     recording_write (self, all);
     bool dirty = shard_dirty (self->shard);
@@ -314,7 +308,9 @@ static void on_publication (struct mesh *mesh, const char *topic, struct wire_me
     } else if (message->header->type == STRATA__MESSAGE_TYPE__TYPE_ANNOUNCEMENT && self->active) {
         Strata__Announcement *a = (Strata__Announcement *)wire_body (message, &strata__announcement__descriptor, &error);
         if (a) {
-            consume_announced (self, message->header->sender, a);
+            struct blob *blobs = wire_blobs (message);
+            consume_announced (self, message->header->sender, a, blobs, message->blobs);
+            free (blobs);
             consume_tick (self);
             strata__announcement__free_unpacked (a, NULL);
         }
@@ -736,6 +732,7 @@ static void tear_down (struct service *self)
         service_commit (self, self->active);
     if (self->mesh.open)
         card_remove (self->workspace, self->replica);
+    announce_fini (self);
     mesh_fini (&self->mesh);
     uv_walk (&self->loop, close_walked, NULL);
     uv_run (&self->loop, UV_RUN_DEFAULT);

@@ -46,6 +46,7 @@ struct shard {
     uint64_t digest;                /* of all changes since shard_set_digest */
     bool digesting;
     bool readonly;
+    struct shard_part parts[SHARD_PARTS];
     struct anchor *anchor;          /* NULL in memory and for reading only */
 };
 
@@ -59,11 +60,18 @@ static void end_if_lost (const struct shard *self)
     _exit (1);
 }
 
-static void die (const struct shard *self, const char *what, const char *why)
+__attribute__ ((noreturn)) static void die (const struct shard *self, const char *what, const char *why)
 {
     end_if_lost (self);
     log_error ("store %s: %s: %s. This process ends.", self->dir[0] ? self->dir : "(memory)", what, why);
     abort ();
+}
+
+void shard_die (const struct shard *self, const char *what, const char *of, const char *why)
+{
+    char text[LEASE_PATH_MAX + 256];
+    snprintf (text, sizeof (text), "%s %s", what, of);
+    die (self, text, why);
 }
 
 void shard_damaged (const struct shard *self, const char *fmt, ...)
@@ -331,6 +339,9 @@ void shard_close (struct shard **self_p)
     struct shard *self = *self_p;
     if (!self)
         return;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].data)
+            self->parts[i].free (self->parts[i].data);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
@@ -345,6 +356,16 @@ void shard_close (struct shard **self_p)
     free (self->dir);
     free (self);
     *self_p = NULL;
+}
+
+struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind)
+{
+    return &self->parts[kind];
+}
+
+bool shard_is_readonly (const struct shard *self)
+{
+    return self->readonly;
 }
 
 uint64_t shard_epoch (const struct shard *self)
@@ -523,6 +544,9 @@ static int write_batch (struct shard *self, struct strata_error *error)
         return strata_fail (error, "store %s is open for reading only", self->dir);
     if (self->failed && mend (self, error) < 0)
         return -1;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].before_commit)
+            self->parts[i].before_commit (self->parts[i].data);
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
@@ -538,6 +562,9 @@ static int write_batch (struct shard *self, struct strata_error *error)
         anchor_note (self->anchor, rocksdb_get_latest_sequence_number (self->db));
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].after_commit)
+            self->parts[i].after_commit (self->parts[i].data);
     return 0;
 }
 
