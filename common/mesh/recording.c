@@ -254,6 +254,9 @@ void recording_start (struct service *self, bool in_place)
 
 void recording_write (struct service *self, bool all)
 {
+    if (!self->journal)
+        return;
+    shard_settle (self->shard);
     journal_write (self->journal, self->outputs, all);
 }
 
@@ -278,7 +281,9 @@ int recording_tend (struct service *self, struct strata_error *error)
         return 0; /* the disk is full: later */
     self->restarts = true;
     service_end_core (self);
-    if (service_commit (self, true) == 0)
+    int committed = service_commit (self, true);
+    shard_forget (self->shard);
+    if (committed == 0)
         journal_checkpoint (self->journal, self->now_us, error);
     int rc = service_start_core (self, true, error);
     self->restarts = false;

@@ -398,15 +398,13 @@ static void start (struct replay *self, const struct journal_item *item)
     struct strata_error error;
     if (service->active)
         service_end_core (service);
-    /* A process that starts anew has nothing in memory of the store either. */
+    /* Nothing of the store is in memory then. */
     uint64_t digest = shard_digest (service->shard);
-    if (!item->b) {
-        shard_close (&service->shard);
-        service->shard = shard_open_copy (service->shard_dir, &self->failed);
-        if (!service->shard)
-            return;
-        shard_set_digest (service->shard, digest);
-    }
+    shard_close (&service->shard);
+    service->shard = shard_open_copy (service->shard_dir, &self->failed);
+    if (!service->shard)
+        return;
+    shard_set_digest (service->shard, digest);
     if (item->parts_count == 1)
         snprintf (service->replica, sizeof (service->replica), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
     service->active = service_start_core (service, false, &error) == 0;
@@ -491,6 +489,7 @@ static int play_turn (struct replay *self, const struct journal_record *record, 
     }
     if (rc < 0)
         return strata_fail (error, "turn %" PRIu64 " of the record can't be read", record->turn);
+    shard_settle (service->shard);
     bool state = shard_digest (service->shard) == record->state, outputs = service->outputs == record->outputs;
     if (!state || !outputs) {
         if (!state && self->differing_turns == 0)
@@ -603,6 +602,8 @@ static int set_up (struct replay *self, const struct segment *segment, struct st
     service->mesh.out_tail = &service->mesh.out;
     service->mesh.name[0] = '\0';
     uv_loop_init (&service->loop);
+    const char *dash = strrchr (self->options->shard, '-');
+    service->mesh.card.shard = dash ? (uint32_t)strtoul (dash + 1, NULL, 10) : 0;
     for (const struct service_timer *t = service->spec->timers; t && t->every_ms; t++)
         service->timers_count++;
     service->replay = self;

@@ -23,6 +23,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "store/damage.h"
+#include "store/generation.h"
 
 #define EPOCH_KEY "!epoch"
 #define ID_KEY "!id"
@@ -334,14 +335,21 @@ struct shard *shard_open_copy (const char *dir, struct strata_error *error)
     return self;
 }
 
+void shard_forget (struct shard *self)
+{
+    for (int i = 0; i < SHARD_PARTS; i++) {
+        if (self->parts[i].free)
+            self->parts[i].free (self->parts[i].data);
+        self->parts[i] = (struct shard_part){ NULL, NULL, NULL, NULL };
+    }
+}
+
 void shard_close (struct shard **self_p)
 {
     struct shard *self = *self_p;
     if (!self)
         return;
-    for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].data)
-            self->parts[i].free (self->parts[i].data);
+    shard_forget (self);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
@@ -535,6 +543,13 @@ static int mend (struct shard *self, struct strata_error *error)
     return -1;
 }
 
+void shard_settle (struct shard *self)
+{
+    for (int i = 0; shard_dirty (self) && i < SHARD_PARTS; i++)
+        if (self->parts[i].before_commit)
+            self->parts[i].before_commit (self->parts[i].data);
+}
+
 static int write_batch (struct shard *self, struct strata_error *error)
 {
     char *err = NULL;
@@ -544,9 +559,7 @@ static int write_batch (struct shard *self, struct strata_error *error)
         return strata_fail (error, "store %s is open for reading only", self->dir);
     if (self->failed && mend (self, error) < 0)
         return -1;
-    for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].before_commit)
-            self->parts[i].before_commit (self->parts[i].data);
+    shard_settle (self);
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
@@ -562,9 +575,6 @@ static int write_batch (struct shard *self, struct strata_error *error)
         anchor_note (self->anchor, rocksdb_get_latest_sequence_number (self->db));
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
-    for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].after_commit)
-            self->parts[i].after_commit (self->parts[i].data);
     return 0;
 }
 
@@ -576,6 +586,10 @@ int shard_commit (struct shard *self, struct strata_error *error)
         rc = strata_fail (error, "%s", why.text);
         failed = errno;
     }
+    /* It removes files: whoever takes the shard by force must not miss what a commit that was too late forgot. */
+    for (int i = 0; rc == 0 && i < SHARD_PARTS; i++)
+        if (self->parts[i].after_commit)
+            self->parts[i].after_commit (self->parts[i].data);
     errno = failed;
     return rc;
 }
@@ -606,8 +620,10 @@ int shard_copy (struct shard *self, const char *dir, struct strata_error *error)
         rocksdb_checkpoint_create (checkpoint, dir, 0, &err);
     if (checkpoint)
         rocksdb_checkpoint_object_destroy (checkpoint);
-    if (checkpoint && !err)
+    if (checkpoint && !err) {
+        generation_link_records (self->path, dir);
         return 0;
+    }
     strata_fail (error, "store %s can't be copied to %s: %s", self->dir, dir, err ? err : "it is closed");
     rocksdb_free (err);
     return -1;

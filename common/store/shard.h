@@ -35,9 +35,10 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
 /* An uncommitted batch is dropped: that is what a crash does. */
 void shard_close (struct shard **self);
 
-/* What a module of the store (stream.c, queue.c) keeps in memory with the shard; it is the only writer, so a cache of its
- * own keys is always right. before_commit: before the batch is written, also when nothing else is in it. */
-enum shard_part_kind { SHARD_STREAMS, SHARD_QUEUES, SHARD_PARTS };
+/* What a module of the store (stream.c, queue.c), or a service's core, keeps in memory with the shard; it is the only writer, so a cache of its
+ * own keys is always right. before_commit: before the batch is written, also when nothing else is in it. after_commit: when
+ * it is on disk and the lease was held after that. free: may be NULL. */
+enum shard_part_kind { SHARD_STREAMS, SHARD_QUEUES, SHARD_CORE, SHARD_PARTS };
 struct shard_part {
     void *data;
     void (*before_commit) (void *data);
@@ -45,6 +46,10 @@ struct shard_part {
     void (*free) (void *data);
 };
 struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind);
+/* Forgets all that is kept in memory, as if the shard were opened anew. Nothing may wait to be committed. */
+void shard_forget (struct shard *self);
+/* Puts into the batch what is put there before it is written, if there is one: then it is complete. */
+void shard_settle (struct shard *self);
 bool shard_is_readonly (const struct shard *self);
 /* There is no going on (memory, a failed sync), but nothing is known to be damaged: says so and ends the process. */
 void shard_die (const struct shard *self, const char *what, const char *of, const char *why) __attribute__ ((noreturn));

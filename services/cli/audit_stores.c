@@ -60,6 +60,11 @@ static void each_store (struct audit_world *world, void (*each) (struct audit_wo
                         uint64_t *sum)
 {
     each (world, world->feedback, "feedback-0", sum);
+    for (unsigned i = 1; i < AUDIT_SHARDS_MAX; i++) {
+        char name[32];
+        snprintf (name, sizeof (name), "feedback-%u", i);
+        each (world, world->collectors[i], name, sum);
+    }
     each (world, world->schedule, "schedule-0", sum);
     each (world, world->select, "select-0", sum);
     for (size_t i = 0; i < world->stages_count; i++)
