@@ -3,7 +3,6 @@
  * Pull with credit: one read is under way for each (peer, stream), of a bounded number of bytes. An announcement says that
  * there is more; a slow poll makes up for one that got lost.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,67 +82,60 @@ static void source_add (struct consumer *consumer, const char *peer)
     grown[consumer->sources_count++] = source;
 }
 
+/* The peer's process is the one that knows what we have read. False: the next read tells it. */
+static bool known (struct source *source, const Strata__StreamReadReply *page)
+{
+    if (page->life == source->life)
+        return true;
+    source->life = source->telling ? page->life : 0;
+    if (source->telling && !page->other && page->next >= source->cursor) {
+        source->seen.store = page->store;
+        if (source->restarted)
+            source->consumer->service->stream_trouble[0] = '\0';
+        source->restarted = false; /* it may have been, and was repaired */
+    }
+    return source->telling;
+}
+
 /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many records
  * without a word, and reading from its start could count some twice: a person must decide (strata repair). */
-static void restarted (struct source *source, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
-
-static void restarted (struct source *source, const char *fmt, ...)
+static void restarted (struct source *source, uint64_t next)
 {
     struct service *service = source->consumer->service;
-    char what[300];
-    va_list ap;
-    va_start (ap, fmt);
-    vsnprintf (what, sizeof (what), fmt, ap);
-    va_end (ap);
+    char what[sizeof (service->stream_trouble)], ends[64] = "is another one";
+    if (next)
+        snprintf (ends, sizeof (ends), "ends at record %llu", (unsigned long long)next - 1);
+    snprintf (what, sizeof (what),
+              "%s of %s %s, but %llu records were read from it already: its store was lost or put back from an old copy; nothing more "
+              "is read from it; 'strata repair %s' tells what can be done",
+              source->consumer->stream, source->shard, ends, (unsigned long long)source->cursor - 1, source->shard);
     if (!source->restarted)
         service_event (service, "stream-restarted", source->consumer->stream, "%s", what);
-    snprintf (service->stream_trouble, sizeof (service->stream_trouble), "%s", what);
+    memcpy (service->stream_trouble, what, sizeof (what));
     source->restarted = true;
 }
 
-/* The peer's process is the one that knows what we have read. False: it isn't, or this is not what we have read from. */
-static bool known (struct source *source, const Strata__StreamReadReply *page)
-{
-    if (page->life != source->life && !source->telling) {
-        source->life = 0; /* the next read tells it */
-        return false;
-    }
-    if (page->life != source->life && source->restarted && !page->other && page->next >= source->cursor) {
-        source->restarted = false; /* it was repaired */
-        source->consumer->service->stream_trouble[0] = '\0';
-    }
-    source->life = page->life;
-    if (source->telling && page->other)
-        restarted (source, "%s of %s is not the stream that %llu records were read from: its store was lost, or put back from an old "
-                   "copy; nothing more is read from it; 'strata repair %s' tells what can be done", source->consumer->stream,
-                   source->shard, (unsigned long long)source->cursor - 1, source->shard);
-    else
-        source->seen.store = page->store;
-    source->telling = false;
-    return !source->restarted;
-}
-
-/* False: the records of a reply can't be taken. */
-static bool fits (struct source *source, const Strata__StreamReadReply *page)
+/* The stream is kept from `first` to before `next` (0: it is not the one that was read from). False: nothing may be taken. */
+static bool fits (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
-    if (page->next < source->cursor)
-        restarted (source, "%s of %s ends at record %llu, but %llu were read from it already: its store was lost or put back; nothing "
-                   "more is read from it; 'strata repair %s' tells what can be done", consumer->stream, source->shard,
-                   (unsigned long long)page->next - 1, (unsigned long long)source->cursor - 1, source->shard);
+    if (first > source->cursor || next < source->cursor)
+        recording_page (service, source->peer, consumer->stream, first, next);
+    if (next < source->cursor)
+        restarted (source, next);
     if (source->restarted)
         return false;
-    if (page->first > source->cursor) {
+    if (first > source->cursor) {
         service_event (service,
                        "records-missing",
                        consumer->stream,
                        "records %llu to %llu of %s were trimmed by %s before they were read here",
                        (unsigned long long)source->cursor,
-                       (unsigned long long)page->first - 1,
+                       (unsigned long long)first - 1,
                        consumer->stream,
                        source->peer);
-        source->cursor = page->first;
+        source->cursor = first;
     }
     return true;
 }
@@ -154,6 +146,7 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
     struct consumer *consumer = source->consumer;
     if (sequence < source->cursor)
         return 0; /* the page was read twice */
+    recording_record (consumer->service, sequence, time_us, record, size);
     if (consumer->each (consumer->service, source->peer, sequence, time_us, record, size, consumer->arg) != 0)
         return 1;
     crash_point ("consume.taken");
@@ -182,12 +175,15 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     uint64_t before = source->cursor;
     committed (source);
     source->last = NULL;
+    if (count || upto > source->cursor)
+        recording_page (service, source->peer, source->consumer->stream, 0, UINT64_MAX);
     int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
     if (rc < 0)
         log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
     if (rc == 0 && upto > source->cursor)
         source->cursor = upto;
     if (source->cursor != before) {
+        recording_cursor (service, source->cursor);
         cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
         if (source->last)
@@ -197,7 +193,51 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     return rc == 0;
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg);
+/* ---- from the record ---- */
+
+static bool is_text (const struct blob *blob, const char *text)
+{
+    return blob->size == strlen (text) && memcmp (blob->data, text, blob->size) == 0;
+}
+
+void replay_page (struct service *self, const struct journal_item *item)
+{
+    char peer[REPLICA_NAME_MAX];
+    self->replay_source = NULL;
+    for (struct consumer *c = self->consumers; c && item->parts_count == 2; c = c->next) {
+        if (!is_text (&item->parts[1], c->stream))
+            continue;
+        snprintf (peer, sizeof (peer), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
+        source_add (c, peer);
+        self->replay_source = source_find (c, peer);
+        break;
+    }
+    if (self->replay_source && item->b == UINT64_MAX)
+        self->replay_source->restarted = false; /* records are taken from it: it was repaired */
+    if (self->replay_source)
+        fits (self->replay_source, item->a, item->b);
+    else
+        replay_differs (self, "records of a stream are recorded that is not read");
+}
+
+void replay_record (struct service *self, const struct journal_item *item)
+{
+    if (self->replay_source && item->parts_count == 1)
+        take_record (item->a, (int64_t)item->b, item->parts[0].data, item->parts[0].size, self->replay_source);
+}
+
+void replay_cursor (struct service *self, const struct journal_item *item)
+{
+    struct source *source = self->replay_source;
+    if (!source)
+        return;
+    if (source->cursor > item->a)
+        replay_differs (self, "more records were taken than are recorded");
+    source->cursor = item->a;
+    cursor_set (self->shard, source->shard, source->consumer->stream, source->cursor);
+}
+
+static void on_page (void *owner, const struct reply *reply, void *arg);
 
 /* The cursor is the shard's, whichever replica holds it: a name of the replica's own would stand at the producer for ever
  * after a standby took over, and keep it from ever trimming. */
@@ -229,6 +269,7 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     }
     source->reading = true;
     source->asked = from;
+    /* Past service_call: what it reads is recorded record by record, and a replay reads nothing. */
     (ahead ? mesh_call_ahead : mesh_call) (&consumer->service->mesh,
                                            source->peer,
                                            STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
@@ -237,13 +278,14 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
                                            0,
                                            &strata__stream_read_reply__descriptor,
                                            READ_TIMEOUT_MS,
-                                           (mesh_reply_f *)on_page,
+                                           on_page,
                                            consumer->service,
                                            source);
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg)
+static void on_page (void *owner, const struct reply *reply, void *arg)
 {
+    struct service *self = owner;
     struct source *source = arg;
     source->reading = false;
     source->due_us = self->now_us + POLL_US;
@@ -253,10 +295,10 @@ static void on_page (struct service *self, const struct reply *reply, void *arg)
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
     if (!known (source, page)) {
-        source->due_us = source->life ? self->now_us + POLL_US : 0;
+        source->due_us = 0;
         return;
     }
-    if (!fits (source, page)) {
+    if (!fits (source, page->other ? 0 : page->first, page->other ? 0 : page->next)) {
         source->due_us = self->now_us + POLL_US;
         return;
     }
