@@ -18,6 +18,7 @@
 
 #include "core/crc32c.h"
 #include "store/damage.h"
+#include "store/rockslog.h"
 #include "store/shard.h"
 
 #define BATCHES 60
@@ -92,6 +93,28 @@ static void live (const char *dir, unsigned from, unsigned to)
     assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
 }
 
+/* Takes away what the logs have of zeros behind their last record (wal_room.h): damage there changes nothing. */
+static void cut_room (const char *dir)
+{
+    char path[256], command[256];
+    snprintf (command, sizeof (command), "ls '%s/" FILES "'/*.log", dir);
+    FILE *p = popen (command, "r");
+    assert_non_null (p);
+    while (fgets (path, sizeof (path), p)) {
+        struct strata_error error;
+        struct rockslog log;
+        const uint8_t *record;
+        size_t size;
+        path[strcspn (path, "\n")] = '\0';
+        assert_int_equal (rockslog_open (&log, path, strtoull (strrchr (path, '/') + 1, NULL, 10), &error), 0);
+        while (rockslog_next (&log, &record, &size) == 1)
+            ;
+        assert_int_equal (truncate (path, (off_t)log.at), 0);
+        rockslog_close (&log);
+    }
+    pclose (p);
+}
+
 static uint32_t truth; /* of everything that was acknowledged */
 
 static int make_store (void **state)
@@ -113,6 +136,7 @@ static int make_store (void **state)
     /* Each opening puts what the log held into a table. */
     for (unsigned life = 0; life < 3; life++)
         live (store, life * BATCHES, (life + 1) * BATCHES);
+    cut_room (store);
     return 0;
 }
 
