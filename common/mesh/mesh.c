@@ -79,12 +79,18 @@ void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body)
         zmsg_destroy (&msg);
 }
 
+static void most (size_t *highest, size_t value)
+{
+    if (value > *highest)
+        *highest = value;
+}
+
 static void flush (struct mesh *self)
 {
     struct mesh_out *out = self->out;
     self->out = NULL;
     self->out_tail = &self->out;
-    while (out) {
+    for (size_t n = 1; out; most (&self->out_most, n++)) {
         struct mesh_out *next = out->next;
         if (out->call_id)
             mesh_call_send (self, out->call_id);
@@ -288,7 +294,9 @@ static void on_prepare (uv_prepare_t *handle)
             self->peers[i].empty = false;
         while ((more = take_in (self)) && ++n < MESH_TURN_MESSAGES && self->turn_bytes < MESH_TURN_BYTES)
             ;
+        most (&self->turn_messages_most, (size_t)n);
     }
+    most (&self->turn_bytes_most, self->turn_bytes);
     if (!self->commit || self->commit (self->arg) == 0)
         flush (self);
     /* Sending and committing take time and may swallow edges: look once more before the loop sleeps. */

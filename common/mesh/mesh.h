@@ -48,6 +48,7 @@ struct mesh {
     zsock_t *router, *pub, *sub;
     bool router_empty, sub_empty;   /* in this turn */
     size_t turn_bytes;              /* taken in */
+    size_t turn_messages_most, turn_bytes_most, out_most; /* of any turn since the owner set them to 0 */
     uv_poll_t router_poll, sub_poll;
     const char *tcp_interface;  /* set before mesh_init: listen on TCP too; NULL: Unix sockets alone */
     struct secure *secure;      /* NULL without TCP */

@@ -48,6 +48,7 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
+    uint64_t replies;               /* remembered, when they were swept last */
     uint64_t handled, refused, repeated;
     uint64_t peers_told;            /* refused TCP peers that an event has told of */
     int64_t peers_told_us;
@@ -68,6 +69,7 @@ void consume_tick (struct service *self);
 void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement,
                         const struct blob *blobs, size_t blobs_count);
 void consume_peer (struct service *self, const struct card *card);
+void consume_metrics (struct service *self);
 void consume_fini (struct service *self);
 
 #endif

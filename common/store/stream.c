@@ -650,6 +650,15 @@ void stream_stat (struct shard *shard, const char *name, struct stream_stat *sta
     *stat = stream ? stream->meta : (struct stream_stat){ .first = 1, .next = 1 };
 }
 
+void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes)
+{
+    *bytes = *limit_bytes = 0;
+    for (const struct stream *s = streams_of (shard)->first; s; s = s->next) {
+        *bytes += s->loaded ? s->loaded_size : 0;
+        *limit_bytes += LOADED_MAX;
+    }
+}
+
 /* Names are collected before each is called: it may change the shard. */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg)
 {
