@@ -21,7 +21,8 @@
 #define PAUSE_US 200000 /* after a record that can't be taken now */
 
 struct source {
-    char peer[REPLICA_NAME_MAX];
+    char peer[REPLICA_NAME_MAX];  /* as it is called: "feedback#1" */
+    char shard[REPLICA_NAME_MAX]; /* its store's name, "feedback-1": the cursor's */
     uint64_t cursor;
     uint64_t committed, moved_at; /* the cursor on disk; commits of the shard when it was moved last */
     uint64_t asked;             /* from where the read under way reads */
@@ -36,6 +37,7 @@ struct consumer {
     struct consumer *next;
     struct service *service;
     char from[REPLICA_NAME_MAX], stream[STREAM_NAME_MAX + 1];
+    uint32_t part, parts;       /* parts above 1: only its part of the producers is read */
     consume_f *each;
     void *arg;
     struct source **sources;
@@ -63,8 +65,12 @@ static void source_add (struct consumer *consumer, const char *peer)
         return;
     }
     memcpy (source->peer, peer, strnlen (peer, sizeof (source->peer) - 1));
+    memcpy (source->shard, source->peer, sizeof (source->shard));
+    char *mark = strchr (source->shard, '#');
+    if (mark)
+        *mark = '-';
     source->consumer = consumer;
-    source->cursor = source->committed = cursor_get (consumer->service->shard, peer, consumer->stream);
+    source->cursor = source->committed = cursor_get (consumer->service->shard, source->shard, consumer->stream);
     source->moved_at = UINT64_MAX;
     grown[consumer->sources_count++] = source;
 }
@@ -145,7 +151,7 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     if (rc == 0 && upto > source->cursor)
         source->cursor = upto;
     if (source->cursor != before) {
-        cursor_set (service->shard, source->peer, source->consumer->stream, source->cursor);
+        cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
     }
     return rc == 0;
@@ -170,6 +176,8 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     read.from = from;
     read.max_records = READ_RECORDS;
     read.max_bytes = READ_BYTES;
+    read.part = consumer->part;
+    read.parts = consumer->parts;
     read.consumer = consumer_name (consumer->service);
     read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
@@ -225,15 +233,17 @@ void consume_tick (struct service *self)
                 read_from (c->sources[i], c->sources[i]->cursor, false);
 }
 
-void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement,
+void consume_announced (struct service *self, const Strata__Header *header, const Strata__Announcement *announcement,
                         const struct blob *blobs, size_t blobs_count)
 {
+    char peer[REPLICA_NAME_MAX];
+    mesh_shard_name (header->sender, header->shard, peer);
     for (struct consumer *c = self->consumers; c; c = c->next) {
         struct source *source = strcmp (c->stream, announcement->stream) == 0 ? source_find (c, peer) : NULL;
         if (!source || announcement->next <= source->cursor)
             continue;
         bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
-                       && !source->restarted && source->due_us > self->now_us;
+                       && !source->restarted && source->due_us > self->now_us && c->parts <= 1;
         if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
             && source->cursor >= announcement->next)
             continue;
@@ -248,12 +258,20 @@ void consume_announced (struct service *self, const char *peer, const Strata__An
 
 void consume_peer (struct service *self, const struct card *card)
 {
+    char name[REPLICA_NAME_MAX];
+    mesh_shard_name (card->replica, card->shard, name);
     for (struct consumer *c = self->consumers; c; c = c->next)
-        if (strcmp (c->from, card->service) == 0)
-            source_add (c, card->replica);
+        if (strcmp (c->from, card->service) == 0 && (card->active || strcmp (name, card->replica) == 0))
+            source_add (c, name);
 }
 
 void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg)
+{
+    service_consume_part (self, from, stream, 0, 1, each, arg);
+}
+
+void service_consume_part (struct service *self, const char *from, const char *stream, unsigned part, unsigned parts,
+                           consume_f *each, void *arg)
 {
     const struct card *cards[256];
     struct consumer *consumer = calloc (1, sizeof (*consumer));
@@ -265,6 +283,8 @@ void service_consume (struct service *self, const char *from, const char *stream
     consumer->service = self;
     memcpy (consumer->from, from, strnlen (from, sizeof (consumer->from) - 1));
     memcpy (consumer->stream, stream, strnlen (stream, sizeof (consumer->stream) - 1));
+    consumer->part = part;
+    consumer->parts = parts;
     consumer->each = each;
     consumer->arg = arg;
     consumer->next = self->consumers;

@@ -30,7 +30,8 @@ struct service {
     int code;
     const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
-    struct lease_watch watch;       /* of the shard that another replica holds */
+    unsigned number;                /* of the replica */
+    struct lease_watch watches[SERVICE_SHARDS_MAX];  /* of the shards that other replicas hold */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
@@ -66,7 +67,7 @@ void announce_flush (struct service *self);
 void announce_fini (struct service *self);
 /* consume.c */
 void consume_tick (struct service *self);
-void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement,
+void consume_announced (struct service *self, const Strata__Header *header, const Strata__Announcement *announcement,
                         const struct blob *blobs, size_t blobs_count);
 void consume_peer (struct service *self, const struct card *card);
 void consume_metrics (struct service *self);

@@ -16,6 +16,7 @@
 #include "core/crash_point.h"
 #include "store/stream_log.h"
 #include "store/damage.h"
+#include "store/stream_log.h"
 
 #define TEMPORARY ".taking-"
 #define DIGITS 8

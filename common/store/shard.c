@@ -328,7 +328,7 @@ void shard_close (struct shard **self_p)
     if (!self)
         return;
     for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].data)
+        if (self->parts[i].free)
             self->parts[i].free (self->parts[i].data);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);
@@ -544,9 +544,6 @@ static int write_batch (struct shard *self, struct strata_error *error)
     }
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
-    for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].after_commit)
-            self->parts[i].after_commit (self->parts[i].data);
     return 0;
 }
 
@@ -558,6 +555,10 @@ int shard_commit (struct shard *self, struct strata_error *error)
         rc = strata_fail (error, "%s", why.text);
         failed = errno;
     }
+    /* It removes files: whoever takes the shard by force must not miss what a commit that was too late forgot. */
+    for (int i = 0; rc == 0 && i < SHARD_PARTS; i++)
+        if (self->parts[i].after_commit)
+            self->parts[i].after_commit (self->parts[i].data);
     errno = failed;
     return rc;
 }
