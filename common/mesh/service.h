@@ -107,6 +107,18 @@ void service_metric (struct service *self, const char *name, double value, doubl
 /* What keeps this replica from its work, shown in status; NULL or "" when it is over. */
 void service_trouble (struct service *self, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
 
+/* ---- what a service asks of the world other than by messages and time ----
+ * How a process ended, whether a disk is full, that a thread is done: a replay can't ask that again. So each such answer goes
+ * through service_fact on its way to the core: it is recorded; in a replay (service_replays) the world is not asked and not
+ * changed, and the recorded answer is put in the place of `fact`. Only within start, drain, a handler, a tick or a callback. */
+bool service_replays (const struct service *self);
+void service_fact (struct service *self, void *fact, size_t size);
+/* The same for a text in a buffer of `size` bytes. */
+void service_fact_text (struct service *self, char *text, size_t size);
+/* Within stop and start: the core ends to begin again at once from its store (a checkpoint of the recorded inputs). What
+ * belongs to the process rather than to the core may be kept. */
+bool service_restarts (const struct service *self);
+
 /* ---- requests ---- */
 const Strata__Header *request_header (const struct request *request);
 size_t request_blobs (const struct request *request);

@@ -98,7 +98,8 @@ static void append_records (struct service *service, struct request *request, co
     struct stream_stat stat;
     uint64_t first;
     size_t appended;
-    struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data };
+    struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data,
+                                  true };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
     if (!is_small_enough (service, request, append->stream, sizes, count)
         || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))

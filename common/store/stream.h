@@ -32,6 +32,8 @@ struct stream_batch {
     const uint32_t *sizes;               /* bytes of each */
     size_t count;
     const void *bytes;                   /* all of them */
+    bool apart;                          /* may stand in a file beside the store. Not what a core appends: where in which file it
+                                          * comes to stand depends on when its process was started, and would show in a replay */
 };
 /* All or none: 0, *appended (may be NULL) of them, the last ones, have the numbers from *first (may be NULL) on; the others
  * are repeats. -1: the bound is reached (errno ENOSPC), or a name or the batch is not valid (EINVAL). */

@@ -63,8 +63,10 @@ static void batch (struct shard *shard, unsigned n)
     static uint8_t record[64 << 10]; /* of a size that goes to a segment */
     for (size_t i = 0; n % 8 == 0 && i < sizeof (record); i++)
         record[i] = (uint8_t)(n + i * i / 11);
+    uint32_t record_size = sizeof (record);
+    struct stream_batch records = { .sizes = &record_size, .count = 1, .bytes = record, .apart = true };
     if (n % 8 == 0)
-        assert_int_equal (stream_append (shard, "frames", NULL, 0, record, sizeof (record), n + 1, NULL, &error), 1);
+        assert_int_equal (stream_append_batch (shard, "frames", &records, n + 1, NULL, NULL, &error), 0);
     if (n > 20)
         shard_delete (shard, key, (size_t)snprintf (key, sizeof (key), "k/%06u", n - 20));
     assert_int_equal (shard_commit (shard, &error), 0);
