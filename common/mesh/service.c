@@ -278,7 +278,7 @@ int service_commit (struct service *self, bool all)
     bool dirty = shard_dirty (self->shard);
     if (dirty)
         crash_point ("commit.before");
-    if (shard_commit (self->shard, &error) < 0) {
+    if ((self->active && self->spec->flush && self->spec->flush (self, &error) < 0) || shard_commit (self->shard, &error) < 0) {
         if (errno == ESTALE) {
             lose_shard (self, error.text);
             return -1;
