@@ -51,7 +51,7 @@ static const struct campaign_field replicas_fields[] = {
     { .key = "schedule", WHOLE (struct campaign_replicas, schedule, 1, 64), .fallback = "1",
       .help = "Processes of the schedule service; one works, the others stand by.", .example = "schedule: 2" },
     { .key = "feedback", WHOLE (struct campaign_replicas, feedback, 1, 64), .fallback = "1",
-      .help = "Processes of the feedback service; one works, the others stand by.", .example = "feedback: 2" },
+      .help = "Processes of the feedback service; `feedback.shards` work, the others stand by.", .example = "feedback: 2" },
     END,
 };
 
@@ -253,6 +253,8 @@ static const struct campaign_field feedback_fields[] = {
       .help = "New frames after which a report is made.", .example = "frames: 40" },
     { .key = "seconds", WHOLE (struct campaign_feedback, seconds, 1, YEAR_S), .fallback = "600",
       .help = "Seconds after which a report is made if there is at least one new frame.", .example = "seconds: 30" },
+    { .key = "shards", WHOLE (struct campaign_feedback, shards, 1, 64), .fallback = "1",
+      .help = "Replicas that share the simulations among them; at most `replicas.feedback`.", .example = "shards: 2" },
     { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
       .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
     END,
@@ -265,6 +267,22 @@ static const struct campaign_field goal_fields[] = {
       .help = "Successes of that type; 0 asks for none.", .example = "successes: 6" },
     { .key = "uptakes", WHOLE (struct campaign_goal, uptakes, 0, 1000000000), .fallback = "0",
       .help = "Reports taken up by the model; 0 asks for none.", .example = "uptakes: 2" },
+    END,
+};
+
+static const struct campaign_field replay_fields[] = {
+    { .key = "select", .kind = KIND_BOOL, AT (struct campaign_replay, select), .fallback = "true",
+      .help = "Whether the inputs of select are recorded.", .example = "select: false" },
+    { .key = "schedule", .kind = KIND_BOOL, AT (struct campaign_replay, schedule), .fallback = "true",
+      .help = "Whether the inputs of schedule are recorded.", .example = "schedule: false" },
+    { .key = "feedback", .kind = KIND_BOOL, AT (struct campaign_replay, feedback), .fallback = "true",
+      .help = "Whether the inputs of feedback are recorded: as many bytes as its frames have.",
+      .example = "feedback: false" },
+    { .key = "keep_mb", WHOLE (struct campaign_replay, keep_mb, 4, 16777216), .fallback = "128",
+      .help = "Recorded inputs and checkpoints at the most, in MiB, each shard; the oldest are removed.",
+      .example = "keep_mb: 4096" },
+    { .key = "checkpoint_mb", WHOLE (struct campaign_replay, checkpoint_mb, 1, 4194304), .fallback = "32",
+      .help = "Inputs between two checkpoints, in MiB; at most a quarter of `keep_mb`.", .example = "checkpoint_mb: 512" },
     END,
 };
 
@@ -297,6 +315,9 @@ static const struct campaign_field campaign_fields[] = {
     { .key = "feedback", MAP (struct campaign, feedback, feedback_fields), .required = true,
       .help = "Summing up what simulations measure and reporting it to the coarser model.",
       .example = "feedback: {from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}" },
+    { .key = "replay", MAP (struct campaign, replay, replay_fields),
+      .help = "The record of inputs that strata replay plays again.",
+      .example = "replay: {keep_mb: 4096, checkpoint_mb: 512}" },
     { .key = "goal", MAP (struct campaign, goal, goal_fields),
       .help = "When the campaign is complete; without it, it runs until it is stopped.",
       .example = "goal: {job: cg, successes: 6}" },

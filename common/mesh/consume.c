@@ -21,7 +21,8 @@
 #define PAUSE_US 200000 /* after a record that can't be taken now */
 
 struct source {
-    char peer[REPLICA_NAME_MAX];
+    char peer[REPLICA_NAME_MAX];  /* as it is called: "feedback#1" */
+    char shard[REPLICA_NAME_MAX]; /* its store's name, "feedback-1": the cursor's */
     uint64_t cursor;
     uint64_t committed, moved_at; /* the cursor on disk; commits of the shard when it was moved last */
     uint64_t asked;             /* from where the read under way reads */
@@ -36,6 +37,7 @@ struct consumer {
     struct consumer *next;
     struct service *service;
     char from[REPLICA_NAME_MAX], stream[STREAM_NAME_MAX + 1];
+    uint32_t part, parts;       /* parts above 1: only its part of the producers is read */
     consume_f *each;
     void *arg;
     struct source **sources;
@@ -63,18 +65,24 @@ static void source_add (struct consumer *consumer, const char *peer)
         return;
     }
     memcpy (source->peer, peer, strnlen (peer, sizeof (source->peer) - 1));
+    memcpy (source->shard, source->peer, sizeof (source->shard));
+    char *mark = strchr (source->shard, '#');
+    if (mark)
+        *mark = '-';
     source->consumer = consumer;
-    source->cursor = source->committed = cursor_get (consumer->service->shard, peer, consumer->stream);
+    source->cursor = source->committed = cursor_get (consumer->service->shard, source->shard, consumer->stream);
     source->moved_at = UINT64_MAX;
     grown[consumer->sources_count++] = source;
 }
 
-/* False: the records of a reply can't be taken. */
-static bool fits (struct source *source, const Strata__StreamReadReply *page)
+/* The stream is kept from `first` to before `next`. False: nothing may be taken from it. */
+static bool fits (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
-    if (page->next < source->cursor) {
+    if (first > source->cursor || next < source->cursor)
+        recording_page (service, source->peer, consumer->stream, first, next);
+    if (next < source->cursor) {
         /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
          * records without a word, and reading from its start could count some twice: a person must decide. */
         if (!source->restarted)
@@ -85,7 +93,7 @@ static bool fits (struct source *source, const Strata__StreamReadReply *page)
                            "back; nothing more is read from it",
                            consumer->stream,
                            source->peer,
-                           (unsigned long long)page->next - 1,
+                           (unsigned long long)next - 1,
                            (unsigned long long)source->cursor - 1);
         snprintf (service->stream_trouble,
                   sizeof (service->stream_trouble),
@@ -96,16 +104,16 @@ static bool fits (struct source *source, const Strata__StreamReadReply *page)
     }
     if (source->restarted)
         return false;
-    if (page->first > source->cursor) {
+    if (first > source->cursor) {
         service_event (service,
                        "records-missing",
                        consumer->stream,
                        "records %llu to %llu of %s were trimmed by %s before they were read here",
                        (unsigned long long)source->cursor,
-                       (unsigned long long)page->first - 1,
+                       (unsigned long long)first - 1,
                        consumer->stream,
                        source->peer);
-        source->cursor = page->first;
+        source->cursor = first;
     }
     return true;
 }
@@ -116,6 +124,7 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
     struct consumer *consumer = source->consumer;
     if (sequence < source->cursor)
         return 0; /* the page was read twice */
+    recording_record (consumer->service, sequence, time_us, record, size);
     if (consumer->each (consumer->service, source->peer, sequence, time_us, record, size, consumer->arg) != 0)
         return 1;
     crash_point ("consume.taken");
@@ -139,19 +148,64 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     struct strata_error error = { "" };
     uint64_t before = source->cursor;
     committed (source);
+    if (count || upto > source->cursor)
+        recording_page (service, source->peer, source->consumer->stream, 0, UINT64_MAX);
     int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
     if (rc < 0)
         log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
     if (rc == 0 && upto > source->cursor)
         source->cursor = upto;
     if (source->cursor != before) {
-        cursor_set (service->shard, source->peer, source->consumer->stream, source->cursor);
+        recording_cursor (service, source->cursor);
+        cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
     }
     return rc == 0;
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg);
+/* ---- from the record ---- */
+
+static bool is_text (const struct blob *blob, const char *text)
+{
+    return blob->size == strlen (text) && memcmp (blob->data, text, blob->size) == 0;
+}
+
+void replay_page (struct service *self, const struct journal_item *item)
+{
+    char peer[REPLICA_NAME_MAX];
+    self->replay_source = NULL;
+    for (struct consumer *c = self->consumers; c && item->parts_count == 2; c = c->next) {
+        if (!is_text (&item->parts[1], c->stream))
+            continue;
+        snprintf (peer, sizeof (peer), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
+        source_add (c, peer);
+        self->replay_source = source_find (c, peer);
+        break;
+    }
+    if (self->replay_source)
+        fits (self->replay_source, item->a, item->b);
+    else
+        replay_differs (self, "records of a stream are recorded that is not read");
+}
+
+void replay_record (struct service *self, const struct journal_item *item)
+{
+    if (self->replay_source && item->parts_count == 1)
+        take_record (item->a, (int64_t)item->b, item->parts[0].data, item->parts[0].size, self->replay_source);
+}
+
+void replay_cursor (struct service *self, const struct journal_item *item)
+{
+    struct source *source = self->replay_source;
+    if (!source)
+        return;
+    if (source->cursor > item->a)
+        replay_differs (self, "more records were taken than are recorded");
+    source->cursor = item->a;
+    cursor_set (self->shard, source->shard, source->consumer->stream, source->cursor);
+}
+
+static void on_page (void *owner, const struct reply *reply, void *arg);
 
 /* The cursor is the shard's, whichever replica holds it: a name of the replica's own would stand at the producer for ever
  * after a standby took over, and keep it from ever trimming. */
@@ -170,10 +224,13 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     read.from = from;
     read.max_records = READ_RECORDS;
     read.max_bytes = READ_BYTES;
+    read.part = consumer->part;
+    read.parts = consumer->parts;
     read.consumer = consumer_name (consumer->service);
     read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
     source->asked = from;
+    /* Past service_call: what it reads is recorded record by record, and a replay reads nothing. */
     (ahead ? mesh_call_ahead : mesh_call) (&consumer->service->mesh,
                                            source->peer,
                                            STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
@@ -182,13 +239,14 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
                                            0,
                                            &strata__stream_read_reply__descriptor,
                                            READ_TIMEOUT_MS,
-                                           (mesh_reply_f *)on_page,
+                                           on_page,
                                            consumer->service,
                                            source);
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg)
+static void on_page (void *owner, const struct reply *reply, void *arg)
 {
+    struct service *self = owner;
     struct source *source = arg;
     source->reading = false;
     source->due_us = self->now_us + POLL_US;
@@ -197,7 +255,7 @@ static void on_page (struct service *self, const struct reply *reply, void *arg)
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
-    if (!fits (source, page)) {
+    if (!fits (source, page->first, page->next)) {
         source->due_us = self->now_us + POLL_US;
         return;
     }
@@ -225,15 +283,17 @@ void consume_tick (struct service *self)
                 read_from (c->sources[i], c->sources[i]->cursor, false);
 }
 
-void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement,
+void consume_announced (struct service *self, const Strata__Header *header, const Strata__Announcement *announcement,
                         const struct blob *blobs, size_t blobs_count)
 {
+    char peer[REPLICA_NAME_MAX];
+    mesh_shard_name (header->sender, header->shard, peer);
     for (struct consumer *c = self->consumers; c; c = c->next) {
         struct source *source = strcmp (c->stream, announcement->stream) == 0 ? source_find (c, peer) : NULL;
         if (!source || announcement->next <= source->cursor)
             continue;
         bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
-                       && !source->restarted && source->due_us > self->now_us;
+                       && !source->restarted && source->due_us > self->now_us && c->parts <= 1;
         if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
             && source->cursor >= announcement->next)
             continue;
@@ -248,12 +308,20 @@ void consume_announced (struct service *self, const char *peer, const Strata__An
 
 void consume_peer (struct service *self, const struct card *card)
 {
+    char name[REPLICA_NAME_MAX];
+    mesh_shard_name (card->replica, card->shard, name);
     for (struct consumer *c = self->consumers; c; c = c->next)
-        if (strcmp (c->from, card->service) == 0)
-            source_add (c, card->replica);
+        if (strcmp (c->from, card->service) == 0 && (card->active || strcmp (name, card->replica) == 0))
+            source_add (c, name);
 }
 
 void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg)
+{
+    service_consume_part (self, from, stream, 0, 1, each, arg);
+}
+
+void service_consume_part (struct service *self, const char *from, const char *stream, unsigned part, unsigned parts,
+                           consume_f *each, void *arg)
 {
     const struct card *cards[256];
     struct consumer *consumer = calloc (1, sizeof (*consumer));
@@ -265,6 +333,8 @@ void service_consume (struct service *self, const char *from, const char *stream
     consumer->service = self;
     memcpy (consumer->from, from, strnlen (from, sizeof (consumer->from) - 1));
     memcpy (consumer->stream, stream, strnlen (stream, sizeof (consumer->stream) - 1));
+    consumer->part = part;
+    consumer->parts = parts;
     consumer->each = each;
     consumer->arg = arg;
     consumer->next = self->consumers;

@@ -112,6 +112,9 @@ void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, co
 void mesh_call_ahead (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
                       const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
                       int timeout_ms, mesh_reply_f *callback, void *owner, void *arg);
+/* How a shard is called as a peer, whichever replica holds it: "feedback#1"; "stage-0", whose replicas have one each. mesh_call
+ * takes such a name, too. */
+void mesh_shard_name (const char *replica, uint32_t shard, char name[REPLICA_NAME_MAX]);
 /* False for a message of a shard's holder after one of a later epoch was seen; counted. */
 bool mesh_epoch_is_current (struct mesh *self, const Strata__Header *header);
 size_t mesh_calls_open (const struct mesh *self);

@@ -13,6 +13,7 @@
 #include "stream.pb-c.h"
 
 #define ASIDE_SHOWN 100
+#define PARTS_MAX 64 /* a page looks at most at so many times what it may hold */
 
 static Strata__RefusalCode code_of_errno (void)
 {
@@ -174,15 +175,26 @@ static size_t up_to (uint32_t asked, size_t most)
 struct page {
     struct chunks chunks;
     uint32_t parts, part;
+    size_t max_records, max_bytes;
     uint64_t upto;
 };
 
-/* Records of other parts are looked at and left out. */
+/* Records of other parts are looked at and left out: a page is as full as one of a stream that has this part alone. */
 static int add_to_page (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg)
 {
     struct page *page = arg;
-    page->upto = chunk->first + skip + count;
-    return page->parts > 1 && chunk->part % page->parts != page->part ? 0 : chunks_add (chunk, skip, count, &page->chunks);
+    size_t fits = 0, bytes = page->chunks.bytes;
+    if (page->parts > 1 && chunk->part % page->parts != page->part)
+        fits = count;
+    else {
+        while (fits < count && page->chunks.records + fits < page->max_records
+               && (bytes == 0 || bytes + chunk->sizes[skip + fits] <= page->max_bytes))
+            bytes += chunk->sizes[skip + fits++];
+        if (fits == 0 || chunks_add (chunk, skip, fits, &page->chunks))
+            count = 0; /* full */
+    }
+    page->upto = chunk->first + skip + fits;
+    return fits < count || count == 0;
 }
 
 static void on_read (struct service *service, struct request *request, const ProtobufCMessage *body)
@@ -201,11 +213,14 @@ static void on_read (struct service *service, struct request *request, const Pro
     struct stream_stat stat;
     stream_stat (shard, read->stream, &stat);
     page.upto = read->from > stat.first ? read->from : stat.first;
+    page.max_records = up_to (read->max_records, CHUNKS_MAX_RECORDS);
+    page.max_bytes = up_to (read->max_bytes, CHUNKS_MAX_BYTES);
+    size_t parts = read->parts > 1 ? read->parts < PARTS_MAX ? read->parts : PARTS_MAX : 1;
     stream_read_chunks (shard,
                         read->stream,
                         read->from,
-                        up_to (read->max_records, CHUNKS_MAX_RECORDS),
-                        up_to (read->max_bytes, CHUNKS_MAX_BYTES),
+                        parts * page.max_records,
+                        parts * page.max_bytes,
                         add_to_page,
                         &page);
     Strata__StreamReadReply reply = STRATA__STREAM_READ_REPLY__INIT;
