@@ -277,7 +277,7 @@ int service_commit (struct service *self, bool all)
     bool dirty = shard_dirty (self->shard);
     if (dirty)
         crash_point ("commit.before");
-    if (shard_commit (self->shard, &error) < 0) {
+    if ((self->active && self->spec->flush && self->spec->flush (self, &error) < 0) || shard_commit (self->shard, &error) < 0) {
         if (errno == ESTALE) {
             lose_shard (self, error.text);
             return -1;
@@ -422,6 +422,8 @@ static int take_any (struct service *self, struct strata_error *error)
         why = errno;
         *error = one;
     }
+    if (why == EBUSY)
+        strata_fail (error, "every shard of %s is held", self->spec->name);
     errno = why;
     return -1;
 }

@@ -67,6 +67,9 @@ struct service_spec {
     /* NULL, or asked before the first record of a producer is kept on a stream: 0; or -1 with errno EXDEV (another stage
      * keeps this producer) or another, and the record is refused with the sentence. */
     int (*admit) (struct service *service, const char *producer, struct strata_error *error);
+    /* NULL, or called before each commit while active: puts on disk what this turn did outside of the shard. -1: the turn
+     * is held, as when the commit fails. */
+    int (*flush) (struct service *service, struct strata_error *error);
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
     /* Fills a new shard from what others hold (mesh/rebuild.h). NULL: it can't be. */
