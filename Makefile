@@ -6,7 +6,7 @@
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
 #   tests/fuzz/fuzz_*.c     -> build/fuzz/*         (feeds files to a parser; with FUZZ=1 it makes up inputs by libFuzzer)
-# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer), FUZZ=1 (libFuzzer
+# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer, clang), FUZZ=1 (libFuzzer
 #        and the first two sanitizers, by clang), CRASH_POINTS=1 (common/core/crash_point.h), V=1 (show commands).
 
 CC ?= gcc
@@ -14,11 +14,12 @@ SAN ?=
 V ?=
 Q := $(if $(V),,@)
 FUZZ ?=
-ifneq ($(FUZZ),)
+# LLVM's OpenMP tells ThreadSanitizer of its own synchronisation, gcc's does not.
+ifneq ($(FUZZ)$(filter thread,$(SAN)),)
 CC := clang
 endif
 CRASH_POINTS ?=
-BUILD := build$(if $(FUZZ),-fuzz,$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san))$(if $(findstring clang,$(CC)),-clang))$(if $(CRASH_POINTS),-points)
+BUILD := build$(if $(FUZZ),-fuzz,$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang)))$(if $(CRASH_POINTS),-points)
 
 PKGS := libczmq libzmq libprotobuf-c libuv hwloc jansson yaml-0.1 libzip zlib
 CPPFLAGS += -D_GNU_SOURCE -Icommon/include -Icommon -I$(BUILD) -I$(BUILD)/deps/include
@@ -44,7 +45,7 @@ LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # FAISS: Debian's static library plus the C glue that scripts/deps.sh builds from Debian's source package.
 DEPS := $(or $(STRATA_DEPS),$(HOME)/.cache/strata-deps)
-FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas -lgomp -lstdc++
+FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas $(if $(filter thread,$(SAN)),-lomp,-lgomp) -lstdc++
 
 PROTOS := $(wildcard proto/*.proto)
 PROTO_C := $(PROTOS:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
