@@ -132,7 +132,7 @@ struct campaign_goal {
 };
 
 struct campaign_replicas {
-    unsigned patch, select, schedule, feedback; /* default 1 each; select, schedule, feedback: 1 holds, others stand by */
+    unsigned stage, patch, select, schedule, feedback; /* default 1 each; select, schedule, feedback: 1 holds, others stand by */
 };
 
 struct campaign {

@@ -42,6 +42,8 @@ static const cyaml_strval_t source_values[] = {
 };
 
 static const struct campaign_field replicas_fields[] = {
+    { .key = "stage", WHOLE (struct campaign_replicas, stage, 1, 64), .fallback = "1",
+      .help = "Processes of the stage service; all work, each keeps its own part of the names.", .example = "stage: 2" },
     { .key = "patch", WHOLE (struct campaign_replicas, patch, 1, 64), .fallback = "1",
       .help = "Processes of the patch service; all work, each on the next snapshot.", .example = "patch: 2" },
     { .key = "select", WHOLE (struct campaign_replicas, select, 1, 64), .fallback = "1",

@@ -101,7 +101,7 @@ static void from_campaign (const struct campaign *campaign, struct replicas *sel
     const struct {
         const char *service;
         unsigned count;
-    } counts[REPLICAS_SERVICES] = { { "stage", 1 },        { "select", r->select },     { "feedback", r->feedback },
+    } counts[REPLICAS_SERVICES] = { { "stage", r->stage }, { "select", r->select },     { "feedback", r->feedback },
                                     { "patch", r->patch }, { "schedule", r->schedule }, { "status", 1 } };
     *self = (struct replicas){ .restart = "" };
     for (int i = 0; i < REPLICAS_SERVICES; i++)

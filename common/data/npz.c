@@ -295,7 +295,7 @@ struct loaded {
 
 struct npz {
     char *label;          /* the file's path, for sentences */
-    unsigned char *file;  /* npz_open_file's bytes; NULL when the caller keeps them */
+    unsigned char *file;  /* its bytes; NULL when the caller keeps them */
     size_t size;
     zip_t *zip;
     size_t count;
@@ -371,26 +371,34 @@ done:
     return bytes;
 }
 
+struct npz *npz_open_take (void *data, size_t size, struct strata_error *error)
+{
+    struct npz *self = npz_open_memory (data, size, error);
+    if (self)
+        self->file = data;
+    return self;
+}
+
 struct npz *npz_open_file (const char *path, struct strata_error *error)
 {
     size_t size;
     unsigned char *bytes = read_all (path, &size, error);
     if (!bytes)
         return NULL;
-    struct npz *self = npz_open_memory (bytes, size, error);
+    struct npz *self = npz_open_take (bytes, size, error);
     char *label = strdup (path);
     if (!self || !label) {
         if (self)
             strata_fail (error, "out of memory");
         strata_fail_prefix (error, "%s", path);
+        if (!self)
+            free (bytes);
         npz_close (&self);
         free (label);
-        free (bytes);
         return NULL;
     }
     free (self->label);
     self->label = label;
-    self->file = bytes;
     return self;
 }
 

@@ -1,6 +1,6 @@
 /* strata.h - the client library: what a simulation calls.
  *
- * A simulation talks only to the `stage` service of its own node. Every call blocks until its effect is on the stage's
+ * A simulation talks to a `stage` service of its own node, as far as names allow (see objects). Every call blocks until its effect is on the stage's
  * disk, tries again through a restart of the stage (the same request id: nothing happens twice), and fails with a
  * sentence after `timeout_ms`. A client is used by one thread.
  *
@@ -22,33 +22,101 @@ struct strata_client;
 struct strata_client *strata_open (const char *workspace, const char *name, int timeout_ms, struct strata_error *error);
 void strata_close (struct strata_client **self);
 
-/* ---- objects: bytes under namespace/key with length, checksum (CRC-32C) and generation ---- */
+/* For the calls after it; 0 = 120,000. */
+void strata_set_timeout (struct strata_client *self, int timeout_ms);
+
+/* Every function below returns 0, or -1 with errno and a sentence in error:
+ *   ENOENT  there is no such object            EINVAL     a name or number that is not allowed
+ *   EEXIST  the name is taken                  ENOSPC     full, for as long as the timeout
+ *   EBADMSG the object is damaged              ETIMEDOUT  no answer in time: it may or may not have happened
+ */
+
+/* ---- objects: bytes under namespace/key with length, checksum (CRC-32C) and generation ----
+ * A name is the same from every node. Which stage keeps it is settled by its first put; while that stage is away calls for
+ * the names that it keeps wait, and fail naming it. Checksums are made and compared here, where the data comes from and goes
+ * to. Namespaces and keys: 1..200 bytes of [A-Za-z0-9._+=@-], keys also '/' between such parts; no part "." or "..". */
 struct strata_object_info {
     uint64_t size;
     uint32_t crc32c;
     uint64_t generation;     /* 1 for the first put of a key, then 2 ... */
     int64_t mtime_us;        /* UTC microseconds since 1970 */
 };
-/* Namespaces and keys: 1..200 bytes of [A-Za-z0-9._+=@-], keys also '/' between such parts; no part "." or "..". */
 int strata_put (struct strata_client *self, const char *ns, const char *key, const void *data, size_t size,
                 struct strata_error *error);
-/* *data is malloc'ed, the caller frees it. A missing object: -1 with errno ENOENT. */
+/* Only when there is none of that name (EEXIST). */
+int strata_put_new (struct strata_client *self, const char *ns, const char *key, const void *data, size_t size,
+                    struct strata_error *error);
+/* *data is malloc'ed, the caller frees it. */
 int strata_get (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                 struct strata_error *error);
+/* At most `length` bytes from `offset` on (EINVAL past the end). The object's first such read checks all of it. */
+int strata_get_range (struct strata_client *self, const char *ns, const char *key, uint64_t offset, uint64_t length,
+                      void **data, size_t *size, struct strata_error *error);
+/* Waits until the object has been put, for as long as the timeout (ETIMEDOUT). */
+int strata_get_wait (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
+                     struct strata_error *error);
 int strata_stat (struct strata_client *self, const char *ns, const char *key, struct strata_object_info *info,
                  struct strata_error *error);
-/* Calls each (key, info, arg) for keys with `prefix`, in byte order, until it returns non-zero. */
-int strata_list (struct strata_client *self, const char *ns, const char *prefix,
-                 int (*each) (const char *key, const struct strata_object_info *info, void *arg), void *arg,
-                 struct strata_error *error);
+/* 1 it is there, 0 it is not, -1 nobody could say. */
+int strata_exists (struct strata_client *self, const char *ns, const char *key, struct strata_error *error);
+/* To a name that is free (EEXIST). After ETIMEDOUT the move goes on by itself. */
 int strata_move (struct strata_client *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                  struct strata_error *error);
 int strata_delete (struct strata_client *self, const char *ns, const char *key, struct strata_error *error);
 
+/* Calls each (key, info, arg) for keys with `prefix`, in byte order, until it returns non-zero. */
+typedef int strata_each_f (const char *key, const struct strata_object_info *info, void *arg);
+int strata_list (struct strata_client *self, const char *ns, const char *prefix, strata_each_f *each, void *arg,
+                 struct strata_error *error);
+/* The same for keys that match `pattern` as in a shell (* ? [...]; '*' and '?' match '/' as well), from behind key `after`
+ * on ("": from the first), at most max. *more (may be NULL): whether there are others. */
+int strata_glob (struct strata_client *self, const char *ns, const char *pattern, const char *after, size_t max,
+                 strata_each_f *each, void *arg, bool *more, struct strata_error *error);
+
+/* ---- the same in bulk: requests are under way together ----
+ * codes (may be NULL): [count], 0 or the errno of each. 0: all succeeded; -1: at least one did not, error tells of the first;
+ * the others have happened. Keys of one put that share their first part ("run-1/a", "run-1/b") are put all or none. */
+int strata_put_many (struct strata_client *self, const char *ns, const char *const *keys, const void *const *data,
+                     const size_t *sizes, size_t count, int *codes, struct strata_error *error);
+/* data, sizes: [count]; data[i] is malloc'ed, or NULL where it failed. */
+int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
+                     size_t *sizes, int *codes, struct strata_error *error);
+int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
+                      struct strata_object_info *infos, int *codes, struct strata_error *error);
+int strata_move_many (struct strata_client *self, const char *ns, const char *const *keys, const char *to_ns,
+                      const char *const *to_keys, size_t count, int *codes, struct strata_error *error);
+int strata_delete_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, int *codes,
+                        struct strata_error *error);
+
+/* ---- numpy archives (strata_npz.h) as objects ---- */
+struct npz;
+struct npz_writer;
+/* Finishes the archive; the writer is still the caller's to free. */
+int strata_save_npz (struct strata_client *self, const char *ns, const char *key, struct npz_writer *writer,
+                     struct strata_error *error);
+/* NULL, with errno, on failure; npz_close frees it. */
+struct npz *strata_load_npz (struct strata_client *self, const char *ns, const char *key, struct strata_error *error);
+
+/* ---- checkpoints: versions <name>/<number> of which the last `keep` (1..1000) stay ----
+ * A version is there whole or not at all; the older ones go only when it is. *number (may be NULL): 1, 2, ... */
+int strata_checkpoint (struct strata_client *self, const char *ns, const char *name, const void *data, size_t size,
+                       unsigned keep, uint64_t *number, struct strata_error *error);
+/* The newest that is whole: a damaged one is passed over for the one before it. ENOENT: there is none. */
+int strata_restore (struct strata_client *self, const char *ns, const char *name, void **data, size_t *size,
+                    uint64_t *number, struct strata_error *error);
+
+/* ---- signals: named flags that others can wait for; kept like objects until they are cleared ---- */
+int strata_signal (struct strata_client *self, const char *name, const char *text, struct strata_error *error);
+/* *text (may be NULL): malloc'ed, what was given with the signal. ETIMEDOUT: it was not given in time. */
+int strata_wait (struct strata_client *self, const char *name, char **text, struct strata_error *error);
+/* 0 also when it was not set. */
+int strata_clear (struct strata_client *self, const char *name, struct strata_error *error);
+
 /* ---- records: append to a stream of the stage, once each ----
  * producer names who appends (a simulation's id), sequence is the producer's own number of the record: 1, 2, ... rising
  * (gaps allowed). A record whose sequence is not above the last one kept of that producer and stream is a repeat: it is
- * dropped and *duplicate (may be NULL) set. So a simulation restarted from a checkpoint just appends its frames again. */
+ * dropped and *duplicate (may be NULL) set. So a simulation restarted from a checkpoint just appends its frames again.
+ * All records of a producer go to one stage, the one that took its first: wherever it is restarted, no other takes them. */
 int strata_append (struct strata_client *self, const char *stream, const char *producer, uint64_t sequence,
                    const void *record, size_t size, bool *duplicate, struct strata_error *error);
 /* The last sequence kept of producer on stream; 0 when none. Where to go on after a restart. */

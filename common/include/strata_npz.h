@@ -42,6 +42,8 @@ int npz_finish (struct npz_writer *self, void **data, size_t *size, struct strat
 struct npz;
 /* Parses a copy-free view of `size` bytes that the caller keeps alive and unchanged until npz_close. */
 struct npz *npz_open_memory (const void *data, size_t size, struct strata_error *error);
+/* The same of malloc'ed bytes that npz_close frees; on failure they stay the caller's. */
+struct npz *npz_open_take (void *data, size_t size, struct strata_error *error);
 struct npz *npz_open_file (const char *path, struct strata_error *error);
 void npz_close (struct npz **self);
 /* 1 when there is a member of that name, for optional ones; it may still be refused by npz_get. */

@@ -3,13 +3,23 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+void cards_node (char node[REPLICA_NAME_MAX])
+{
+    const char *given = getenv ("STRATA_NODE");
+    snprintf (node, REPLICA_NAME_MAX, "%s", given && given[0] ? given : "node");
+    if (!given || !given[0])
+        gethostname (node, REPLICA_NAME_MAX - 1);
+}
 
 int cards_socket_dir (const char *workspace, char *dir, size_t size, struct strata_error *error)
 {
@@ -45,7 +55,7 @@ int card_write (const char *workspace, const struct card *card, struct strata_er
     snprintf (temp, sizeof (temp), "%s.%d.tmp", path, (int)getpid ());
     char boot[24];
     snprintf (boot, sizeof (boot), "%016" PRIx64, card->boot);
-    json_t *json = json_pack ("{s:s s:s s:s s:s s:s s:s s:s s:s s:i s:s s:I s:i s:b s:I}",
+    json_t *json = json_pack ("{s:s s:s s:s s:s s:s s:s s:s s:s s:i s:s s:I s:i s:b s:b s:I}",
                               "replica", card->replica,
                               "service", card->service,
                               "node", card->node,
@@ -59,6 +69,7 @@ int card_write (const char *workspace, const struct card *card, struct strata_er
                               "epoch", (json_int_t)card->epoch,
                               "shard", (int)card->shard,
                               "active", card->active,
+                              "retiring", card->retiring,
                               "started_us", (json_int_t)card->started_us);
     int rc = json ? json_dump_file (json, temp, JSON_INDENT (1)) : -1;
     json_decref (json);
@@ -79,6 +90,18 @@ void card_remove (const char *workspace, const char *replica)
     unlink (path);
 }
 
+bool card_is_held (const char *workspace, const char *replica)
+{
+    char path[4096];
+    snprintf (path, sizeof (path), "%s/cards/%s.lock", workspace, replica);
+    int fd = open (path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool held = flock (fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    close (fd);
+    return held;
+}
+
 static bool take (char *out, size_t size, const char *in)
 {
     return in && (size_t)snprintf (out, size, "%s", in) < size;
@@ -88,12 +111,12 @@ static bool card_read (const char *path, struct card *card)
 {
     const char *replica, *service, *node, *rpc, *pub, *boot, *tcp_rpc = "", *tcp_pub = "", *key = "";
     json_int_t pid, epoch, shard = 0, started;
-    int active;
+    int active, retiring = 0;
     json_t *json = json_load_file (path, JSON_REJECT_DUPLICATES, NULL);
     *card = (struct card){ .pid = 0 };
     bool ok = json
               && json_unpack (json,
-                              "{s:s s:s s:s s:s s:s s?s s?s s?s s:I s:s s:I s?I s:b s:I}",
+                              "{s:s s:s s:s s:s s:s s?s s?s s?s s:I s:s s:I s?I s:b s?b s:I}",
                               "replica", &replica,
                               "service", &service,
                               "node", &node,
@@ -107,6 +130,7 @@ static bool card_read (const char *path, struct card *card)
                               "epoch", &epoch,
                               "shard", &shard,
                               "active", &active,
+                              "retiring", &retiring,
                               "started_us", &started) == 0
               && take (card->replica, sizeof (card->replica), replica)
               && take (card->service, sizeof (card->service), service)
@@ -122,6 +146,7 @@ static bool card_read (const char *path, struct card *card)
         card->epoch = (uint64_t)epoch;
         card->shard = (uint32_t)shard;
         card->active = active;
+        card->retiring = retiring;
         card->started_us = started;
     }
     json_decref (json);

@@ -21,13 +21,18 @@ struct card {
     uint64_t boot, epoch;
     uint32_t shard;                  /* the number of the shard that epoch is of */
     bool active;                     /* holds its shard, or needs none */
+    bool retiring;                   /* a stage that takes nothing new: it hands on what it keeps */
     int64_t started_us;
 };
 
+/* This node's name: STRATA_NODE, or the host's. */
+void cards_node (char node[REPLICA_NAME_MAX]);
 /* The 0700 folder of this node for the sockets of `workspace`; made when missing, refused when somebody else's. */
 int cards_socket_dir (const char *workspace, char *dir, size_t size, struct strata_error *error);
 int card_write (const char *workspace, const struct card *card, struct strata_error *error);
 void card_remove (const char *workspace, const char *replica);
+/* Whether the process that wrote it lives, on whichever node: it holds <workspace>/cards/<replica>.lock. */
+bool card_is_held (const char *workspace, const char *replica);
 /* All readable cards, malloc'ed; a broken one is skipped. Returns how many. */
 size_t cards_read (const char *workspace, struct card **cards);
 /* Changes whenever a card is written or removed. */

@@ -10,12 +10,13 @@
 #include "core/crash_point.h"
 #include "feedback.pb-c.h"
 #include "mesh/mesh.h"
+#include "mesh/route.h"
 #include "patch.pb-c.h"
-#include "stage.pb-c.h"
 #include "stream.pb-c.h"
 
 #define DEFAULT_TIMEOUT_MS 120000
 #define FULL_PAUSE_US 500000    /* between tries while a stream or the store is full */
+#define ELSEWHERE_PAUSE_US 20000 /* before a claim is read again */
 
 struct strata_client {
     struct mesh mesh;
@@ -83,57 +84,16 @@ uint64_t client_resent (const struct strata_client *self)
     return self->mesh.resent;
 }
 
-void client_set_timeout (struct strata_client *self, int timeout_ms)
+void strata_set_timeout (struct strata_client *self, int timeout_ms)
 {
-    self->timeout_ms = timeout_ms;
+    self->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
 }
 
-struct wait {
-    struct strata_client *client;
-    bool done, ok;
-    Strata__RefusalCode code;
-    bool timed_out;
-    struct strata_error *error;
-    const ProtobufCMessageDescriptor *descriptor;
-    ProtobufCMessage *body;
-    void *blob;
-    size_t blob_size;
-    bool want_blob;
-};
-
-static void on_reply (void *owner, const struct reply *reply, void *arg)
+static int errno_of (const struct reply *reply)
 {
-    struct wait *wait = arg;
-    wait->done = true;
-    wait->client->mesh.stay_awake = true;
-    wait->ok = reply->ok;
-    wait->code = reply->code;
-    wait->timed_out = reply->timed_out;
-    if (!reply->ok) {
-        strata_fail (wait->error, "%s", reply->error);
-        return;
-    }
-    /* The body belongs to the call: a copy is kept. */
-    size_t size = protobuf_c_message_get_packed_size (reply->body);
-    uint8_t *bytes = malloc (size ? size : 1);
-    if (bytes) {
-        protobuf_c_message_pack (reply->body, bytes);
-        wait->body = protobuf_c_message_unpack (wait->descriptor, NULL, size, bytes);
-    }
-    free (bytes);
-    if (wait->want_blob && reply->blobs_count) {
-        wait->blob_size = reply->blobs[0].size;
-        wait->blob = malloc (wait->blob_size ? wait->blob_size : 1);
-        if (wait->blob)
-            memcpy (wait->blob, reply->blobs[0].data, wait->blob_size);
-    }
-}
-
-static int errno_of (const struct wait *wait)
-{
-    if (wait->timed_out)
+    if (reply->timed_out)
         return ETIMEDOUT;
-    switch (wait->code) {
+    switch (reply->code) {
     case STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND:
         return ENOENT;
     case STRATA__REFUSAL_CODE__REFUSED_FULL:
@@ -142,211 +102,154 @@ static int errno_of (const struct wait *wait)
         return ESTALE;
     case STRATA__REFUSAL_CODE__REFUSED_INVALID:
         return EINVAL;
+    case STRATA__REFUSAL_CODE__REFUSED_EXISTS:
+        return EEXIST;
+    case STRATA__REFUSAL_CODE__REFUSED_DAMAGED:
+        return EBADMSG;
+    case STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE:
+        return EXDEV;
     default:
         return EPROTO;
     }
+}
+
+/* Calls that are waited for together. */
+struct round {
+    struct mesh *mesh;
+    size_t open;
+};
+
+/* The body and blob belong to the mesh: copies are kept. */
+static void on_reply (void *owner, const struct reply *reply, void *arg)
+{
+    struct client_call *call = arg;
+    struct round *round = owner;
+    if (--round->open == 0)
+        round->mesh->stay_awake = true; /* the loop returns */
+    if (!reply->ok) {
+        call->failed = errno_of (reply);
+        strata_fail (&call->error, "%s", reply->error);
+        return;
+    }
+    size_t size = protobuf_c_message_get_packed_size (reply->body);
+    uint8_t *bytes = malloc (size ? size : 1);
+    if (bytes) {
+        protobuf_c_message_pack (reply->body, bytes);
+        call->reply = protobuf_c_message_unpack (call->reply_body, NULL, size, bytes);
+    }
+    free (bytes);
+    if (call->want_blob && reply->blobs_count) {
+        call->blob_size = reply->blobs[0].size;
+        call->blob = malloc (call->blob_size ? call->blob_size : 1);
+        if (call->blob)
+            memcpy (call->blob, reply->blobs[0].data, call->blob_size);
+    }
+    if (call->reply && (!call->want_blob || call->blob))
+        return;
+    client_call_fini (call);
+    call->failed = call->reply || !call->want_blob ? ENOMEM : EPROTO;
+    strata_fail (&call->error, "an answer of %s has no room in memory, or lacks its bytes", call->peer);
+}
+
+void client_call_fini (struct client_call *call)
+{
+    if (call->reply)
+        protobuf_c_message_free_unpacked (call->reply, NULL);
+    free (call->blob);
+    call->reply = NULL;
+    call->blob = NULL;
+    call->blob_size = 0;
+}
+
+void client_calls (struct strata_client *self, struct client_call *const *calls, size_t count, int64_t deadline_us)
+{
+    struct round round = { &self->mesh, count };
+    int64_t left_us = deadline_us - mesh_now_us ();
+    self->mesh.stay_awake = false;
+    mesh_look_at_cards (&self->mesh);
+    for (size_t i = 0; i < count; i++) {
+        calls[i]->failed = 0;
+        mesh_call (&self->mesh,
+                   calls[i]->peer,
+                   calls[i]->type,
+                   calls[i]->body,
+                   calls[i]->blobs,
+                   calls[i]->blobs_count,
+                   calls[i]->reply_body,
+                   left_us > 0 ? (int)(left_us / 1000) : 0,
+                   on_reply,
+                   &round,
+                   calls[i]);
+    }
+    while (round.open)
+        uv_run (&self->loop, UV_RUN_ONCE);
+    for (size_t i = 0; i < count; i++)
+        crash_point ("client.answered-%s", wire_type_name (calls[i]->type));
+}
+
+int64_t client_deadline_us (const struct strata_client *self)
+{
+    return mesh_now_us () + (int64_t)self->timeout_ms * 1000;
+}
+
+struct mesh *client_mesh (struct strata_client *self)
+{
+    return &self->mesh;
+}
+
+bool client_pause (int failed, int64_t deadline_us)
+{
+    int64_t pause_us = failed == ENOSPC ? FULL_PAUSE_US : ELSEWHERE_PAUSE_US;
+    if ((failed != ENOSPC && failed != EXDEV) || mesh_now_us () + pause_us > deadline_us)
+        return false;
+    usleep ((useconds_t)pause_us);
+    return true;
 }
 
 int client_request (struct strata_client *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
                     const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
                     ProtobufCMessage **reply_out, void **blob, size_t *blob_size, struct strata_error *error)
 {
-    int64_t deadline_us = mesh_now_us () + (int64_t)self->timeout_ms * 1000;
-    for (;;) {
-        struct wait wait = { .client = self, .error = error, .descriptor = reply_body, .want_blob = blob != NULL };
-        self->mesh.stay_awake = false;
-        mesh_look_at_cards (&self->mesh);
-        mesh_call (&self->mesh,
-                   peer,
-                   type,
-                   body,
-                   blobs,
-                   blobs_count,
-                   reply_body,
-                   (int)((deadline_us - mesh_now_us ()) / 1000),
-                   on_reply,
-                   NULL,
-                   &wait);
-        while (!wait.done)
-            uv_run (&self->loop, UV_RUN_ONCE);
-        crash_point ("client.answered-%s", wire_type_name (type));
-        if (wait.ok && wait.body && (!wait.want_blob || wait.blob || !wait.blob_size)) {
-            *reply_out = wait.body;
-            if (blob) {
-                *blob = wait.blob;
-                *blob_size = wait.blob_size;
-            }
-            return 0;
-        }
-        if (wait.ok) {
-            free (wait.blob);
-            errno = ENOMEM;
-            return strata_fail (error, "out of memory for the answer of %s", peer);
-        }
-        errno = errno_of (&wait);
-        /* Full is a state that passes: wait for space as long as the caller would wait for an answer. */
-        if (errno != ENOSPC || mesh_now_us () + FULL_PAUSE_US > deadline_us)
-            return -1;
-        usleep (FULL_PAUSE_US);
+    int64_t deadline_us = client_deadline_us (self);
+    struct client_call call = { .type = type, .body = body, .blobs = blobs, .blobs_count = blobs_count,
+                                .reply_body = reply_body, .want_blob = blob != NULL }, *calls[] = { &call };
+    snprintf (call.peer, sizeof (call.peer), "%s", peer);
+    do
+        client_calls (self, calls, 1, deadline_us);
+    while (call.failed == ENOSPC && client_pause (call.failed, deadline_us));
+    if (call.failed) {
+        if (error)
+            *error = call.error;
+        errno = call.failed;
+        return -1;
     }
-}
-
-/* For requests whose reply says nothing but "done". */
-static int request_done (struct strata_client *self, uint32_t type, const ProtobufCMessage *body, const struct blob *blob,
-                         const ProtobufCMessageDescriptor *reply_body, struct strata_error *error)
-{
-    ProtobufCMessage *reply;
-    if (client_request (self, "stage", type, body, blob, blob ? 1 : 0, reply_body, &reply, NULL, NULL, error) < 0)
-        return -1;
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-/* ---- objects ---- */
-
-int strata_put (struct strata_client *self, const char *ns, const char *key, const void *data, size_t size,
-                struct strata_error *error)
-{
-    Strata__ObjectPut put = STRATA__OBJECT_PUT__INIT;
-    char *keys[] = { (char *)key };
-    struct blob blob = { data, size };
-    put.namespace_ = (char *)ns;
-    put.keys = keys;
-    put.n_keys = 1;
-    return request_done (self,
-                         STRATA__MESSAGE_TYPE__TYPE_OBJECT_PUT,
-                         &put.base,
-                         &blob,
-                         &strata__object_put_reply__descriptor,
-                         error);
-}
-
-int strata_get (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
-                struct strata_error *error)
-{
-    Strata__ObjectGet get = STRATA__OBJECT_GET__INIT;
-    ProtobufCMessage *reply;
-    get.namespace_ = (char *)ns;
-    get.key = (char *)key;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_OBJECT_GET,
-                        &get.base,
-                        NULL,
-                        0,
-                        &strata__object_get_reply__descriptor,
-                        &reply,
-                        data,
-                        size,
-                        error)
-        < 0)
-        return -1;
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-static void info_from (struct strata_object_info *info, const Strata__ObjectInfo *in)
-{
-    *info = in ? (struct strata_object_info){ in->size, in->crc32c, in->generation, in->mtime_us }
-               : (struct strata_object_info){ 0 };
-}
-
-int strata_stat (struct strata_client *self, const char *ns, const char *key, struct strata_object_info *info,
-                 struct strata_error *error)
-{
-    Strata__ObjectStat ask = STRATA__OBJECT_STAT__INIT;
-    ProtobufCMessage *reply;
-    ask.namespace_ = (char *)ns;
-    ask.key = (char *)key;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_OBJECT_STAT,
-                        &ask.base,
-                        NULL,
-                        0,
-                        &strata__object_stat_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        error)
-        < 0)
-        return -1;
-    info_from (info, ((Strata__ObjectStatReply *)reply)->info);
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-int strata_list (struct strata_client *self, const char *ns, const char *prefix,
-                 int (*each) (const char *key, const struct strata_object_info *info, void *arg), void *arg,
-                 struct strata_error *error)
-{
-    char after[256] = "";
-    for (bool more = true; more;) {
-        Strata__ObjectList ask = STRATA__OBJECT_LIST__INIT;
-        ProtobufCMessage *reply;
-        ask.namespace_ = (char *)ns;
-        ask.prefix = (char *)(prefix ? prefix : "");
-        ask.after = after;
-        ask.max_keys = 1000;
-        if (client_request (self,
-                            "stage",
-                            STRATA__MESSAGE_TYPE__TYPE_OBJECT_LIST,
-                            &ask.base,
-                            NULL,
-                            0,
-                            &strata__object_list_reply__descriptor,
-                            &reply,
-                            NULL,
-                            NULL,
-                            error)
-            < 0)
-            return -1;
-        const Strata__ObjectListReply *page = (const Strata__ObjectListReply *)reply;
-        more = page->more && page->n_keys;
-        for (size_t i = 0; i < page->n_keys; i++) {
-            struct strata_object_info info;
-            info_from (&info, i < page->n_infos ? page->infos[i] : NULL);
-            snprintf (after, sizeof (after), "%s", page->keys[i]);
-            if (each (page->keys[i], &info, arg)) {
-                more = false;
-                break;
-            }
-        }
-        protobuf_c_message_free_unpacked (reply, NULL);
+    *reply_out = call.reply;
+    if (blob) {
+        *blob = call.blob;
+        *blob_size = call.blob_size;
     }
     return 0;
-}
-
-int strata_move (struct strata_client *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
-                 struct strata_error *error)
-{
-    Strata__ObjectMove move = STRATA__OBJECT_MOVE__INIT;
-    move.namespace_ = (char *)ns;
-    move.key = (char *)key;
-    move.to_namespace = (char *)to_ns;
-    move.to_key = (char *)to_key;
-    return request_done (self,
-                         STRATA__MESSAGE_TYPE__TYPE_OBJECT_MOVE,
-                         &move.base,
-                         NULL,
-                         &strata__object_move_reply__descriptor,
-                         error);
-}
-
-int strata_delete (struct strata_client *self, const char *ns, const char *key, struct strata_error *error)
-{
-    Strata__ObjectDelete delete = STRATA__OBJECT_DELETE__INIT;
-    delete.namespace_ = (char *)ns;
-    delete.key = (char *)key;
-    return request_done (self,
-                         STRATA__MESSAGE_TYPE__TYPE_OBJECT_DELETE,
-                         &delete.base,
-                         NULL,
-                         &strata__object_delete_reply__descriptor,
-                         error);
 }
 
 /* ---- records ---- */
+
+/* To the stage that keeps the producer's records, whichever that is by now. */
+static int producer_request (struct strata_client *self, const char *producer, uint32_t type, const ProtobufCMessage *body,
+                             const ProtobufCMessageDescriptor *reply_body, ProtobufCMessage **reply,
+                             struct strata_error *error)
+{
+    int64_t deadline_us = client_deadline_us (self);
+    for (;;) {
+        mesh_look_at_cards (&self->mesh);
+        if (client_request (self, mesh_route_producer (&self->mesh, producer), type, body, NULL, 0, reply_body, reply, NULL,
+                            NULL, error)
+            == 0)
+            return 0;
+        if (errno != EXDEV || !client_pause (EXDEV, deadline_us))
+            return -1;
+        mesh_route_forget (&self->mesh);
+    }
+}
 
 static int append (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
                    const void *record, size_t size, bool *duplicate, struct strata_error *error)
@@ -361,17 +264,13 @@ static int append (struct strata_client *self, const char *stream, bool queue, c
     ask.records = &data;
     ask.n_records = 1;
     ask.queue = queue;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
-                        &ask.base,
-                        NULL,
-                        0,
-                        &strata__stream_append_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        error)
+    if (producer_request (self,
+                          producer,
+                          STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
+                          &ask.base,
+                          &strata__stream_append_reply__descriptor,
+                          &reply,
+                          error)
         < 0)
         return -1;
     if (duplicate)
@@ -406,17 +305,13 @@ int strata_last_sequence (struct strata_client *self, const char *stream, const 
     ProtobufCMessage *reply;
     ask.stream = (char *)stream;
     ask.producer = (char *)producer;
-    if (client_request (self,
-                        "stage",
-                        STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
-                        &ask.base,
-                        NULL,
-                        0,
-                        &strata__producer_last_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        error)
+    if (producer_request (self,
+                          producer,
+                          STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
+                          &ask.base,
+                          &strata__producer_last_reply__descriptor,
+                          &reply,
+                          error)
         < 0)
         return -1;
     *sequence = ((Strata__ProducerLastReply *)reply)->sequence;

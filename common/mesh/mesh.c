@@ -11,6 +11,7 @@
 #include "core/crash_point.h"
 #include "core/log.h"
 #include "mesh/mesh_internal.h"
+#include "mesh/route.h"
 
 #define MESH_TICK_MS 100
 #define CARDS_EVERY_TICKS 3  /* folders on network file systems tell nobody when they change: look */
@@ -564,6 +565,7 @@ int mesh_init (struct mesh *self, uv_loop_t *loop, const char *workspace, const 
     self->out_tail = &self->out;
     snprintf (self->workspace, sizeof (self->workspace), "%s", workspace);
     snprintf (self->name, sizeof (self->name), "%s", name);
+    cards_node (self->node);
     if (getrandom (&self->boot, sizeof (self->boot), 0) != sizeof (self->boot))
         return strata_fail (error, "no random numbers from the system: %s", strerror (errno));
     self->boot |= 1;
@@ -605,6 +607,7 @@ void mesh_fini (struct mesh *self)
     self->epochs_count = 0;
     self->peers_count = 0;
     mesh_calls_fini (self);
+    mesh_route_fini (self);
     while (self->out) {
         struct mesh_out *next = self->out->next;
         zmsg_destroy (&self->out->message);

@@ -25,6 +25,7 @@
 struct mesh_peer;
 struct mesh_call;
 struct mesh_out;
+struct mesh_route;
 
 /* The highest epoch seen of a shard's holders: what comes from a lower one comes from a stale holder. */
 struct mesh_epoch {
@@ -40,6 +41,7 @@ struct mesh {
     uv_timer_t tick;            /* every MESH_TICK_MS: retries, cards */
     char workspace[4096];
     char name[REPLICA_NAME_MAX * 4];
+    char node[REPLICA_NAME_MAX];
     struct card card;           /* own; replica empty for a client */
     uint64_t boot, next_request;
     zsock_t *router, *pub, *sub;
@@ -49,6 +51,7 @@ struct mesh {
     struct mesh_peer *peers;
     size_t peers_count;
     uint64_t cards_seen;
+    struct mesh_route *route;   /* what is known of claims: route.c */
     struct mesh_call *calls, *calls_last;   /* not answered, oldest first */
     struct mesh_call *calls_by_id[MESH_CALL_BUCKETS];
     size_t calls_count;

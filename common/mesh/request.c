@@ -131,12 +131,16 @@ static const struct service_handler *find_handler (const struct service_spec *sp
     return handler || !spec->has_shard ? handler : find_in (stream_server_handlers, type);
 }
 
-static bool is_being_handled (const struct service *self, const Strata__Header *header)
+/* The answer goes to where the retry came from: the connection of the first may be gone. */
+static bool is_being_handled (const struct service *self, const Strata__Header *header, zframe_t *identity)
 {
-    for (const struct request *r = self->open_requests; r; r = r->next)
+    for (struct request *r = self->open_requests; r; r = r->next)
         if (r->message.header->request == header->request && r->message.header->boot == header->boot
-            && strcmp (r->message.header->sender, header->sender) == 0)
+            && strcmp (r->message.header->sender, header->sender) == 0) {
+            zframe_destroy (&r->identity);
+            r->identity = zframe_dup (identity);
             return true;
+        }
     return false;
 }
 
@@ -175,7 +179,7 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
 {
     struct service *self = arg;
     struct strata_error error;
-    if (is_being_handled (self, message->header)) {
+    if (is_being_handled (self, message->header, identity)) {
         self->repeated++;
         wire_fini (message);
         return;

@@ -15,7 +15,9 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "mesh/rebuild.h"
 #include "mesh/replies.h"
+#include "mesh/route.h"
 #include "mesh/service_internal.h"
 #include "status.pb-c.h"
 #include "store/damage.h"
@@ -228,6 +230,21 @@ void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *ar
     mesh_subscribe (&self->mesh, "hb");
 }
 
+int service_admit (struct service *self, const char *producer, struct strata_error *error)
+{
+    return self->spec->admit ? self->spec->admit (self, producer, error) : 0;
+}
+
+const char *service_object_stage (struct service *self, const char *ns, const char *key)
+{
+    return mesh_route_object (&self->mesh, ns, key);
+}
+
+void service_forget_routes (struct service *self)
+{
+    mesh_route_forget (&self->mesh);
+}
+
 size_t service_peers (struct service *self, char names[][64], size_t max)
 {
     const struct card *cards[1024];
@@ -235,6 +252,11 @@ size_t service_peers (struct service *self, char names[][64], size_t max)
     for (size_t i = 0; i < count && i < max && i < 1024; i++)
         snprintf (names[i], 64, "%s", cards[i]->replica);
     return count;
+}
+
+size_t service_stages (struct service *self, char names[][64], size_t max)
+{
+    return mesh_route_stages (&self->mesh, names, max);
 }
 
 /* ---- the turn ---- */
@@ -510,6 +532,7 @@ static void usage (FILE *out, const struct service_spec *spec)
              "  --campaign FILE    the campaign file\n"
              "  --workspace DIR    the campaign's folder, that every node sees\n"
              "  --replica N        which replica this is (default 0)\n"
+             "  --rebuild DIR      makes the shard anew in DIR from what the other stores hold, and ends; 'strata repair' does\n"
              "  --help             this text\n"
              "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
              spec->name,
@@ -522,6 +545,7 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
     static const struct option options[] = { { "campaign", required_argument, NULL, 'c' },
                                              { "workspace", required_argument, NULL, 'w' },
                                              { "replica", required_argument, NULL, 'r' },
+                                             { "rebuild", required_argument, NULL, 'b' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
     const char *workspace = NULL;
@@ -541,6 +565,9 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
                 fprintf (stderr, "strata-%s: --replica %s: 0 to 9999 is allowed\n", self->spec->name, optarg);
                 return 2;
             }
+            break;
+        case 'b':
+            self->rebuild = optarg;
             break;
         case 'h':
             usage (stdout, self->spec);
@@ -594,7 +621,7 @@ static int lock_name (struct service *self, struct strata_error *error)
 
 static int set_up (struct service *self, struct strata_error *error)
 {
-    char exe[4096], node[REPLICA_NAME_MAX] = "node";
+    char exe[4096], node[REPLICA_NAME_MAX];
     ssize_t n = readlink ("/proc/self/exe", exe, sizeof (exe) - 1);
     if (n > 0) {
         exe[n] = '\0';
@@ -603,7 +630,7 @@ static int set_up (struct service *self, struct strata_error *error)
             *slash = '\0';
         snprintf (self->bin_dir, sizeof (self->bin_dir), "%s", exe);
     }
-    gethostname (node, sizeof (node) - 1);
+    cards_node (node);
     if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
         || lock_name (self, error) < 0)
         return -1;
@@ -694,6 +721,11 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     campaign_mistakes_fini (&mistakes);
     if (!self->campaign)
         return 2;
+    if (self->rebuild) {
+        rc = rebuild_run (spec, self->campaign, self->workspace, self->rebuild);
+        campaign_free (&self->campaign);
+        return rc;
+    }
     uv_loop_init (&self->loop);
     if (set_up (self, &error) < 0) {
         log_error ("%s", error.text);

@@ -24,6 +24,7 @@
 
 struct service;
 struct request;
+struct rebuild;
 
 struct blob {
     const void *data;
@@ -59,8 +60,13 @@ struct service_spec {
      * see service_hands_over. */
     bool (*drain) (struct service *service, int64_t now_us);
     void (*stop) (struct service *service);     /* free what start made; the shard is still open */
+    /* NULL, or asked before the first record of a producer is kept on a stream: 0; or -1 with errno EXDEV (another stage
+     * keeps this producer) or another, and the record is refused with the sentence. */
+    int (*admit) (struct service *service, const char *producer, struct strata_error *error);
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
+    /* Fills a new shard from what others hold (mesh/rebuild.h). NULL: it can't be. */
+    int (*rebuild) (struct rebuild *rebuild, struct strata_error *error);
 };
 
 /* main () of a service: `strata-<name> --campaign FILE --workspace DIR [--replica N]`. Returns the exit code. */
@@ -135,7 +141,15 @@ void service_consume (struct service *self, const char *from, const char *stream
 /* ---- heartbeats of others (status) ---- */
 typedef void heartbeat_f (struct service *self, const Strata__Heartbeat *heartbeat, void *arg);
 void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *arg);
+/* spec.admit; 0 when the service has none. */
+int service_admit (struct service *self, const char *producer, struct strata_error *error);
+/* The stage that keeps an object, or should (route.h). Valid until the next call. */
+const char *service_object_stage (struct service *self, const char *ns, const char *key);
+/* After a refusal with REFUSED_ELSEWHERE: claims are read anew. */
+void service_forget_routes (struct service *self);
 /* Replica names with a card ("stage-0", ...), at most max; returns how many there are. */
 size_t service_peers (struct service *self, char names[][64], size_t max);
+/* The stages that are there, in byte order; one that is seen to be dead is left out. */
+size_t service_stages (struct service *self, char names[][64], size_t max);
 
 #endif

@@ -26,6 +26,7 @@ struct service {
     bool hands_over;                /* by SIGUSR1 */
     bool quit;
     int code;
+    const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
     struct lease_watch watch;       /* of the shard that another replica holds */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */

@@ -24,6 +24,10 @@ static Strata__RefusalCode code_of_errno (void)
         return STRATA__REFUSAL_CODE__REFUSED_STALE;
     case ENOENT:
         return STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND;
+    case EXDEV:
+        return STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE;
+    case EAGAIN:
+        return STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE;
     default:
         return STRATA__REFUSAL_CODE__REFUSED_INVALID;
     }
@@ -81,6 +85,17 @@ static bool has_room (struct service *service, struct request *request, const St
     return false;
 }
 
+/* False, and refused, when another stage keeps this producer, or may: then a record kept here as well would count twice. */
+static bool admitted (struct service *service, struct request *request, const char *stream, const char *producer)
+{
+    struct strata_error error;
+    if (!producer || stream_producer_last (service_shard (service), stream, producer) > 0
+        || service_admit (service, producer, &error) == 0)
+        return true;
+    request_refuse (request, code_of_errno (), "%s", error.text);
+    return false;
+}
+
 static void on_append (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     const Strata__StreamAppend *append = (const Strata__StreamAppend *)body;
@@ -99,7 +114,7 @@ static void on_append (struct service *service, struct request *request, const P
         return;
     }
     if (!is_small_enough (service, request, append->stream, append->records, append->n_records)
-        || !has_room (service, request, append))
+        || !has_room (service, request, append) || !admitted (service, request, append->stream, producer))
         return;
     for (size_t i = 0; i < append->n_records; i++) {
         uint64_t number = producer ? append->producer_sequence[i] : 0;
@@ -212,6 +227,8 @@ static void on_producer_last (struct service *service, struct request *request, 
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "stream '%.80s': not a valid name", ask->stream);
         return;
     }
+    if (!admitted (service, request, ask->stream, ask->producer))
+        return;
     reply.sequence = stream_producer_last (service_shard (service), ask->stream, ask->producer);
     request_reply (request, &reply.base);
 }

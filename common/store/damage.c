@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/crc32c.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "store/rockslog.h"
 
@@ -292,6 +293,7 @@ int damage_check (const char *dir, struct damage_report *report, struct strata_e
     struct found found;
     struct rocksmanifest manifest = { 0 };
     uint64_t number = 0;
+    char copy[4300];
     *report = (struct damage_report){ .fresh = false };
     int anchor = claims_read (dir, &claims);
     if (anchor < 0 && errno != EBADMSG)
@@ -299,6 +301,8 @@ int damage_check (const char *dir, struct damage_report *report, struct strata_e
     if (anchor < 0)
         find (report, DAMAGE_ANCHOR, ANCHOR_FILE, "its checksum or length is wrong");
     report->anchored = anchor == 1;
+    if (anchor == 0 && path_of (copy, sizeof (copy), dir, ANCHOR_MANIFEST_FILE) == 0 && access (copy, F_OK) == 0)
+        find (report, DAMAGE_ANCHOR, ANCHOR_FILE, "it is missing");
     if (report->anchored) {
         report->id = claims.id;
         report->acknowledged = claims.sequence;
@@ -426,15 +430,22 @@ static int claims_write (const struct anchor *self)
     return pwrite (self->fd, &claims, sizeof (claims), 0) == sizeof (claims) ? 0 : -1;
 }
 
+int anchor_renew_id (struct anchor *self, struct strata_error *error)
+{
+    if (getrandom (&self->claims.id, sizeof (self->claims.id), 0) == sizeof (self->claims.id))
+        return 0;
+    return strata_fail (error, "store %s: no random number for its id: %s", self->dir, strerror (errno));
+}
+
 /* Whole or not there: a crash in between leaves the name of a file that is not read. */
-static int anchor_make (struct anchor *self, struct strata_error *error)
+static int anchor_make (struct anchor *self, uint64_t id, struct strata_error *error)
 {
     char fresh[4300], path[4300];
     path_of (fresh, sizeof (fresh), self->dir, ANCHOR_FILE ".new");
     path_of (path, sizeof (path), self->dir, ANCHOR_FILE);
-    self->claims = (struct claims){ .magic = MAGIC };
-    if (getrandom (&self->claims.id, sizeof (self->claims.id), 0) != sizeof (self->claims.id))
-        return strata_fail (error, "store %s: no random number for its id: %s", self->dir, strerror (errno));
+    self->claims = (struct claims){ .magic = MAGIC, .id = id };
+    if (!id && anchor_renew_id (self, error) < 0)
+        return -1;
     self->fd = open (fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (self->fd < 0 || claims_write (self) < 0 || fsync (self->fd) < 0 || rename (fresh, path) < 0)
         return strata_fail (error, "store %s: %s can't be written: %s", self->dir, ANCHOR_FILE, strerror (errno));
@@ -457,7 +468,7 @@ struct anchor *anchor_open (const char *dir, struct strata_error *error)
         self->fd = open (path, O_RDWR | O_CLOEXEC);
         rc = self->fd >= 0 ? 0 : -1;
     } else if (rc == 0)
-        rc = anchor_make (self, error) < 0 ? -2 : 0;
+        rc = anchor_make (self, 0, error) < 0 ? -2 : 0;
     path_of (path, sizeof (path), dir, ANCHOR_MANIFEST_FILE);
     if (rc == 0 && (self->copy_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0)
         rc = -1;
@@ -470,6 +481,40 @@ struct anchor *anchor_open (const char *dir, struct strata_error *error)
         return NULL;
     }
     return self;
+}
+
+int anchor_put (const char *dir, uint64_t id, struct strata_error *error)
+{
+    char path[4300];
+    struct anchor self = { .dir = (char *)dir, .fd = -1 };
+    path_of (path, sizeof (path), dir, ANCHOR_MANIFEST_FILE);
+    unlink (path);
+    int rc = anchor_make (&self, id, error);
+    if (self.fd >= 0)
+        close (self.fd);
+    return rc;
+}
+
+int anchor_put_manifest (const char *dir, char *name, size_t size)
+{
+    char path[4300], current[80];
+    struct claims claims;
+    struct rockslog copy;
+    if (claims_read (dir, &claims) != 1 || path_of (path, sizeof (path), dir, ANCHOR_MANIFEST_FILE) < 0
+        || rockslog_open (&copy, path, 0, NULL) < 0)
+        return -1;
+    bool whole = copy.size == claims.manifest_size && crc32c (0, copy.data, copy.size) == claims.manifest_crc;
+    int folder = whole ? open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    snprintf (name, size, "MANIFEST-%06llu", (unsigned long long)claims.manifest);
+    snprintf (current, sizeof (current), "%s\n", name);
+    int rc = folder >= 0 && files_write_synced (folder, dir, name, copy.data, copy.size, NULL) == 0
+                     && files_write_synced (folder, dir, "CURRENT", current, strlen (current), NULL) == 0
+                 ? 0
+                 : -1;
+    if (folder >= 0)
+        close (folder);
+    rockslog_close (&copy);
+    return rc;
 }
 
 uint64_t anchor_id (const struct anchor *self)

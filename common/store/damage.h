@@ -69,9 +69,15 @@ struct anchor;
 /* Opens ANCHOR for writing; makes one with a random id when there is none. Call before RocksDB opens the store. */
 struct anchor *anchor_open (const char *dir, struct strata_error *error);
 uint64_t anchor_id (const struct anchor *self);
+int anchor_renew_id (struct anchor *self, struct strata_error *error);
 uint64_t anchor_acknowledged (const struct anchor *self);
 /* The batch up to `sequence` is on disk. Costs two system calls. */
 void anchor_note (struct anchor *self, uint64_t sequence);
+/* For a repair, of a store that is not open: writes the MANIFEST that was in use, and CURRENT, from ANCHOR.manifest; name: the
+ * MANIFEST's. -1 when that copy is not whole either. */
+int anchor_put_manifest (const char *dir, char *name, size_t size);
+/* A new ANCHOR that has this id and claims nothing. */
+int anchor_put (const char *dir, uint64_t id, struct strata_error *error);
 /* After RocksDB is closed: what it wrote last is noted too. */
 void anchor_close (struct anchor **self);
 

@@ -226,6 +226,30 @@ static int lock_file (const char *path, const char *name)
     return fd;
 }
 
+int lease_put (const char *path, struct strata_error *error)
+{
+    char file[LEASE_PATH_MAX + 32], name[32];
+    lease_name (0, name);
+    snprintf (file, sizeof (file), "%s/%s", path, name);
+    int fd = open (file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return strata_fail (error, "file %s can't be made: %s", file, strerror (errno));
+    close (fd);
+    return 0;
+}
+
+bool lease_held (const char *dir)
+{
+    char path[LEASE_PATH_MAX], name[32];
+    lease_newest (dir, path);
+    lease_name (number_in (path), name);
+    int fd = lock_file (path, name);
+    bool held = fd < 0 && errno == EBUSY;
+    if (fd >= 0)
+        close (fd);
+    return held;
+}
+
 /* Takes generation `self->generation` where it is, when its holder is dead. -1 with errno EBUSY: it lives, or moved on. */
 static int take_in_place (struct lease *self, uint64_t number, struct strata_error *error)
 {

@@ -62,6 +62,10 @@ bool lease_lost (const struct lease *self);
 /* Removes older generations, and what takers left that died. Once the store of this one is open. */
 void lease_sweep (const struct lease *self);
 
+/* Of a generation's folder `path` that a repair has filled: a lease that nobody holds. */
+int lease_put (const char *path, struct strata_error *error);
+/* Whether a process holds the shard in folder `dir` now. */
+bool lease_held (const char *dir);
 /* The folder of a shard's store, for looking only: the newest generation; `dir` itself where there is none (stores made before
  * there were generations). */
 void lease_newest (const char *dir, char path[LEASE_PATH_MAX]);

@@ -67,6 +67,7 @@ static int broken (struct rockslog *self, size_t at, const char *why)
 {
     self->bad = why;
     self->bad_at = at;
+    self->after_bad = 0;
     return -1;
 }
 
@@ -104,8 +105,11 @@ static int piece (struct rockslog *self, enum type *type, const uint8_t **data, 
     if (header + length > room)
         return broken (self, self->at, self->size - self->at < left ? "it ends within a record" : "a record is longer than its block");
     uint32_t masked = (uint32_t)little (p, 4), rotated = masked - 0xa282ead8u;
-    if (crc32c (0, p + 6, header + length - 6) != (rotated >> 17 | rotated << 15))
-        return broken (self, self->at, "a record's checksum is wrong");
+    if (crc32c (0, p + 6, header + length - 6) != (rotated >> 17 | rotated << 15)) {
+        broken (self, self->at, "a record's checksum is wrong");
+        self->after_bad = self->at + header + length;
+        return -1;
+    }
     if (header == RECYCLED_HEADER && (uint32_t)little (p + 7, 4) != (uint32_t)self->number)
         return 0;
     *type = kind > LAST ? (enum type)(kind - RECYCLED) : (enum type)kind;
@@ -157,7 +161,7 @@ int rockslog_next (struct rockslog *self, const uint8_t **record, size_t *size)
 int rockslog_skip (struct rockslog *self)
 {
     size_t from = self->bad_at > self->at ? self->bad_at : self->at;
-    self->at = (from / BLOCK + 1) * BLOCK;
+    self->at = self->after_bad ? self->after_bad : (from / BLOCK + 1) * BLOCK;
     return self->at < self->size;
 }
 

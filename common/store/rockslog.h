@@ -19,6 +19,7 @@ struct rockslog {
     uint64_t number;    /* of a recycled log: records of another number are an older log's */
     size_t at;          /* next byte to be read */
     size_t bad_at;      /* rockslog_next gave -1: the broken record begins here */
+    size_t after_bad;   /* and ends here, when its length can be believed; else 0 */
     const char *bad;    /* and this is wrong with it */
     uint8_t *record;    /* the last record when it was put together from pieces */
     size_t record_room;
@@ -27,7 +28,7 @@ struct rockslog {
 int rockslog_open (struct rockslog *self, const char *path, uint64_t number, struct strata_error *error);
 /* 1: *record and *size, valid until the next call. 0: a clean end. -1: a record is broken, see bad and bad_at. */
 int rockslog_next (struct rockslog *self, const uint8_t **record, size_t *size);
-/* After -1: goes on at the next block. 0: there is none. */
+/* After -1: goes on behind the broken record, or at the next block. 0: there is none. */
 int rockslog_skip (struct rockslog *self);
 void rockslog_close (struct rockslog *self);
 

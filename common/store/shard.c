@@ -74,7 +74,9 @@ void shard_damaged (const struct shard *self, const char *fmt, ...)
     log_error ("store %s is damaged: %s. This process ends; the store is not served again before it is repaired: 'strata repair'",
                self->dir[0] ? self->dir : "(memory)",
                what);
-    if (self->dir[0] && !self->readonly)
+    if (self->readonly)
+        exit (1);
+    if (self->dir[0])
         damage_mark (self->path, what);
     abort ();
 }
@@ -333,6 +335,20 @@ void shard_close (struct shard **self_p)
 uint64_t shard_epoch (const struct shard *self)
 {
     return self->epoch;
+}
+
+void shard_raise_epoch (struct shard *self, uint64_t epoch)
+{
+    if (epoch > self->epoch)
+        shard_put_u64 (self, EPOCH_KEY, self->epoch = epoch);
+}
+
+int shard_renew_id (struct shard *self, struct strata_error *error)
+{
+    if (anchor_renew_id (self->anchor, error) < 0)
+        return -1;
+    shard_put_u64 (self, ID_KEY, anchor_id (self->anchor));
+    return 0;
 }
 
 bool shard_by_force (const struct shard *self)
@@ -648,24 +664,35 @@ ProtobufCMessage *shard_get_message (struct shard *self, const struct shard_key 
 
 /* ---- verifying ---- */
 
-int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, struct strata_error *error)
+int shard_check (const char *dir, struct damage_report *report, struct strata_error *error)
+{
+    char path[LEASE_PATH_MAX];
+    lease_newest (dir, path);
+    return damage_check (path, report, error);
+}
+
+int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, uint64_t *keys,
+                  struct strata_error *error)
 {
     char *err = NULL;
-    uint64_t keys = 0;
+    uint64_t count = 0;
     rocksdb_readoptions_t *read = rocksdb_readoptions_create ();
     rocksdb_readoptions_set_verify_checksums (read, 1);
     rocksdb_readoptions_set_fill_cache (read, 0);
     rocksdb_readoptions_set_readahead_size (read, 2u << 20);
     rocksdb_iterator_t *it = rocksdb_create_iterator (self->db, read);
     for (rocksdb_iter_seek_to_first (it); rocksdb_iter_valid (it); rocksdb_iter_next (it))
-        if (++keys % 100000 == 0 && progress)
-            progress (keys, arg);
+        if (++count % 100000 == 0 && progress)
+            progress (count, arg);
     rocksdb_iter_get_error (it, &err);
     int rc = err ? strata_fail (error, "store %s is damaged: %s", self->dir, err) : 0;
     if (err)
         rocksdb_free (err);
     rocksdb_iter_destroy (it);
     rocksdb_readoptions_destroy (read);
-    errno = rc < 0 ? EBADMSG : 0;
+    if (keys)
+        *keys += count;
+    if (rc < 0)
+        errno = EBADMSG;
     return rc;
 }

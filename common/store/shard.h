@@ -35,16 +35,26 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
 void shard_close (struct shard **self);
 
 uint64_t shard_epoch (const struct shard *self);    /* 1 the first time it is taken */
+/* Puts it up to `epoch`, in the batch: of a store that was made anew. */
+void shard_raise_epoch (struct shard *self, uint64_t epoch);
 bool shard_by_force (const struct shard *self);     /* it was taken from a holder that may still run */
 const char *shard_dir (const struct shard *self);
 const char *shard_path (const struct shard *self);  /* the folder in it with the store's files */
 /* Random, of this store: one that was made anew has another. 0 in memory. */
 uint64_t shard_id (struct shard *self);
+/* Of a store that has lost something: another id, in the batch, so that whoever read from it before notices. */
+int shard_renew_id (struct shard *self, struct strata_error *error);
 /* What stands in the store can't be: marks it as damaged, so that no restart serves it, says so, ends the process. */
 void shard_damaged (const struct shard *self, const char *fmt, ...) __attribute__ ((noreturn, format (printf, 2, 3)));
-/* Reads every block of every table and verifies its checksum; progress (may be NULL) is called now and then. -1 with the
- * first damaged file's name. */
-int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, struct strata_error *error);
+/* Looks at the files of the store in folder `dir`, as opening it does, and changes nothing: damage_check. */
+struct damage_report;
+int shard_check (const char *dir, struct damage_report *report, struct strata_error *error);
+/* Reads every block of every table and verifies its checksum; progress (may be NULL) is called now and then. *keys (may be
+ * NULL) grows by the keys seen. -1 with the first damaged file's name. */
+int shard_verify (struct shard *self, void (*progress) (uint64_t keys, void *arg), void *arg, uint64_t *keys,
+                  struct strata_error *error);
+/* Under this prefix stands what was given up when the store was repaired: sentences. */
+#define SHARD_LOSS "!loss/"
 
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size);
 void shard_delete (struct shard *self, const void *key, size_t key_size);

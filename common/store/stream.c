@@ -108,6 +108,26 @@ uint64_t stream_producer_last (struct shard *shard, const char *name, const char
     return number_get (shard, &key, 0);
 }
 
+void stream_producers (struct shard *shard,
+                       void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
+{
+    struct shard_iter it;
+    for (bool more = shard_iter_begin (shard, &it, "p/", 2, NULL, 0); more; more = shard_iter_next (&it)) {
+        char stream[sizeof (((struct shard_key *)0)->data)];
+        size_t n = it.key_size - 2;
+        if (n >= sizeof (stream) || it.value_size != 8)
+            continue;
+        memcpy (stream, it.key + 2, n);
+        stream[n] = '\0';
+        char *producer = strchr (stream, '/');
+        if (!producer)
+            continue;
+        *producer++ = '\0';
+        each (stream, producer, shard_u64 (it.value), arg);
+    }
+    shard_iter_end (&it);
+}
+
 int stream_append (struct shard *shard, const char *name, const char *producer, uint64_t producer_sequence,
                    const void *record, size_t size, int64_t now_us, uint64_t *sequence, struct strata_error *error)
 {
@@ -228,6 +248,18 @@ void stream_trim (struct shard *shard, const char *name, uint64_t before)
         save (shard, name, &meta);
     }
     free (d.sequences);
+}
+
+void stream_skip_to (struct shard *shard, const char *name, uint64_t next)
+{
+    struct stream_stat meta;
+    load (shard, name, &meta);
+    if (meta.next >= next)
+        return;
+    if (meta.first == meta.next)
+        meta.first = next;
+    meta.next = next;
+    save (shard, name, &meta);
 }
 
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat)

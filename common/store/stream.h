@@ -29,6 +29,9 @@ void stream_set_limit (struct shard *shard, const char *name, uint64_t limit_byt
 int stream_append (struct shard *shard, const char *name, const char *producer, uint64_t producer_sequence,
                    const void *record, size_t size, int64_t now_us, uint64_t *sequence, struct strata_error *error);
 uint64_t stream_producer_last (struct shard *shard, const char *name, const char *producer);
+/* Calls each for every producer of every stream; it must not change the shard. */
+void stream_producers (struct shard *shard,
+                       void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg);
 
 /* Calls each (sequence, time_us, record, size, arg) from sequence `from` on (0: first kept) until it returns non-zero, or
  * max_records were seen, or their bytes passed max_bytes (at least one comes). Returns the number seen. */
@@ -37,6 +40,8 @@ size_t stream_read (struct shard *shard, const char *name, uint64_t from, size_t
                     stream_each_f *each, void *arg);
 /* Forgets records below `before`; at most 16,384 in one call, the rest in the next ones: a turn stays short. */
 void stream_trim (struct shard *shard, const char *name, uint64_t before);
+/* The next record gets at least number `next`: of a store that lost records which others have read. */
+void stream_skip_to (struct shard *shard, const char *name, uint64_t next);
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat);
 /* Calls each (name, arg) for every stream of the shard (queues too: their names are the queue's, see queue.h). */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg);

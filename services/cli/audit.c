@@ -13,6 +13,7 @@
 static const struct {
     const char *name, *promise;
 } checks[AUDIT_CHECKS] = {
+    [AUDIT_STORES] = { "stores", "each store is whole, and nothing was given up" },
     [AUDIT_SNAPSHOTS] = { "snapshots", "each snapshot is cut exactly once" },
     [AUDIT_CANDIDATES] = { "candidates", "each candidate is in exactly one state, and came from the stream" },
     [AUDIT_PROPOSALS] = { "proposals", "proposals and candidates name each other, and the history tells the same" },
@@ -174,7 +175,7 @@ static void world_fini (struct audit_world *world)
     free (world);
 }
 
-int audit_run (const char *workspace, const struct campaign *campaign, bool live, struct audit *self,
+int audit_run (const char *workspace, const struct campaign *campaign, bool live, bool deep, struct audit *self,
                struct strata_error *error)
 {
     *self = (struct audit){ .live = live };
@@ -186,8 +187,11 @@ int audit_run (const char *workspace, const struct campaign *campaign, bool live
     world->audit = self;
     world->campaign = campaign;
     world->workspace = workspace;
-    int rc = open_all (world, error);
-    if (rc == 0) {
+    /* From a damaged store nothing is recounted. */
+    bool whole = audit_check_files (world);
+    int rc = whole ? open_all (world, error) : 0;
+    if (rc == 0 && whole && (!deep || audit_verify_stores (world))) {
+        audit_tell_losses (world);
         audit_load_stage (world);
         audit_load_select (world);
         audit_load_schedule (world);

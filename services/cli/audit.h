@@ -18,6 +18,7 @@
 #define AUDIT_TYPES_MAX 64
 
 enum audit_id {
+    AUDIT_STORES,     /* each store's files are whole */
     AUDIT_SNAPSHOTS,  /* each snapshot is cut exactly once */
     AUDIT_CANDIDATES, /* each candidate is in exactly one state, and came from the stream */
     AUDIT_PROPOSALS,  /* proposals and candidates name each other; the history tells the same */
@@ -56,9 +57,9 @@ struct audit {
     uint64_t violations;
 };
 
-/* Recounts. live: services run meanwhile. 0: counted, see violations; -1: a store can't be read, see error. Either way
+/* Recounts. live: services run meanwhile. deep: reads every block of the stores first. 0: counted, see violations; -1: a store can't be read, see error. Either way
  * the caller ends with audit_fini. */
-int audit_run (const char *workspace, const struct campaign *campaign, bool live, struct audit *self,
+int audit_run (const char *workspace, const struct campaign *campaign, bool live, bool deep, struct audit *self,
                struct strata_error *error);
 void audit_fini (struct audit *self);
 /* Whether the stores say that the campaign's goal is reached; reads a few keys only. False also when they can't be

@@ -71,6 +71,11 @@ void audit_violation (struct audit *self, enum audit_id check, const char *fmt, 
 void audit_counted (struct audit *self, enum audit_id check, const char *fmt, ...)
     __attribute__ ((format (printf, 3, 4)));
 
+/* audit_stores.c. False when a store is damaged: then nothing can be recounted. */
+bool audit_check_files (struct audit_world *world);
+bool audit_verify_stores (struct audit_world *world);
+void audit_tell_losses (struct audit_world *world);
+
 /* Each reads its store into the world's tables, then checks. */
 void audit_load_stage (struct audit_world *world); /* audit_stage.c */
 void audit_check_snapshots (struct audit_world *world);

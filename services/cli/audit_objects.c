@@ -9,10 +9,12 @@
 
 #include "audit_impl.h"
 #include "core/crc32c.h"
+#include "mesh/claims.h"
 #include "stage.pb-c.h"
 
 struct object {
     char *id; /* "<ns>/<key>" */
+    size_t stage;
 };
 
 static int read_file (const char *path, uint64_t *size, uint32_t *crc)
@@ -45,7 +47,7 @@ static int read_object_file (struct audit_world *world, size_t stage, const char
     free (value);
     if (intent && read_file (path, size, crc) == 0)
         return 0;
-    snprintf (path, sizeof (path), "%s/objects/%s", world->workspace, id);
+    snprintf (path, sizeof (path), "%s/objects/%s/%s", world->workspace, world->stage_names[stage], id);
     return read_file (path, size, crc);
 }
 
@@ -90,6 +92,7 @@ static void check_stage (struct audit_world *world, size_t stage, struct audit_t
         struct object *row = audit_add (objects, sizeof (*row));
         Strata__ObjectInfo *info = strata__object_info__unpack (NULL, it.value_size, it.value);
         row->id = strndup ((const char *)it.key + 4, it.key_size - 4);
+        row->stage = stage;
         if (!info || !row->id) {
             audit_violation (world->audit, AUDIT_OBJECTS, "object %s: its record is damaged", row->id);
             continue;
@@ -110,6 +113,34 @@ static void check_stage (struct audit_world *world, size_t stage, struct audit_t
     world->audit->summary.object_bytes += bytes;
 }
 
+/* Between the two steps of a move to another stage (services/stage/moves.c) an object stands at both, under two names; under
+ * one name it stands at the stage that its slot's claim names, and nowhere else. */
+static void check_keepers (struct audit_world *world, const struct audit_table *objects)
+{
+    const struct object *last = NULL;
+    AUDIT_EACH (struct object, o, *objects) {
+        char name[512], owner[REPLICA_NAME_MAX];
+        struct claim claim;
+        struct strata_error error;
+        snprintf (name, sizeof (name), "%.500s", o->id ? o->id : "");
+        char *key = strchr (name, '/');
+        if (last && last->id && o->id && strcmp (last->id, o->id) == 0)
+            audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s and at %s", o->id,
+                             world->stage_names[last->stage], world->stage_names[o->stage]);
+        last = o;
+        if (!key)
+            continue;
+        *key++ = '\0';
+        claim_of_slot (&claim, world->workspace, claim_slot (name, key));
+        int rc = claim_read (&claim, owner, &error);
+        if (rc < 0)
+            audit_violation (world->audit, AUDIT_OBJECTS, "%s", error.text);
+        else if (rc > 0 && strcmp (owner, world->stage_names[o->stage]) != 0)
+            audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s, but its slot %s is claimed by %s", o->id,
+                             world->stage_names[o->stage], claim.name, owner);
+    }
+}
+
 void audit_check_objects (struct audit_world *world)
 {
     struct audit_table objects = { .rows = NULL };
@@ -117,6 +148,7 @@ void audit_check_objects (struct audit_world *world)
     for (size_t i = 0; i < world->stages_count; i++)
         check_stage (world, i, &objects);
     audit_sort (&objects);
+    check_keepers (world, &objects);
     AUDIT_EACH (struct audit_candidate, c, world->candidates) {
         char id[640];
         if (c->invalid)

@@ -140,6 +140,51 @@ static uint64_t check_queue (struct audit_world *world, struct audit_table *seen
     return stat.done;
 }
 
+struct producer {
+    char *id; /* "<stream>/<producer>" */
+    size_t stage;
+};
+
+struct producers {
+    struct audit_table table;
+    size_t stage;
+};
+
+static void see_producer (const char *stream, const char *producer, uint64_t last, void *arg)
+{
+    struct producers *producers = arg;
+    char id[512];
+    struct producer *row = audit_add (&producers->table, sizeof (*row));
+    snprintf (id, sizeof (id), "%s/%s", stream, producer);
+    row->id = audit_copy (id);
+    row->stage = producers->stage;
+}
+
+/* A producer's records of one stream stand at one stage: each stage drops repeats by what it has itself. */
+static void check_producers (struct audit_world *world)
+{
+    struct producers producers = { .stage = 0 };
+    const struct producer *last = NULL;
+    for (size_t i = 0; i < world->stages_count; i++) {
+        producers.stage = i;
+        stream_producers (world->stages[i], see_producer, &producers);
+    }
+    audit_sort (&producers.table);
+    AUDIT_EACH (struct producer, p, producers.table) {
+        const char *slash = strchr (p->id, '/');
+        if (last && strcmp (last->id, p->id) == 0)
+            audit_violation (world->audit, AUDIT_SNAPSHOTS, "records of %s on stream %.*s were kept by %s and by %s",
+                             slash + 1, (int)(slash - p->id), p->id, world->stage_names[last->stage],
+                             world->stage_names[p->stage]);
+        last = p;
+    }
+    audit_counted (world->audit, AUDIT_SNAPSHOTS, "; %zu producers of records at %zu stages, each at one",
+                   producers.table.count, world->stages_count);
+    AUDIT_EACH (struct producer, p, producers.table)
+        free (p->id);
+    free (producers.table.rows);
+}
+
 void audit_check_snapshots (struct audit_world *world)
 {
     struct audit_table seen = { .rows = NULL };
@@ -182,4 +227,5 @@ void audit_check_snapshots (struct audit_world *world)
     if (trimmed)
         audit_counted (world->audit, AUDIT_SNAPSHOTS,
                        "; %" PRIu64 " consumed candidates are trimmed: their batches are not recounted", trimmed);
+    check_producers (world);
 }

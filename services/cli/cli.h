@@ -25,11 +25,13 @@ enum cli_option {
     CLI_STATE = 32,     /* --state S */
     CLI_TYPE = 64,      /* --type T */
     CLI_COUNT = 128,    /* -n N */
+    CLI_DEEP = 4096,    /* --deep */
+    CLI_ACCEPT_LOSS = 8192, /* --accept-loss */
 };
 
 struct cli_args {
     const char *workspace;
-    bool json, foreground, follow;
+    bool json, foreground, follow, deep, accept_loss;
     int timeout_s; /* 0: none */
     const char *state, *type;
     long count;  /* -1: not given */
@@ -55,6 +57,7 @@ int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
+int cmd_repair (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);
@@ -102,7 +105,8 @@ Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, con
 const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status, const char *service);
 /* A metric of that replica, or `missing`. */
 double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing);
-const Strata__StreamState *figures_stream (const Strata__StatusReply *status, const char *service, const char *stream);
+/* A stream of all replicas of a service together: next, bytes, waiting, leased, aside, done. False: none has it. */
+bool figures_stream (const Strata__StatusReply *status, const char *service, const char *stream, Strata__StreamState *sum);
 /* The same figures for programs. */
 json_t *figures_json (const Strata__StatusReply *status);
 /* One event as JSON. */

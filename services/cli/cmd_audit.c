@@ -14,7 +14,7 @@ int cmd_audit (const struct cli_args *args)
         return cli_fail (args, CLI_FAILED, "%s", error.text);
     int code = CLI_FAILED;
     bool live = workspace_is_live (&workspace);
-    if (audit_run (workspace.path, campaign, live, &audit, &error) < 0)
+    if (audit_run (workspace.path, campaign, live, args->deep, &audit, &error) < 0)
         cli_fail (args, CLI_FAILED, "%s", error.text);
     else {
         code = audit.violations ? CLI_FAILED : CLI_OK;

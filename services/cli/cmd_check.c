@@ -18,7 +18,7 @@ static void print_summary (const struct campaign *c, const char *path)
     printf ("%s: ok\n", path);
     printf ("campaign %s, workspace %s, seed %llu, fingerprint %08x\n", c->name, c->workspace,
             (unsigned long long)c->seed, (unsigned)campaign_fingerprint (c));
-    printf ("replicas: stage 1, patch %u, select %u, schedule %u, feedback %u, status 1\n", c->replicas.patch,
+    printf ("replicas: stage %u, patch %u, select %u, schedule %u, feedback %u, status 1\n", c->replicas.stage, c->replicas.patch,
             c->replicas.select, c->replicas.schedule, c->replicas.feedback);
     for (unsigned i = 0; i < c->jobs_count; i++)
         printf ("job %s: %s; %u cores, %u gpus, %u s, %u tries\n", c->jobs[i].name,

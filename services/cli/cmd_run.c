@@ -201,7 +201,7 @@ static int conclude (struct run *self)
     struct audit audit;
     char text[32];
     int code = CLI_FAILED;
-    if (audit_run (self->launch.workspace.path, self->launch.campaign, false, &audit, &error) < 0)
+    if (audit_run (self->launch.workspace.path, self->launch.campaign, false, false, &audit, &error) < 0)
         cli_fail (NULL, CLI_FAILED, "%s", error.text);
     else {
         printf ("\n");

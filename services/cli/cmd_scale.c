@@ -37,10 +37,6 @@ static int parse (const struct cli_args *args, struct scale *scale)
         return cli_fail (args, CLI_USAGE,
                          "a campaign needs at least one replica of %s; `strata down` stops all services",
                          scale->service);
-    if (strcmp (scale->service, "stage") == 0 && n != 1)
-        return cli_fail (
-            args, CLI_FAILED,
-            "stage has one replica a node: its streams and objects are its own, and no other replica can take them");
     scale->wanted = (unsigned)n;
     return 0;
 }
@@ -102,7 +98,12 @@ int cmd_scale (const struct cli_args *args)
         code = cli_fail (args, CLI_FAILED, "%s", error.text);
     else {
         scale.before = now.wanted[replicas_service (scale.service)];
-        if (scale.before != scale.wanted
+        if (strcmp (scale.service, "stage") == 0 && scale.wanted < scale.before)
+            code = cli_fail (args, CLI_FAILED,
+                             "stage has %u replicas and can't have fewer: each keeps names, records and objects of its own "
+                             "that no other has",
+                             scale.before);
+        else if (scale.before != scale.wanted
             && replicas_want (steer.workspace.path, scale.service, scale.wanted, &error) < 0)
             code = cli_fail (args, CLI_FAILED, "%s", error.text);
         else

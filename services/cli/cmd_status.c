@@ -17,7 +17,7 @@ int cmd_status (const struct cli_args *args)
         cli_print_json (figures_json (status));
     else {
         struct campaign *campaign = workspace_campaign (&workspace, &error);
-        client_set_timeout (client, 1000);
+        strata_set_timeout (client, 1000);
         Strata__JobsReply *jobs = campaign ? ask_jobs (client, "", "running", "", 100, &error) : NULL;
         struct screen screen = { .campaign = campaign, .status = status, .jobs = jobs, .elapsed_s = -1 };
         if (campaign)

@@ -28,13 +28,26 @@ double figures_metric (const Strata__StatusReply *status, const char *service, c
     return missing;
 }
 
-const Strata__StreamState *figures_stream (const Strata__StatusReply *status, const char *service, const char *stream)
+bool figures_stream (const Strata__StatusReply *status, const char *service, const char *stream, Strata__StreamState *sum)
 {
-    const Strata__ReplicaStatus *r = figures_replica (status, service);
-    for (size_t i = 0; r && i < r->n_streams; i++)
-        if (strcmp (r->streams[i]->stream, stream) == 0)
-            return r->streams[i];
-    return NULL;
+    bool found = false;
+    strata__stream_state__init (sum);
+    for (size_t n = 0; n < status->n_replicas; n++) {
+        const Strata__ReplicaStatus *r = status->replicas[n];
+        for (size_t i = 0; r->heartbeat && strcmp (r->heartbeat->service, service) == 0 && i < r->n_streams; i++) {
+            const Strata__StreamState *s = r->streams[i];
+            if (strcmp (s->stream, stream) != 0)
+                continue;
+            sum->next += s->next - found; /* of several the records are counted: the first record of each is number 1 */
+            sum->bytes += s->bytes;
+            sum->waiting += s->waiting;
+            sum->leased += s->leased;
+            sum->aside += s->aside;
+            sum->done += s->done;
+            found = true;
+        }
+    }
+    return found;
 }
 
 /* ---- JSON ---- */
@@ -118,7 +131,8 @@ json_t *figures_json (const Strata__StatusReply *status)
 const char *figures_stuck (const Strata__StatusReply *status, const struct campaign *campaign, char *why, size_t size)
 {
     const Strata__ReplicaStatus *schedule = figures_replica (status, "schedule");
-    const Strata__StreamState *snapshots = figures_stream (status, "stage", campaign->patch.snapshots);
+    Strata__StreamState snapshots;
+    bool queued = figures_stream (status, "stage", campaign->patch.snapshots, &snapshots);
     char name[160];
     double aside = figures_metric (status, "schedule", "jobs_aside", 0);
     if (status->complete || !schedule || !schedule->alive || !schedule->heartbeat->active)
@@ -131,7 +145,7 @@ const char *figures_stuck (const Strata__StatusReply *status, const struct campa
                 return NULL;
         }
     }
-    if (snapshots && (snapshots->waiting || snapshots->leased))
+    if (queued && (snapshots.waiting || snapshots.leased))
         return NULL;
     if (figures_metric (status, "select", "candidates_waiting", 0)
             + figures_metric (status, "select", "candidates_proposed", 0)

@@ -139,6 +139,22 @@ static size_t count_alive (const Strata__StatusReply *status, char (*names)[64],
     return alive;
 }
 
+/* Replicas that stand by a damaged store: they will not come up. Tells of each when `tell`. */
+static size_t count_damaged (const Strata__StatusReply *status, char (*names)[64], size_t count, const bool *is_alive, bool tell)
+{
+    size_t damaged = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < status->n_replicas; k++) {
+            const Strata__Heartbeat *hb = status->replicas[k]->heartbeat;
+            if (is_alive[i] || strcmp (hb->replica, names[i]) != 0 || !status->replicas[k]->alive || !strstr (hb->trouble, " is damaged"))
+                continue;
+            damaged++;
+            if (tell)
+                fprintf (stderr, "strata: %s can't serve: %s\n", hb->replica, hb->trouble);
+        }
+    return damaged;
+}
+
 static int not_ready (struct launch *self, char (*names)[64], size_t count, const bool *is_alive, const char *why)
 {
     fprintf (stderr, "strata: %s; not up:", why);
@@ -169,8 +185,16 @@ int launch_wait (struct launch *self, volatile sig_atomic_t *stop)
             client = strata_open (self->workspace.path, "strata", 700, &error);
         Strata__StatusReply *status = client ? ask_status (client, &error) : NULL;
         size_t alive = status ? count_alive (status, names, count, is_alive) : 0; /* is_alive: of the last answer */
+        size_t damaged = status ? count_damaged (status, names, count, is_alive, false) : 0;
+        if (damaged && alive + damaged == count) {
+            count_damaged (status, names, count, is_alive, true);
+            fprintf (stderr, "strata: the other services are up, and go on\n");
+            code = CLI_FAILED;
+        }
         if (status)
             strata__status_reply__free_unpacked (status, NULL);
+        if (code >= 0)
+            break;
         if (!launch_report (self, stderr, "  "))
             code = not_ready (self, names, count, is_alive, "the supervisor has ended");
         else if (alive == count)

@@ -49,10 +49,17 @@ static const struct command commands[] = {
       "The newest 20,000 are kept. -f: goes on; with --json then one object a line. -n N: only the newest "
       "N.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_FOLLOW | CLI_COUNT, 0, 0, cmd_events },
-    { "audit", "[--workspace DIR] [--json]", "recounts a campaign from its stores: nothing lost, nothing twice",
+    { "audit", "[--deep] [--workspace DIR] [--json]", "recounts a campaign from its stores: nothing lost, nothing twice",
       "Works while the campaign runs; exact when it is down. One line a check, each violation named.\n"
-      "exit codes: 0 all holds, 1 violations or a store that can't be read, 2 wrong usage",
-      CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_audit },
+      "--deep: reads every block of the stores first and verifies its checksum.\n"
+      "exit codes: 0 all holds, 1 violations, a damaged store, or a loss that a repair declared, 2 wrong usage",
+      CLI_WORKSPACE | CLI_JSON | CLI_DEEP, 0, 0, cmd_audit },
+    { "repair", "[SHARD] [--accept-loss] [--workspace DIR] [--json]", "puts a damaged store back as far as it can be",
+      "Says of each store (or of SHARD, as select-0) what is damaged, what can be put back and from where. Repairs what loses\n"
+      "nothing; what would lose something only with --accept-loss, and says exactly what. The damaged store is kept beside the\n"
+      "new one. A store that a service holds is left alone.\n"
+      "exit codes: 0 nothing is damaged any more, 1 something still is, 2 wrong usage",
+      CLI_WORKSPACE | CLI_JSON | CLI_ACCEPT_LOSS, 0, 1, cmd_repair },
     { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
       CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
     { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
@@ -111,6 +118,8 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "follow", no_argument, NULL, CLI_FOLLOW },
         { "state", required_argument, NULL, CLI_STATE },
         { "type", required_argument, NULL, CLI_TYPE },
+        { "deep", no_argument, NULL, CLI_DEEP },
+        { "accept-loss", no_argument, NULL, CLI_ACCEPT_LOSS },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -136,6 +145,8 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->json = args->json || opt == CLI_JSON;
         args->foreground = args->foreground || opt == CLI_FOREGROUND;
         args->follow = args->follow || opt == CLI_FOLLOW;
+        args->deep = args->deep || opt == CLI_DEEP;
+        args->accept_loss = args->accept_loss || opt == CLI_ACCEPT_LOSS;
         args->workspace = opt == CLI_WORKSPACE ? optarg : args->workspace;
         args->state = opt == CLI_STATE ? optarg : args->state;
         args->type = opt == CLI_TYPE ? optarg : args->type;

@@ -52,7 +52,7 @@ static void put_header (FILE *out, const struct screen *s)
 
 static void put_continuum (FILE *out, const struct screen *s)
 {
-    const Strata__StreamState *q = figures_stream (s->status, "stage", s->campaign->patch.snapshots);
+    Strata__StreamState sum, *q = figures_stream (s->status, "stage", s->campaign->patch.snapshots, &sum) ? &sum : NULL;
     fprintf (out, "continuum   ");
     for (unsigned i = 0; i < s->campaign->jobs_count; i++) {
         const char *name = s->campaign->jobs[i].name;
@@ -74,7 +74,7 @@ static void put_continuum (FILE *out, const struct screen *s)
 
 static void put_candidates (FILE *out, const struct screen *s)
 {
-    const Strata__StreamState *stream = figures_stream (s->status, "stage", s->campaign->select.from);
+    Strata__StreamState sum, *stream = figures_stream (s->status, "stage", s->campaign->select.from, &sum) ? &sum : NULL;
     const Strata__ReplicaStatus *r = figures_replica (s->status, "select");
     static const char prefix[] = "candidates_waiting_";
     const char *comma = "";
@@ -234,7 +234,9 @@ void screen_text (FILE *out, const struct screen *s)
 void screen_line (FILE *out, const struct screen *s)
 {
     char text[32], age[32];
-    const Strata__StreamState *q = s->status ? figures_stream (s->status, "stage", s->campaign->patch.snapshots) : NULL;
+    Strata__StreamState sum, *q = NULL;
+    if (s->status && figures_stream (s->status, "stage", s->campaign->patch.snapshots, &sum))
+        q = &sum;
     int64_t oldest_us = 0;
     size_t dead = 0;
     fprintf (out, "[%s] ", cli_duration (s->elapsed_s, text, sizeof (text)));

@@ -429,6 +429,20 @@ static void take_signal (struct supervisor *self, int signum)
     }
 }
 
+/* Cards of processes that were killed, maybe of a node that is no more: some may be wanted no longer. */
+static void remove_dead_cards (struct supervisor *self)
+{
+    struct card *cards;
+    size_t count = cards_read (self->workspace->path, &cards);
+    for (size_t i = 0; i < count; i++)
+        if (!card_is_held (self->workspace->path, cards[i].replica)) {
+            say (self, "%s was killed on %s: its card is taken away", cards[i].replica, cards[i].node);
+            card_remove (self->workspace->path, cards[i].replica);
+            remove_sockets (self, cards[i].replica);
+        }
+    free (cards);
+}
+
 static int set_up (struct supervisor *self, sigset_t *signals)
 {
     struct strata_error error;
@@ -438,6 +452,7 @@ static int set_up (struct supervisor *self, sigset_t *signals)
         say (self, "%s", error.text);
         return -1;
     }
+    remove_dead_cards (self);
     self->stamp = replicas_stamp (self->workspace->path);
     if (replicas_read (self->workspace->path, self->campaign, &self->wanted, &error) < 0)
         say (self, "%s; the campaign file's numbers are taken", error.text);

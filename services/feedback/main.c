@@ -5,6 +5,7 @@
 #include "core/crash_point.h"
 #include "core/log.h"
 #include "feedback_core.h"
+#include "feedback_rebuild.h"
 #include "mesh/service.h"
 #include "report.h"
 #include "store/stream.h"
@@ -194,6 +195,7 @@ int main (int argc, char **argv)
         .start = start,
         .stop = stop,
         .metrics = metrics,
+        .rebuild = feedback_rebuild,
     };
     return service_main (&spec, argc, argv);
 }

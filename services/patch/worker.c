@@ -19,6 +19,8 @@
 #define PUT_MAX_KEYS 512
 #define CALL_TIMEOUT_MS 15000
 #define POLL_US 500000
+#define STAGES_MAX 256
+#define TAKE_TIMEOUT_MS 3000           /* a stage that has just died holds up nobody for long */
 #define AGAIN_US 1000000               /* between tries while staging is full */
 
 enum step { IDLE, TAKING, CUTTING, PUTTING, ACKING, NACKING, WAITING_TO_PUT, WAITING_TO_ACK };
@@ -31,6 +33,7 @@ struct product {
     Strata__Candidate candidate;
     char id[PATCH_ID_MAX + 1], reason[200];
     float *point;
+    enum { HERE, UNDER_WAY, IN_STAGING } place;
 };
 
 struct worker {
@@ -38,15 +41,16 @@ struct worker {
     struct patch_encoder *encoder;
     enum step step;
     int64_t look_us;                    /* when to ask for the next snapshot */
+    size_t turn, stages, empty;         /* which stage is asked, of how many; how many in a row had nothing */
     uv_work_t work;
     /* the lease */
+    char stage[64];                     /* whose queue it is from */
     uint64_t sequence, token;
     int64_t renew_us;                   /* when the lease is to be renewed */
     Strata__Snapshot *snapshot;
     /* what the thread made */
     struct product *products;
-    size_t products_count, put;         /* put: how many are in staging */
-    size_t put_from;                    /* where the bunch that is under way begins */
+    size_t products_count;
     size_t of[PATCH_CONFIGURATIONS];
     struct strata_error error;
     bool failed, final;                 /* final: trying again can't help */
@@ -66,7 +70,7 @@ static void forget (struct worker *self)
     }
     free (self->products);
     self->products = NULL;
-    self->products_count = self->put = 0;
+    self->products_count = 0;
     if (self->snapshot)
         strata__snapshot__free_unpacked (self->snapshot, NULL);
     self->snapshot = NULL;
@@ -210,7 +214,7 @@ static void nack (struct worker *self)
     self->step = NACKING;
     self->look_us = service_now_us (self->service) + POLL_US;
     service_call (self->service,
-                  "stage",
+                  self->stage,
                   STRATA__MESSAGE_TYPE__TYPE_QUEUE_NACK,
                   &ask.base,
                   NULL,
@@ -240,7 +244,8 @@ bool worker_finish (struct worker *self)
 static bool passes (const struct reply *reply)
 {
     return reply->timed_out || reply->code == STRATA__REFUSAL_CODE__REFUSED_FULL
-           || reply->code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE;
+           || reply->code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE
+           || reply->code == STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE;
 }
 
 static void wait_a_while (struct worker *self, enum step step)
@@ -308,7 +313,7 @@ static void ack (struct worker *self)
     ask.n_outputs = 1;
     self->step = ACKING;
     service_call (self->service,
-                  "stage",
+                  self->stage,
                   STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK,
                   &ask.base,
                   NULL,
@@ -324,17 +329,27 @@ static void ack (struct worker *self)
 
 static void put_more (struct worker *self);
 
+/* What becomes of the patches under way. */
+static void mark (struct worker *self, int place)
+{
+    for (size_t i = 0; i < self->products_count; i++)
+        if (self->products[i].place == UNDER_WAY)
+            self->products[i].place = place;
+}
+
 static void on_put (struct service *service, const struct reply *reply, void *arg)
 {
     struct worker *self = arg;
     if (reply->ok) {
         service_trouble (service, NULL);
+        mark (self, IN_STAGING);
         put_more (self);
         return;
     }
     service_trouble (service, "the patches of %s can't be put into staging: %s", self->snapshot->path, reply->error);
     if (passes (reply)) {
-        self->put = self->put_from;
+        mark (self, HERE);
+        service_forget_routes (service);
         wait_a_while (self, WAITING_TO_PUT);
         return;
     }
@@ -343,31 +358,39 @@ static void on_put (struct service *service, const struct reply *reply, void *ar
     nack (self);
 }
 
-/* The next bunch of patches, or the acknowledgement when all are in staging. */
+/* The next bunch of patches of one stage, or the acknowledgement when all are in staging. */
 static void put_more (struct worker *self)
 {
     Strata__ObjectPut put = STRATA__OBJECT_PUT__INIT;
     struct blob blobs[PUT_MAX_KEYS];
     char *keys[PUT_MAX_KEYS];
+    char stage[64] = "";
+    const char *ns = service_campaign (self->service)->patch.namespace_;
     size_t n = 0, bytes = 0;
-    self->put_from = self->put;
-    while (self->put < self->products_count && n < PUT_MAX_KEYS && (n == 0 || bytes + self->products[self->put].size <= PUT_MAX_BYTES)) {
-        struct product *product = &self->products[self->put++];
+    for (size_t i = 0; i < self->products_count && n < PUT_MAX_KEYS; i++) {
+        struct product *product = &self->products[i];
+        if (product->place != HERE || (n && bytes + product->size > PUT_MAX_BYTES))
+            continue;
+        const char *to = service_object_stage (self->service, ns, product->key);
+        if (n && strcmp (to, stage) != 0)
+            continue;
+        snprintf (stage, sizeof (stage), "%s", to);
         keys[n] = product->key;
         blobs[n++] = (struct blob){ product->npz, product->size };
         bytes += product->size;
+        product->place = UNDER_WAY;
     }
     if (n == 0) {
         crash_point ("patch.put");
         ack (self);
         return;
     }
-    put.namespace_ = service_campaign (self->service)->patch.namespace_;
+    put.namespace_ = (char *)ns;
     put.keys = keys;
     put.n_keys = n;
     self->step = PUTTING;
     service_call (self->service,
-                  "stage",
+                  stage,
                   STRATA__MESSAGE_TYPE__TYPE_OBJECT_PUT,
                   &put.base,
                   blobs,
@@ -395,14 +418,35 @@ static void after_work (uv_work_t *req, int status)
 
 /* ---- taking ---- */
 
+/* Each stage has a queue of snapshots: they are asked in turn, from where the last snapshot came. False: there is none. */
+static bool next_stage (struct worker *self)
+{
+    char names[STAGES_MAX][64];
+    size_t count = service_stages (self->service, names, STAGES_MAX);
+    if (count == 0)
+        return false;
+    self->turn %= count;
+    snprintf (self->stage, sizeof (self->stage), "%s", names[self->turn]);
+    self->stages = count;
+    return true;
+}
+
 static void on_taken (struct service *service, const struct reply *reply, void *arg)
 {
     struct worker *self = arg;
     const Strata__QueueTakeReply *taken = reply->ok ? (const Strata__QueueTakeReply *)reply->body : NULL;
     self->step = IDLE;
-    self->look_us = service_now_us (service) + POLL_US;
-    if (!taken || !taken->found || !taken->record)
+    if (!taken || !taken->found || !taken->record) {
+        self->turn++;
+        self->empty++;
+        if (self->empty >= self->stages)
+            self->look_us = service_now_us (service) + POLL_US;
+        else
+            worker_tick (self, service_now_us (service));
         return;
+    }
+    self->empty = 0;
+    self->look_us = service_now_us (service) + POLL_US;
     self->sequence = taken->record->sequence;
     self->token = taken->token;
     self->snapshot = strata__snapshot__unpack (NULL, taken->record->data.len, taken->record->data.data);
@@ -430,7 +474,7 @@ static void renew (struct worker *self, int64_t now_us)
     ask.lease_ms = campaign->patch.lease_s * 1000;
     self->renew_us = now_us + (int64_t)campaign->patch.lease_s * 1000000 / 3;
     service_call (self->service,
-                  "stage",
+                  self->stage,
                   STRATA__MESSAGE_TYPE__TYPE_QUEUE_RENEW,
                   &ask.base,
                   NULL,
@@ -455,6 +499,8 @@ void worker_tick (struct worker *self, int64_t now_us)
         ack (self);
     if (self->step != IDLE || self->finishing)
         return;
+    if (!next_stage (self))
+        return;
     Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
     take.queue = campaign->patch.snapshots;
     take.consumer = (char *)service_replica (self->service);
@@ -462,13 +508,13 @@ void worker_tick (struct worker *self, int64_t now_us)
     take.max_tries = campaign->patch.tries;
     self->step = TAKING;
     service_call (self->service,
-                  "stage",
+                  self->stage,
                   STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE,
                   &take.base,
                   NULL,
                   0,
                   &strata__queue_take_reply__descriptor,
-                  CALL_TIMEOUT_MS,
+                  TAKE_TIMEOUT_MS,
                   on_taken,
                   self);
 }

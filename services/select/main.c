@@ -6,6 +6,7 @@
 #include "core/crash_point.h"
 #include "mesh/service.h"
 #include "select_core.h"
+#include "select_rebuild.h"
 
 #define TICK_EVERY_MS 250u
 
@@ -187,6 +188,7 @@ static const struct service_spec spec = {
     .start = start,
     .stop = stop,
     .metrics = metrics,
+    .rebuild = select_rebuild,
 };
 
 int main (int argc, char **argv)

@@ -81,6 +81,9 @@ bool point_valid (const struct select_core *self, const float *point, size_t n, 
 void proposal_open (struct select_core *self, const char *name, int64_t lease_end_us);
 Strata__SelectProposal *proposal_get (struct select_core *self, const char *name);
 void proposal_free (Strata__SelectProposal *proposal);
+void proposal_put (struct select_core *self, const char *name, const Strata__SelectProposal *proposal);
+/* To a proposal that has room. */
+void proposal_add (Strata__SelectProposal *proposal, const char *id, const Strata__SelectCandidate *candidate, double rank);
 
 /* ---- select_invalidate.c ---- */
 

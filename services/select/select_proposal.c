@@ -15,7 +15,7 @@ Strata__SelectProposal *proposal_get (struct select_core *self, const char *name
     return (Strata__SelectProposal *)shard_get_message (self->shard, &key, &strata__select_proposal__descriptor);
 }
 
-static void proposal_put (struct select_core *self, const char *name, const Strata__SelectProposal *proposal)
+void proposal_put (struct select_core *self, const char *name, const Strata__SelectProposal *proposal)
 {
     struct shard_key key;
     shard_key (&key, "prop/%s", name);
@@ -107,6 +107,17 @@ size_t select_expire (struct select_core *self, int64_t now_us)
     return count;
 }
 
+void proposal_add (Strata__SelectProposal *proposal, const char *id, const Strata__SelectCandidate *candidate, double rank)
+{
+    Strata__Selection *selection = select_calloc (1, sizeof (*selection));
+    strata__selection__init (selection);
+    select_text_set (&selection->candidate, id);
+    select_text_set (&selection->queue, candidate->queue);
+    select_text_set (&selection->configuration, candidate->configuration);
+    selection->rank = rank;
+    proposal->selections[proposal->n_selections++] = selection;
+}
+
 struct picking {
     struct select_core *self;
     struct queue *queue;
@@ -130,13 +141,7 @@ static bool pick_one (const char *id, double rank, void *arg)
     }
     candidate_move (self, id, candidate, PROPOSED, p->name, rank, EVENT (PROPOSED), p->now_us);
     p->queue->proposed++;
-    Strata__Selection *selection = select_calloc (1, sizeof (*selection));
-    strata__selection__init (selection);
-    select_text_set (&selection->candidate, id);
-    select_text_set (&selection->queue, candidate->queue);
-    select_text_set (&selection->configuration, candidate->configuration);
-    selection->rank = rank;
-    p->proposal->selections[p->proposal->n_selections++] = selection;
+    proposal_add (p->proposal, id, candidate, rank);
     candidate_free (candidate);
     return true;
 }

@@ -23,6 +23,7 @@ struct backend_item {
     const char *key;
     const void *data;
     size_t size;
+    const uint32_t *crc32c; /* as the sender had it; NULL: not told */
 };
 
 struct backend_ops {
@@ -35,10 +36,10 @@ struct backend_ops {
      * before. */
     int (*put) (struct backend *self, const char *ns, const struct backend_item *items, size_t count,
                 struct strata_error *error);
-    /* *data is malloc'ed (one byte at least); the caller frees it. errno EBADMSG: the bytes are gone or not of that
-     * size. */
-    int (*get) (struct backend *self, const char *ns, const char *key, uint64_t size, void **data,
-                struct strata_error *error);
+    /* `length` bytes from `offset` on, of an object of `size`; the caller has seen to it that they are there. *data is
+     * malloc'ed (one byte at least); the caller frees it. errno EBADMSG: the bytes are gone or not of that size. */
+    int (*get) (struct backend *self, const char *ns, const char *key, uint64_t size, uint64_t offset, uint64_t length,
+                void **data, struct strata_error *error);
     /* The destination is free. As put: all or nothing. */
     int (*move) (struct backend *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                  struct strata_error *error);

@@ -1,4 +1,4 @@
-/* backend_file.c - objects' bytes as files <root>/<ns>/<key>.
+/* backend_file.c - objects' bytes as files <root>/<owner>/<ns>/<key>.
  *
  * A file can't be renamed in the same instant as the batch is written. So bytes go first, synced, into a file of a
  * number of its own in the folder <root>/~<owner> ('~' stands in no name), and the batch gets an intent:
@@ -11,6 +11,8 @@
  * intent a key: a later operation replaces it, and a numbered file replaced so is removed once that is on disk. Doing
  * an intent twice does no harm, therefore a crash anywhere is mended by doing at the start what the intents say, and
  * removing numbered files that none names.
+ *
+ * <owner> is the shard's name, so that several stages share <root>.
  *
  * No path from outside is ever followed: each part is opened below the one before it, and symbolic links are refused.
  */
@@ -30,6 +32,7 @@
 #include "core/log.h"
 
 #define INTENT_PREFIX "intent/"
+#define LAYOUT_KEY "stage/layout" /* 2: files stand below their owner's folder; they stood in <root> before */
 
 enum operation { OP_NONE, OP_PUT, OP_DELETE };
 
@@ -39,7 +42,7 @@ struct garbage {
 
 struct backend {
     struct shard *shard;
-    int root, fresh;                   /* folders: of all objects; of numbered files */
+    int root, fresh;                   /* folders: of this owner's objects; of its numbered files */
     char shown[4200];                  /* the latter's name, for sentences */
     uint64_t next;                     /* number of the next operation */
     uint64_t safe;                     /* operations below it are on disk */
@@ -446,6 +449,75 @@ static void file_close (struct backend **self_p)
     *self_p = NULL;
 }
 
+/* Moves folder `ns` of an older layout below the owner's. `base`: the folder of all objects. */
+static int move_namespace (struct backend *self, int base, const char *owner, const char *ns, struct strata_error *error)
+{
+    struct stat st;
+    char aside[300];
+    const char *from = ns;
+    snprintf (aside, sizeof (aside), "~%.100s.old", owner);
+    if (strcmp (ns, owner) == 0)
+        from = aside; /* it stood where the owner's folder stands: file_open has put it aside */
+    if (fstatat (base, from, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR (st.st_mode))
+        return 0;
+    if (renameat (base, from, self->root, ns) < 0)
+        return strata_fail (error, "objects of namespace %s can't be moved to folder %s/: %s", ns, owner,
+                            strerror (errno));
+    return 0;
+}
+
+/* Each namespace that the shard's keys with this prefix name. */
+static int move_namespaces (struct backend *self, int base, const char *owner, const char *prefix,
+                            struct strata_error *error)
+{
+    struct shard_key from;
+    struct shard_iter it;
+    shard_key (&from, "%s", prefix);
+    for (size_t n = strlen (prefix); shard_iter_begin (self->shard, &it, prefix, n, from.data, from.size);) {
+        char ns[256];
+        const uint8_t *slash = memchr (it.key + n, '/', it.key_size - n);
+        snprintf (ns, sizeof (ns), "%.*s", (int)(slash ? slash - it.key - (long)n : 0), (const char *)it.key + n);
+        shard_iter_end (&it);
+        if (!slash)
+            return 0;
+        if (move_namespace (self, base, owner, ns, error) < 0)
+            return -1;
+        shard_key (&from, "%s%s%c", prefix, ns, '/' + 1);
+    }
+    shard_iter_end (&it);
+    return 0;
+}
+
+static int move_old_layout (struct backend *self, const char *root, const char *owner, struct strata_error *error)
+{
+    int base = open (root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+    if (base < 0 || move_namespaces (self, base, owner, "obj/", error) < 0
+        || move_namespaces (self, base, owner, INTENT_PREFIX, error) < 0)
+        rc = base < 0 ? strata_fail (error, "folder %s can't be opened: %s", root, strerror (errno)) : -1;
+    if (rc == 0 && (fsync (base) < 0 || fsync (self->root) < 0))
+        rc = strata_fail (error, "folder %s can't be synced: %s", root, strerror (errno));
+    if (base >= 0)
+        close (base);
+    if (rc == 0)
+        shard_put_u64 (self->shard, LAYOUT_KEY, 2);
+    return rc;
+}
+
+/* A namespace of an older layout may be called as this owner. */
+static void put_namesake_aside (struct shard *shard, const char *root, const char *owner)
+{
+    char from[4300], to[4300];
+    struct shard_key key;
+    struct shard_iter it;
+    shard_key (&key, "obj/%s/", owner);
+    bool has = shard_iter_begin (shard, &it, key.data, key.size, NULL, 0);
+    shard_iter_end (&it);
+    snprintf (from, sizeof (from), "%s/%s", root, owner);
+    snprintf (to, sizeof (to), "%s/~%.100s.old", root, owner);
+    if (has && access (to, F_OK) < 0)
+        rename (from, to);
+}
+
 static struct backend *file_open (struct shard *shard, const char *root, const char *owner, struct strata_error *error)
 {
     struct backend *self = calloc (1, sizeof (*self));
@@ -456,16 +528,25 @@ static struct backend *file_open (struct shard *shard, const char *root, const c
     self->shard = shard;
     self->root = self->fresh = -1;
     int rc = 0;
+    char own[4300];
+    bool old = shard_get_u64 (shard, LAYOUT_KEY, 0) != 2;
+    if (old)
+        put_namesake_aside (shard, root, owner);
+    snprintf (own, sizeof (own), "%.4150s/%.100s", root, owner);
     if ((size_t)snprintf (self->shown, sizeof (self->shown), "%s/~%s", root, owner) >= sizeof (self->shown))
         rc = strata_fail (error, "folder %.200s...: the path is too long", root);
     if (rc == 0)
         rc = files_make_dirs (self->shown, error);
+    if (rc == 0)
+        rc = files_make_dirs (own, error);
     if (rc == 0) {
-        self->root = open (root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        self->root = open (own, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         self->fresh = open (self->shown, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (self->root < 0 || self->fresh < 0 || fsync (self->root) < 0)
             rc = strata_fail (error, "folder %s can't be opened: %s", self->shown, strerror (errno));
     }
+    if (rc == 0 && old)
+        rc = move_old_layout (self, root, owner, error);
     if (rc < 0 || recover (self, error) < 0)
         file_close (&self);
     return self;
@@ -524,10 +605,10 @@ static int open_object (struct backend *self, const char *ns, const char *key)
     return fd;
 }
 
-static int read_all (int fd, void *data, size_t size)
+static int read_all (int fd, void *data, size_t size, uint64_t offset)
 {
     for (size_t done = 0; done < size;) {
-        ssize_t n = pread (fd, (char *)data + done, size - done, (off_t)done);
+        ssize_t n = pread (fd, (char *)data + done, size - done, (off_t)(offset + done));
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR) {
@@ -545,8 +626,8 @@ static int damaged (const char *ns, const char *key, const char *what, struct st
     return strata_fail (error, "object %s/%s is damaged: %s", ns, key, what);
 }
 
-static int file_get (struct backend *self, const char *ns, const char *key, uint64_t size, void **data,
-                     struct strata_error *error)
+static int file_get (struct backend *self, const char *ns, const char *key, uint64_t size, uint64_t offset,
+                     uint64_t length, void **data, struct strata_error *error)
 {
     struct stat st;
     char what[160];
@@ -565,10 +646,10 @@ static int file_get (struct backend *self, const char *ns, const char *key, uint
         snprintf (
             what, sizeof (what), "its file has %lld bytes, not %llu", (long long)st.st_size, (unsigned long long)size);
         rc = damaged (ns, key, what, error);
-    } else if (!(*data = malloc (size ? size : 1))) {
+    } else if (!(*data = malloc (length ? length : 1))) {
         errno = ENOMEM;
-        rc = strata_fail (error, "object %s/%s: out of memory for its %llu bytes", ns, key, (unsigned long long)size);
-    } else if (read_all (fd, *data, size) < 0) {
+        rc = strata_fail (error, "object %s/%s: out of memory for its %llu bytes", ns, key, (unsigned long long)length);
+    } else if (read_all (fd, *data, length, offset) < 0) {
         snprintf (what, sizeof (what), "its file can't be read (%s)", strerror (errno));
         rc = damaged (ns, key, what, error);
         free (*data);
@@ -596,7 +677,7 @@ static int link_or_copy (struct backend *self, const char *ns, const char *key, 
     snprintf (path, sizeof (path), "/proc/self/fd/%d", fd);
     if (linkat (AT_FDCWD, path, self->fresh, name, AT_SYMLINK_FOLLOW) < 0) {
         void *data = malloc (st.st_size ? (size_t)st.st_size : 1);
-        if (!data || read_all (fd, data, (size_t)st.st_size) < 0)
+        if (!data || read_all (fd, data, (size_t)st.st_size, 0) < 0)
             rc = strata_fail (error, "object %s/%s can't be copied: %s", ns, key, strerror (errno));
         else
             rc = files_write_synced (self->fresh, self->shown, name, data, (size_t)st.st_size, error);

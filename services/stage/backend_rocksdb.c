@@ -54,15 +54,18 @@ static int rocks_put (struct backend *self, const char *ns, const struct backend
     return 0;
 }
 
-static int rocks_get (struct backend *self, const char *ns, const char *key, uint64_t size, void **data,
-                      struct strata_error *error)
+static int rocks_get (struct backend *self, const char *ns, const char *key, uint64_t size, uint64_t offset,
+                      uint64_t length, void **data, struct strata_error *error)
 {
     struct shard_key k = blob_key (ns, key);
     size_t found = 0;
     *data = NULL;
     if (shard_get (self->shard, k.data, k.size, data, &found) && found == size) {
-        if (*data || (*data = malloc (1)))
+        if (*data || (*data = malloc (1))) {
+            if (offset)
+                memmove (*data, (char *)*data + offset, length);
             return 0;
+        }
         errno = ENOMEM;
         return strata_fail (error, "out of memory");
     }

@@ -2,6 +2,8 @@
 #include "stage_core.h"
 
 #include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +12,14 @@
 #define OBJECTS_KEY "stage/objects"
 #define BYTES_KEY "stage/bytes"
 #define BACKEND_KEY "stage/backend"
+#define VERIFIED 4096 /* objects whose bytes were checked, remembered for reads of ranges */
 
 struct stage {
     struct shard *shard;
     const struct backend_ops *ops;
     struct backend *backend;
     uint64_t quota_bytes, objects, bytes, puts, gets;
+    uint64_t verified[VERIFIED]; /* hashes of name, generation and time */
 };
 
 /* ---- names ---- */
@@ -268,8 +272,8 @@ static int conflict_check (struct stage *self, const char *ns, const char *key, 
 
 /* Fills infos; *bytes and *fresh: the totals after the put. */
 static int put_check (struct stage *self, const char *ns, const struct backend_item *items, size_t count,
-                      const char **names, int64_t now_us, Strata__ObjectInfo *infos, uint64_t *bytes, uint64_t *fresh,
-                      struct strata_error *error)
+                      const char **names, bool only_new, int64_t now_us, Strata__ObjectInfo *infos, uint64_t *bytes,
+                      uint64_t *fresh, struct strata_error *error)
 {
     uint64_t wanted = 0;
     for (size_t i = 0; i < count; i++)
@@ -286,6 +290,10 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
     *fresh = 0;
     for (size_t i = 0; i < count; i++) {
         bool stands = info_get (self, ns, items[i].key, &infos[i]);
+        if (stands && only_new) {
+            errno = EEXIST;
+            return strata_fail (error, "object %s/%s is there already", ns, items[i].key);
+        }
         if (!stands) {
             if (conflict_check (self, ns, items[i].key, names, count, NULL, error) < 0)
                 return -1;
@@ -295,6 +303,11 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
         *bytes = *bytes - infos[i].size + items[i].size;
         infos[i].size = items[i].size;
         infos[i].crc32c = crc32c (0, items[i].data, items[i].size);
+        if (items[i].crc32c && *items[i].crc32c != infos[i].crc32c) {
+            errno = EPROTO;
+            return strata_fail (error, "object %s/%s was damaged on its way: its checksum is %08x, it was sent with %08x",
+                                ns, items[i].key, infos[i].crc32c, *items[i].crc32c);
+        }
         infos[i].generation++;
         infos[i].mtime_us = now_us;
     }
@@ -310,14 +323,14 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
     return 0;
 }
 
-int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, int64_t now_us,
-               Strata__ObjectInfo *infos, struct strata_error *error)
+int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, bool only_new,
+               int64_t now_us, Strata__ObjectInfo *infos, struct strata_error *error)
 {
     uint64_t bytes = 0, fresh = 0;
     const char **names = put_names (ns, items, count, error);
     if (!names)
         return -1;
-    int rc = put_check (self, ns, items, count, names, now_us, infos, &bytes, &fresh, error);
+    int rc = put_check (self, ns, items, count, names, only_new, now_us, infos, &bytes, &fresh, error);
     if (rc == 0)
         rc = self->ops->put (self->backend, ns, items, count, error);
     int saved = errno;
@@ -349,7 +362,7 @@ int stage_get (struct stage *self, const char *ns, const char *key, Strata__Obje
 {
     *data = NULL;
     if (stage_stat (self, ns, key, info, error) < 0
-        || self->ops->get (self->backend, ns, key, info->size, data, error) < 0)
+        || self->ops->get (self->backend, ns, key, info->size, 0, info->size, data, error) < 0)
         return -1;
     uint32_t crc = crc32c (0, *data, info->size);
     if (crc != info->crc32c) {
@@ -363,53 +376,142 @@ int stage_get (struct stage *self, const char *ns, const char *key, Strata__Obje
     return 0;
 }
 
-int stage_list (struct stage *self, const char *ns, const char *prefix, const char *after, size_t max,
-                void (*each) (const char *key, const Strata__ObjectInfo *info, void *arg), void *arg, bool *more,
-                struct strata_error *error)
+static uint64_t version_hash (const char *ns, const char *key, const Strata__ObjectInfo *info)
 {
+    char text[2 * STAGE_NAME_MAX + 64];
+    uint64_t hash = 1469598103934665603u;
+    snprintf (text, sizeof (text), "%s/%s %llu %lld", ns, key, (unsigned long long)info->generation,
+              (long long)info->mtime_us);
+    for (const char *p = text; *p; p++)
+        hash = (hash ^ (uint8_t)*p) * 1099511628211u;
+    return hash | 1;
+}
+
+int stage_get_range (struct stage *self, const char *ns, const char *key, uint64_t offset, uint64_t length,
+                     Strata__ObjectInfo *info, void **data, size_t *got, struct strata_error *error)
+{
+    *data = NULL;
+    *got = 0;
+    if (stage_stat (self, ns, key, info, error) < 0)
+        return -1;
+    if (offset > info->size) {
+        errno = EINVAL;
+        return strata_fail (error, "object %s/%s has %llu bytes; byte %llu is past its end", ns, key,
+                            (unsigned long long)info->size, (unsigned long long)offset);
+    }
+    *got = length < info->size - offset ? length : info->size - offset;
+    uint64_t hash = version_hash (ns, key, info), *known = &self->verified[hash % VERIFIED];
+    if (*known == hash) {
+        self->gets++;
+        return self->ops->get (self->backend, ns, key, info->size, offset, *got, data, error);
+    }
+    if (stage_get (self, ns, key, info, data, error) < 0)
+        return -1;
+    *known = hash;
+    memmove (*data, (char *)*data + offset, *got);
+    return 0;
+}
+
+int stage_list (struct stage *self, const char *ns, const struct stage_filter *filter, size_t max,
+                void (*each) (const char *key, const Strata__ObjectInfo *info, void *arg), void *arg, bool *more,
+                char *last, struct strata_error *error)
+{
+    const char *prefix = filter->prefix, *after = filter->after;
     if (namespace_check (ns, error) < 0)
         return -1;
     if (strnlen (prefix, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || strnlen (after, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX
-        || max < 1 || max > STAGE_LIST_MAX) {
+        || strnlen (filter->pattern, STAGE_NAME_MAX + 1) > STAGE_NAME_MAX || max < 1 || max > STAGE_LIST_MAX) {
         errno = EINVAL;
         return strata_fail (error,
-                            "a list asks for 1-%d keys with a prefix of at most %d bytes; asked for %zu",
+                            "a list asks for 1-%d keys with a prefix or pattern of at most %d bytes; asked for %zu",
                             STAGE_LIST_MAX,
                             STAGE_NAME_MAX,
                             max);
     }
     struct shard_key first = object_key (ns, prefix), start = object_key (ns, after);
-    size_t ns_size = strlen (ns) + strlen ("obj//"), seen = 0;
+    size_t ns_size = strlen (ns) + strlen ("obj//"), seen = 0, scanned = 0;
     start.data[start.size++] = '\0'; /* the first key behind `after` */
     bool from_start = strcmp (after, prefix) >= 0 && after[0];
     struct shard_iter it;
     *more = false;
+    snprintf (last, STAGE_NAME_MAX + 1, "%s", after);
     for (bool there =
              shard_iter_begin (self->shard, &it, first.data, first.size, from_start ? start.data : NULL, start.size);
          there;
          there = shard_iter_next (&it)) {
-        if (seen++ == max) {
+        if (seen == max || scanned++ == STAGE_SCAN_MAX) {
             *more = true;
             break;
         }
-        char key[STAGE_NAME_MAX + 1];
-        size_t n = it.key_size - ns_size;
+        size_t n = it.key_size - ns_size < STAGE_NAME_MAX ? it.key_size - ns_size : STAGE_NAME_MAX;
+        memcpy (last, it.key + ns_size, n);
+        last[n] = '\0';
+        if ((filter->mine && !filter->mine (ns, last, filter->arg))
+            || (filter->pattern[0] && fnmatch (filter->pattern, last, 0) != 0))
+            continue;
         Strata__ObjectInfo *info = strata__object_info__unpack (NULL, it.value_size, it.value);
-        if (!info || n > STAGE_NAME_MAX) {
-            if (info)
-                strata__object_info__free_unpacked (info, NULL);
+        if (!info) {
             shard_iter_end (&it);
             errno = EBADMSG;
             return strata_fail (
                 error, "store %s: what is known of an object of %s can't be read", shard_dir (self->shard), ns);
         }
-        memcpy (key, it.key + ns_size, n);
-        key[n] = '\0';
-        each (key, info, arg);
+        seen++;
+        each (last, info, arg);
         strata__object_info__free_unpacked (info, NULL);
     }
     shard_iter_end (&it);
     return 0;
+}
+
+/* ---- from other stages ---- */
+
+static struct shard_key origin_key (const char *origin)
+{
+    struct shard_key k;
+    shard_key (&k, "adopted/%.480s", origin);
+    return k;
+}
+
+int stage_adopt (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info, const void *data,
+                 size_t size, int64_t now_us, struct strata_error *error)
+{
+    struct backend_item item = { key, data, size, &info->crc32c };
+    Strata__ObjectInfo made = STRATA__OBJECT_INFO__INIT;
+    struct shard_key origin = origin_key (info->origin), time = { .size = 0 };
+    if (!info->origin[0] || size != info->size) {
+        errno = EINVAL;
+        return strata_fail (error, "object %.200s/%.200s comes without its origin, or not whole", ns, key);
+    }
+    if (shard_has (self->shard, origin.data, origin.size))
+        return 0;
+    if (stage_put (self, ns, &item, 1, true, info->mtime_us, &made, error) < 0)
+        return -1;
+    shard_key_u64 (&time, (uint64_t)now_us);
+    shard_put (self->shard, origin.data, origin.size, time.data, time.size);
+    return 0;
+}
+
+#define FORGET_MAX 1000 /* origins that one call forgets at most */
+
+void stage_forget_origins (struct stage *self, int64_t before_us)
+{
+    static const char prefix[] = "adopted/";
+    struct shard_key *old = calloc (FORGET_MAX, sizeof (*old));
+    struct shard_iter it;
+    size_t count = 0;
+    if (!old)
+        return;
+    for (bool more = shard_iter_begin (self->shard, &it, prefix, strlen (prefix), NULL, 0); more && count < FORGET_MAX;
+         more = shard_iter_next (&it))
+        if (it.value_size == 8 && (int64_t)shard_u64 (it.value) < before_us && it.key_size <= sizeof (old->data)) {
+            memcpy (old[count].data, it.key, it.key_size);
+            old[count++].size = it.key_size;
+        }
+    shard_iter_end (&it);
+    for (size_t i = 0; i < count; i++)
+        shard_delete (self->shard, old[i].data, old[i].size);
+    free (old);
 }
 
 int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key,

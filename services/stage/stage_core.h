@@ -2,6 +2,7 @@
  *
  *   obj/<ns>/<key>    ObjectInfo: size, CRC-32C, generation, time
  *   stage/objects     how many; stage/bytes: their bytes (big-endian u64)
+ *   adopted/<origin>  u64: when an object came from another stage, so that it doesn't come twice
  *   stage/backend     name of the backend that holds the bytes; another one is refused
  *
  * Every function that changes something writes into the shard's batch only, or has made its files durable (backend.h):
@@ -29,6 +30,7 @@
 #define STAGE_NAME_MAX 200
 #define STAGE_KEYS_MAX 1024 /* objects in one put */
 #define STAGE_LIST_MAX 1000
+#define STAGE_SCAN_MAX 20000
 
 struct stage;
 
@@ -45,19 +47,37 @@ void stage_free (struct stage **self);
 bool stage_namespace_valid (const char *ns);
 bool stage_key_valid (const char *key);
 
-/* Puts all items or none. infos: [count], filled. */
-int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, int64_t now_us,
-               Strata__ObjectInfo *infos, struct strata_error *error);
+/* Puts all items or none. only_new: none when one of them is there (EEXIST). infos: [count], filled. errno EPROTO: the
+ * bytes don't have the checksum that their sender told. */
+int stage_put (struct stage *self, const char *ns, const struct backend_item *items, size_t count, bool only_new,
+               int64_t now_us, Strata__ObjectInfo *infos, struct strata_error *error);
+/* An object of another stage (info: its size, checksum, time, origin), to a name that is free. What was adopted from
+ * that origin before is not adopted again: 0, nothing changes. */
+int stage_adopt (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info, const void *data,
+                 size_t size, int64_t now_us, struct strata_error *error);
+/* Forgets origins of objects adopted before `before_us`; call now and then. */
+void stage_forget_origins (struct stage *self, int64_t before_us);
 /* The object's bytes, verified against its checksum. *data is malloc'ed; the caller frees it. */
 int stage_get (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info, void **data,
                struct strata_error *error);
+/* At most `length` bytes from `offset` on; *got: how many. An object's first such read verifies all of it. errno EINVAL:
+ * offset is past its end. */
+int stage_get_range (struct stage *self, const char *ns, const char *key, uint64_t offset, uint64_t length,
+                     Strata__ObjectInfo *info, void **data, size_t *got, struct strata_error *error);
 int stage_stat (struct stage *self, const char *ns, const char *key, Strata__ObjectInfo *info,
                 struct strata_error *error);
-/* Calls each for the keys of ns that begin with prefix and come after `after` (either may be ""), in byte order, at
- * most max (1..STAGE_LIST_MAX). *more: whether there are others. */
-int stage_list (struct stage *self, const char *ns, const char *prefix, const char *after, size_t max,
+/* Which keys a list is of; "" (or NULL for `mine`): all. */
+struct stage_filter {
+    const char *prefix, *after; /* begin with, come after */
+    const char *pattern;        /* as in a shell; '*' and '?' match '/' as well */
+    bool (*mine) (const char *ns, const char *key, const void *arg);
+    const void *arg;
+};
+/* Calls each for keys of ns in byte order, at most max (1..STAGE_LIST_MAX). *more: whether there may be others, after
+ * the key in last[STAGE_NAME_MAX + 1]: one call looks at STAGE_SCAN_MAX keys at most, so that a turn stays short. */
+int stage_list (struct stage *self, const char *ns, const struct stage_filter *filter, size_t max,
                 void (*each) (const char *key, const Strata__ObjectInfo *info, void *arg), void *arg, bool *more,
-                struct strata_error *error);
+                char *last, struct strata_error *error);
 /* To a name that is free. The object there has generation 1. */
 int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                 int64_t now_us, struct strata_error *error);

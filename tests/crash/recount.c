@@ -235,26 +235,46 @@ static struct shard *open_shard (const struct load_options *options, const char 
     return shard_open_readonly (path, error);
 }
 
+static bool has_shard (const struct load_options *options, const char *name)
+{
+    char path[4200];
+    snprintf (path, sizeof (path), "%s/shards/%s", options->workspace, name);
+    return access (path, F_OK) == 0;
+}
+
+/* A simulation's frames all stand at one stage: then they come in order here too. */
+static int read_stream (struct recount *self, struct shard *stage, struct strata_error *error)
+{
+    struct stream_stat stat;
+    stream_stat (stage, "frames", &stat);
+    if (stat.first != 1)
+        return strata_fail (error, "the stream of frames was trimmed: give stage.queue_mb more room");
+    stream_read (stage, "frames", 0, SIZE_MAX, SIZE_MAX, take_frame, self);
+    return 0;
+}
+
 int load_recount (const struct load_options *options, uint64_t *violations, struct strata_error *error)
 {
     struct recount self = { .options = options };
     struct shard *feedback = open_shard (options, "feedback-0", error),
                  *stage = feedback ? open_shard (options, "stage-0", error) : NULL;
-    struct stream_stat stat;
     uint64_t done = 0;
     int rc = -1;
     self.expected = calloc (CELLS, sizeof (*self.expected));
     self.stored = calloc (CELLS, sizeof (*self.stored));
     if (!stage || !self.expected || !self.stored || read_folders (&self, error) < 0)
         goto done;
-    stream_stat (stage, "frames", &stat);
-    if (stat.first != 1) {
-        strata_fail (error, "the stream of frames was trimmed: give stage.queue_mb more room");
-        goto done;
-    }
     read_marks (&self, feedback);
     read_sums (&self, feedback);
-    stream_read (stage, "frames", 0, SIZE_MAX, SIZE_MAX, take_frame, &self);
+    for (unsigned n = 0; stage; n++) {
+        char name[32];
+        if (read_stream (&self, stage, error) < 0)
+            goto done;
+        shard_close (&stage);
+        snprintf (name, sizeof (name), "stage-%u", n + 1);
+        if (has_shard (options, name) && !(stage = open_shard (options, name, error)))
+            goto done;
+    }
     compare (&self);
     for (size_t i = 0; i < self.count; i++)
         done += self.simulations[i].done;

@@ -66,13 +66,18 @@ pid=$(pid_of "$now")
 scale select 1
 [ "$(active_of select) $(pid_of "$now")" = "$now $pid" ] || fail "$now (pid $pid) works, and was removed"
 
-# ---- the numbers outlive the services ----
-"$bin/strata" down > /dev/null || fail "strata down"
+# ---- the numbers outlive the services, also when all of them were killed ----
+scale feedback 3
+kill -KILL $(pgrep -f -- "strata (up|run) $campaign")
+none_left () { [ -z "$(processes "(stage|select|schedule|feedback|patch|status)")" ]; }
+until_true 10 "the services have ended with their supervisor" none_left
 "$bin/strata" scale feedback 1 > "$work/scale" 2>&1 || { cat "$work/scale"; fail "strata scale of a campaign that is down"; }
 grep -q "not up" "$work/scale" || fail "$(cat "$work/scale")"
 "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 as_wanted () { "$bin/strata" status --json | json "[d['services'][s][w] for s in ('patch', 'select', 'feedback', 'schedule') for w in ('wanted', 'alive')] == [4, 4, 1, 1, 1, 1, 3, 3]" | grep -q True; }
 until_true 20 "after strata down and up: patch 4, select 1, feedback 1, schedule 3" as_wanted
+no_dead () { "$bin/strata" status --json | json "all(r['alive'] for r in d['replicas'])" | grep -q True; }
+until_true 20 "no card of a replica that is wanted no longer is shown dead" no_dead
 
 # ---- fewer, in the middle of work ----
 cut=$(metric patch snapshots_cut)

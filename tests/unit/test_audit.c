@@ -141,7 +141,7 @@ static void object (const struct world *w, const char *id)
     char name[128], text[64];
     Strata__ObjectInfo info = STRATA__OBJECT_INFO__INIT;
     snprintf (text, sizeof (text), "patch of %s", id);
-    snprintf (name, sizeof (name), "objects/patches/%s.npz", id);
+    snprintf (name, sizeof (name), "objects/stage-0/patches/%s.npz", id);
     write_file (w, name, text);
     info.size = strlen (text);
     info.crc32c = crc32c (0, text, strlen (text));
@@ -536,13 +536,13 @@ static void spoil_uptake (struct world *w)
 static void spoil_object_gone (struct world *w)
 {
     char path[300];
-    path_of (w, "objects/patches/b.npz", path, sizeof (path));
+    path_of (w, "objects/stage-0/patches/b.npz", path, sizeof (path));
     assert_int_equal (unlink (path), 0);
 }
 
 static void spoil_object_bytes (struct world *w)
 {
-    write_file (w, "objects/patches/d.npz", "patch 0f d");
+    write_file (w, "objects/stage-0/patches/d.npz", "patch 0f d");
 }
 
 static void spoil_object_never_put (struct world *w)
@@ -603,7 +603,7 @@ static void run_audit (struct world *w, struct audit *audit)
 {
     struct strata_error error;
     close_all (w);
-    if (audit_run (w->dir, &campaign, false, audit, &error) < 0)
+    if (audit_run (w->dir, &campaign, false, false, audit, &error) < 0)
         fail_msg ("%s", error.text);
 }
 
@@ -681,7 +681,7 @@ static void a_workspace_whose_services_never_started_passes (void **state)
     struct strata_error error;
     char dir[] = "/tmp/strata-test-XXXXXX";
     assert_non_null (mkdtemp (dir));
-    assert_int_equal (audit_run (dir, &campaign, false, &audit, &error), 0);
+    assert_int_equal (audit_run (dir, &campaign, false, false, &audit, &error), 0);
     assert_int_equal (audit.violations, 0);
     assert_false (audit_goal_reached (dir, &campaign));
     audit_fini (&audit);

@@ -83,8 +83,8 @@ static int teardown (void **state)
 static int put (struct world *w, const char *key, const char *text, struct strata_error *error)
 {
     Strata__ObjectInfo info;
-    struct backend_item item = { key, text, strlen (text) };
-    return stage_put (w->stage, "ns", &item, 1, 0, &info, error);
+    struct backend_item item = { key, text, strlen (text), NULL };
+    return stage_put (w->stage, "ns", &item, 1, false, 0, &info, error);
 }
 
 static void must_put (struct world *w, const char *key, const char *text)
@@ -168,11 +168,11 @@ static void a_file_stands_under_its_name_only_when_the_batch_is_on_disk (void **
     struct world *w = *state;
     must_put (w, "a/b", "hello");
     settle (w);
-    assert_false (is_there (in (w, "ns/a/b")));
+    assert_false (is_there (in (w, "stage-0/ns/a/b")));
     commit (w);
     settle (w);
     char text[16] = "";
-    FILE *f = fopen (in (w, "ns/a/b"), "r");
+    FILE *f = fopen (in (w, "stage-0/ns/a/b"), "r");
     assert_non_null (f);
     assert_int_equal (fread (text, 1, sizeof (text), f), 5);
     fclose (f);
@@ -182,10 +182,10 @@ static void a_file_stands_under_its_name_only_when_the_batch_is_on_disk (void **
     struct strata_error error;
     assert_int_equal (stage_delete (w->stage, "ns", "a/b", &error), 0);
     settle (w);
-    assert_true (is_there (in (w, "ns/a/b")));
+    assert_true (is_there (in (w, "stage-0/ns/a/b")));
     commit (w);
     settle (w);
-    assert_false (is_there (in (w, "ns"))); /* and its folders, now empty */
+    assert_false (is_there (in (w, "stage-0/ns"))); /* and its folders, now empty */
 }
 
 /* settle does its work while other requests keep the batch from ever being empty. */
@@ -199,7 +199,7 @@ static void settling_goes_on_under_steady_load (void **state)
         settle (w); /* the batch is never clean here */
         commit (w);
     }
-    assert_true (is_there (in (w, "ns/k17")));
+    assert_true (is_there (in (w, "stage-0/ns/k17")));
     assert_true (numbered_files (w) < 4);
 }
 
@@ -222,9 +222,9 @@ static void damage_is_told_by_the_objects_name (void **state)
         commit (w);
         assert_text (w, "dir/obj", "hello");
         if (cases[i].text)
-            write_text (in (w, "ns/dir/obj"), cases[i].text);
+            write_text (in (w, "stage-0/ns/dir/obj"), cases[i].text);
         else
-            assert_int_equal (unlink (in (w, "ns/dir/obj")), 0);
+            assert_int_equal (unlink (in (w, "stage-0/ns/dir/obj")), 0);
         assert_no_text (w, "dir/obj", &error);
         assert_int_equal (errno, EBADMSG);
         assert_non_null (strstr (error.text, "ns/dir/obj is damaged"));
@@ -250,11 +250,11 @@ static void symbolic_links_are_never_followed (void **state)
     commit (w);
     settle (w);
     commit (w);
-    assert_int_equal (unlink (in (w, "ns/b")), 0);
-    assert_int_equal (symlink (secret, in (w, "ns/b")), 0);
+    assert_int_equal (unlink (in (w, "stage-0/ns/b")), 0);
+    assert_int_equal (symlink (secret, in (w, "stage-0/ns/b")), 0);
     assert_no_text (w, "b", &error); /* the bytes would even be right */
     assert_int_equal (errno, EBADMSG);
-    assert_int_equal (symlink (outside, in (w, "ns/c")), 0);
+    assert_int_equal (symlink (outside, in (w, "stage-0/ns/c")), 0);
     must_put (w, "c/new", "x");
     commit (w);
     assert_int_equal (stage_settle (w->stage, &error), -1);
@@ -263,11 +263,11 @@ static void symbolic_links_are_never_followed (void **state)
     snprintf (escaped, sizeof (escaped), "%s/new", outside);
     assert_false (is_there (escaped));
     assert_text (w, "c/new", "x"); /* still there, where it was put first */
-    assert_int_equal (unlink (in (w, "ns/c")), 0);
+    assert_int_equal (unlink (in (w, "stage-0/ns/c")), 0);
     settle (w);
     commit (w);
     assert_text (w, "c/new", "x");
-    assert_true (is_there (in (w, "ns/c/new")));
+    assert_true (is_there (in (w, "stage-0/ns/c/new")));
     /* Putting over a link replaces the link, not what it points to. */
     must_put (w, "b", "mine");
     commit (w);
@@ -291,7 +291,7 @@ static void leftovers_of_a_crash_are_removed_at_the_start (void **state)
     assert_int_equal (numbered_files (w), 4);
     world_crash (w); /* finishes what was committed, too */
     assert_int_equal (numbered_files (w), 1);
-    assert_true (is_there (in (w, "ns/kept")));
+    assert_true (is_there (in (w, "stage-0/ns/kept")));
     assert_text (w, "kept", "committed");
     commit (w);
     world_crash (w);
@@ -306,7 +306,7 @@ static void a_full_disk_refuses_the_put_and_leaves_nothing_half_written (void **
     Strata__ObjectInfo infos[2];
     static char big[5000];
     memset (big, 'b', sizeof (big));
-    struct backend_item items[2] = { { "small", "1", 1 }, { "big", big, sizeof (big) } };
+    struct backend_item items[2] = { { "small", "1", 1, NULL }, { "big", big, sizeof (big), NULL } };
     must_put (w, "small", "before");
     commit (w);
     /* A file that may not grow further stands for the disk: write() fails in the middle of the second file. */
@@ -315,7 +315,7 @@ static void a_full_disk_refuses_the_put_and_leaves_nothing_half_written (void **
     small = old;
     small.rlim_cur = 1000;
     assert_int_equal (setrlimit (RLIMIT_FSIZE, &small), 0);
-    int rc = stage_put (w->stage, "ns", items, 2, 0, infos, &error), why = errno;
+    int rc = stage_put (w->stage, "ns", items, 2, false, 0, infos, &error), why = errno;
     assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
     assert_int_equal (rc, -1);
     assert_int_equal (why, ENOSPC);
@@ -323,7 +323,7 @@ static void a_full_disk_refuses_the_put_and_leaves_nothing_half_written (void **
     assert_no_text (w, "big", &error);
     assert_int_equal (errno, ENOENT);
     assert_int_equal (numbered_files (w), 1);
-    assert_int_equal (stage_put (w->stage, "ns", items, 2, 0, infos, &error), 0);
+    assert_int_equal (stage_put (w->stage, "ns", items, 2, false, 0, infos, &error), 0);
     assert_text (w, "small", "1");
 }
 
@@ -343,7 +343,7 @@ static void a_move_away_and_back_leaves_nothing_behind (void **state)
     commit (w);
     settle (w);
     assert_text (w, "a", "hello");
-    assert_false (is_there (in (w, "ns/b")));
+    assert_false (is_there (in (w, "stage-0/ns/b")));
     assert_int_equal (numbered_files (w), 0);
 }
 
@@ -359,8 +359,8 @@ static void bytes_of_every_value_come_back (void **state)
     void *data;
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
-    struct backend_item item = { "bytes", bytes, SIZE };
-    assert_int_equal (stage_put (w->stage, "ns", &item, 1, 0, &info, &error), 0);
+    struct backend_item item = { "bytes", bytes, SIZE, NULL };
+    assert_int_equal (stage_put (w->stage, "ns", &item, 1, false, 0, &info, &error), 0);
     commit (w);
     settle (w);
     world_crash (w);
@@ -493,7 +493,7 @@ static void crashes_at_random_never_lose_or_revive_an_object (void **state)
         for (size_t i = 0; i < NAMES; i++) {
             char name[40];
             struct stat st;
-            snprintf (name, sizeof (name), "ns/%s", names[i]);
+            snprintf (name, sizeof (name), "stage-0/ns/%s", names[i]);
             assert_int_equal (stat (in (w, name), &st) == 0 && S_ISREG (st.st_mode), now.value[i] != 0);
         }
     }

@@ -140,7 +140,7 @@ static enum verdict open_and_read (uint32_t expected, char *words, size_t size)
             _exit (reason == EBADMSG ? REFUSED : WRONG);
         }
         bool same = content (shard) == expected;
-        bool whole = shard_verify (shard, NULL, NULL, &error) == 0;
+        bool whole = shard_verify (shard, NULL, NULL, NULL, &error) == 0;
         if (!whole)
             fprintf (stderr, "%s", error.text);
         _exit (!whole ? REFUSED : same ? EXACT : WRONG);

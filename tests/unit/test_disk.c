@@ -305,7 +305,7 @@ static void a_full_disk_holds_a_replica_still_and_nothing_is_lost_or_doubled (vo
     wait_trouble (heartbeats, NULL);
     prepare_card ();
     fill ();
-    client_set_timeout (c, 1500);
+    strata_set_timeout (c, 1500);
     while (strata_append (c, "a", "p", n, record, sizeof (record), NULL, &error) == 0)
         assert_true (++n < 200);
     assert_true (errno == ETIMEDOUT || errno == ENOSPC);
@@ -316,7 +316,7 @@ static void a_full_disk_holds_a_replica_still_and_nothing_is_lost_or_doubled (vo
     assert_int_equal (waitpid (pid, &status, WNOHANG), 0);
     make_room ();
     wait_trouble (heartbeats, NULL);
-    client_set_timeout (c, 20000);
+    strata_set_timeout (c, 20000);
     /* Whether the last one was kept only the producer's number tells: it is sent again. */
     assert_int_equal (strata_append (c, "a", "p", n, record, sizeof (record), NULL, &error), 0);
     assert_int_equal (stream_end (c), n + 1);

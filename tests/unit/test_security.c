@@ -339,15 +339,15 @@ static void a_key_taken_from_the_list_ends_an_open_connection_and_one_put_back_w
     must_append (c, 1);
     assert_int_equal (rename (allowed, aside), 0);
     wait_for_other_ports (&card);
-    client_set_timeout (c, 2000);
+    strata_set_timeout (c, 2000);
     must_be_refused (c, 2, "keys/allowed");
     wait_for_refused (&card, 1);
     assert_int_equal (last_sequence (), 1);
     struct strata_client *other = client (2000);
     must_be_refused (other, 2, "keys/allowed");
     assert_int_equal (rename (aside, allowed), 0);
-    client_set_timeout (c, SOON_MS);
-    client_set_timeout (other, SOON_MS);
+    strata_set_timeout (c, SOON_MS);
+    strata_set_timeout (other, SOON_MS);
     must_append (c, 2);
     must_append (other, 3);
     strata_close (&c);

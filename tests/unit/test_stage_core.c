@@ -86,8 +86,8 @@ static int put (struct world *w, const char *ns, const char *key, const char *te
                 struct strata_error *error)
 {
     Strata__ObjectInfo mine;
-    struct backend_item item = { key, text, strlen (text) };
-    return stage_put (w->stage, ns, &item, 1, 1234, info ? info : &mine, error);
+    struct backend_item item = { key, text, strlen (text), NULL };
+    return stage_put (w->stage, ns, &item, 1, false, 1234, info ? info : &mine, error);
 }
 
 static void must_put (struct world *w, const char *key, const char *text)
@@ -186,28 +186,28 @@ static void a_put_of_many_is_all_or_none (void **state)
     struct strata_error error;
     Strata__ObjectInfo infos[3];
     static char big[QUOTA];
-    struct backend_item items[3] = { { "one", "1", 1 }, { "two", "22", 2 }, { "big", big, sizeof (big) } };
-    assert_int_equal (stage_put (w->stage, "ns", items, 3, 0, infos, &error), -1);
+    struct backend_item items[3] = { { "one", "1", 1, NULL }, { "two", "22", 2, NULL }, { "big", big, sizeof (big), NULL } };
+    assert_int_equal (stage_put (w->stage, "ns", items, 3, false, 0, infos, &error), -1);
     assert_int_equal (errno, EINVAL); /* it could never fit: no use to try again */
     assert_non_null (strstr (error.text, "10003 bytes is more than"));
     items[2].key = "../three";
     items[2].size = 3;
-    assert_int_equal (stage_put (w->stage, "ns", items, 3, 0, infos, &error), -1);
+    assert_int_equal (stage_put (w->stage, "ns", items, 3, false, 0, infos, &error), -1);
     assert_int_equal (errno, EINVAL);
     items[2].key = "one";
-    assert_int_equal (stage_put (w->stage, "ns", items, 3, 0, infos, &error), -1);
+    assert_int_equal (stage_put (w->stage, "ns", items, 3, false, 0, infos, &error), -1);
     assert_int_equal (errno, EINVAL);
     assert_non_null (strstr (error.text, "one stands twice"));
     items[2].key = "one/three"; /* below an object of the same put */
-    assert_int_equal (stage_put (w->stage, "ns", items, 3, 0, infos, &error), -1);
+    assert_int_equal (stage_put (w->stage, "ns", items, 3, false, 0, infos, &error), -1);
     assert_int_equal (errno, EEXIST);
-    assert_int_equal (stage_put (w->stage, "ns", items, 0, 0, infos, &error), -1);
+    assert_int_equal (stage_put (w->stage, "ns", items, 0, false, 0, infos, &error), -1);
     assert_int_equal (errno, EINVAL);
     assert_missing (w, "one");
     assert_missing (w, "two");
     assert_int_equal (figures (w).bytes, 0);
     items[2].key = "three";
-    assert_int_equal (stage_put (w->stage, "ns", items, 3, 0, infos, &error), 0);
+    assert_int_equal (stage_put (w->stage, "ns", items, 3, false, 0, infos, &error), 0);
     commit (w);
     world_crash (w);
     assert_object (w, "ns", "one", "1", 1);
@@ -297,36 +297,43 @@ static void a_list_is_in_byte_order_and_comes_in_pages (void **state)
     assert_int_equal (stage_delete (w->stage, "ns", "c", &error), 0); /* ... some only in the batch */
     assert_int_equal (put (w, "ns2", "a/0", "1", NULL, &error), 0);
     const struct {
-        const char *prefix, *after;
+        const char *prefix, *after, *pattern;
         size_t max;
         const char *keys;
         bool more;
     } cases[] = {
-        { "", "", 1000, "B:1 a.x:1 a/1:3 a/10:1 a/2:1 b:2", false },
-        { "", "", 2, "B:1 a.x:1", true },
-        { "", "a.x", 2, "a/1:3 a/10:1", true },
-        { "", "a/10", 2, "a/2:1 b:2", false },
-        { "", "b", 2, "", false },
-        { "a/", "", 10, "a/1:3 a/10:1 a/2:1", false },
-        { "a/", "a/1", 10, "a/10:1 a/2:1", false },
-        { "a/", "A", 10, "a/1:3 a/10:1 a/2:1", false },
-        { "a/", "zz", 10, "", false },
-        { "a/1", "", 1, "a/1:3", true },
-        { "nothing", "", 10, "", false },
+        { "", "", "", 1000, "B:1 a.x:1 a/1:3 a/10:1 a/2:1 b:2", false },
+        { "", "", "", 2, "B:1 a.x:1", true },
+        { "", "a.x", "", 2, "a/1:3 a/10:1", true },
+        { "", "a/10", "", 2, "a/2:1 b:2", false },
+        { "", "b", "", 2, "", false },
+        { "a/", "", "", 10, "a/1:3 a/10:1 a/2:1", false },
+        { "a/", "a/1", "", 10, "a/10:1 a/2:1", false },
+        { "a/", "A", "", 10, "a/1:3 a/10:1 a/2:1", false },
+        { "a/", "zz", "", 10, "", false },
+        { "a/1", "", "", 1, "a/1:3", true },
+        { "nothing", "", "", 10, "", false },
+        { "", "", "a*", 10, "a.x:1 a/1:3 a/10:1 a/2:1", false },
+        { "a/", "", "a/?", 10, "a/1:3 a/2:1", false },
+        { "a/", "a/1", "a/?", 10, "a/2:1", false },
+        { "", "", "[!a]", 10, "B:1 b:2", false },
     };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         struct listed l = { "", 0 };
         bool more;
-        assert_int_equal (
-            stage_list (w->stage, "ns", cases[i].prefix, cases[i].after, cases[i].max, note, &l, &more, &error), 0);
+        char last[STAGE_NAME_MAX + 1];
+        const struct stage_filter filter = { cases[i].prefix, cases[i].after, cases[i].pattern, NULL, NULL };
+        assert_int_equal (stage_list (w->stage, "ns", &filter, cases[i].max, note, &l, &more, last, &error), 0);
         assert_string_equal (l.text, cases[i].keys);
         assert_int_equal (more, cases[i].more);
     }
     struct listed l = { "", 0 };
     bool more;
-    assert_int_equal (stage_list (w->stage, "ns", "", "", 0, note, &l, &more, &error), -1);
-    assert_int_equal (stage_list (w->stage, "ns", "", "", 1001, note, &l, &more, &error), -1);
-    assert_int_equal (stage_list (w->stage, "n/s", "", "", 10, note, &l, &more, &error), -1);
+    char last[STAGE_NAME_MAX + 1];
+    const struct stage_filter all = { "", "", "", NULL, NULL };
+    assert_int_equal (stage_list (w->stage, "ns", &all, 0, note, &l, &more, last, &error), -1);
+    assert_int_equal (stage_list (w->stage, "ns", &all, 1001, note, &l, &more, last, &error), -1);
+    assert_int_equal (stage_list (w->stage, "n/s", &all, 10, note, &l, &more, last, &error), -1);
     assert_int_equal (l.count, 0);
 }
 

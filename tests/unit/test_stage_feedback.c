@@ -358,7 +358,7 @@ static void the_client_library_sees_every_kind_of_answer (void **state)
     assert_int_equal (keys, 1);
     char path[200];
     struct stat st;
-    snprintf (path, sizeof (path), "%s/objects/other/x/y", workspace);
+    snprintf (path, sizeof (path), "%s/objects/stage-0/other/x/y", workspace);
     for (unsigned tries = 0; stat (path, &st) < 0 && tries < 200; tries++)
         nap_ms (20);
     FILE *f = fopen (path, "w"); /* somebody writes over an object's file */

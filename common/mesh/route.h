@@ -1,0 +1,24 @@
+/* route.h - which stage a request for a name goes to.
+ *
+ * A name that is claimed (claims.h) goes to the stage that keeps it. One that is not goes to a stage of this node: of
+ * several, the one with the highest hash of stage and name, so that names are spread and everybody on the node chooses
+ * alike. That stage claims it, or refuses with REFUSED_ELSEWHERE when another was first: ask mesh_route_* again then.
+ */
+#ifndef STRATA_MESH_ROUTE_H
+#define STRATA_MESH_ROUTE_H
+
+#include "mesh/mesh.h"
+
+/* A replica's name; or "stage", whichever comes up, while there is none. Valid until the next call. */
+const char *mesh_route_object (struct mesh *self, const char *ns, const char *key);
+const char *mesh_route_producer (struct mesh *self, const char *producer);
+/* What was remembered of claims is read anew. */
+void mesh_route_forget (struct mesh *self);
+/* The stage, other than `except` (NULL: none), that a name should be kept by as things are now: as above, of all stages that
+ * are there and don't retire. NULL: there is none. */
+const char *mesh_route_preferred (struct mesh *self, uint64_t hash, bool own_node, const char *except);
+/* Names of the stages that are there, in byte order; at most max, returns how many. */
+size_t mesh_route_stages (struct mesh *self, char names[][REPLICA_NAME_MAX], size_t max);
+void mesh_route_fini (struct mesh *self);
+
+#endif

@@ -1,0 +1,54 @@
+/* serve.h - what the handlers of the stage service share. */
+#ifndef STRATA_STAGE_SERVE_H
+#define STRATA_STAGE_SERVE_H
+
+#include "mesh/service.h"
+#include "slots.h"
+#include "stage_core.h"
+
+struct moves;
+struct waits;
+
+struct state {
+    struct stage *core;
+    struct slots *slots;
+    struct moves *moves;
+    struct waits *waits;
+    char shard[64];    /* "stage-0": how claims name us */
+    bool full;         /* the quota was reached, and told */
+    bool stuck;        /* settling failed, and trouble is shown */
+    char damaged[420]; /* the damaged object told last */
+    int64_t forgot_us; /* when origins were swept */
+};
+
+/* Refuses with the sentence, by errno. A damaged object and a quota reached are told as events, once each. */
+void serve_refuse (struct service *service, struct request *request, const char *ns, const char *key,
+                   const struct strata_error *error);
+/* Answers a get. */
+void serve_get (struct service *service, struct request *request, const Strata__ObjectGet *get);
+
+extern const struct service_handler serve_handlers[];
+int serve_start (struct service *service, struct strata_error *error);
+void serve_stop (struct service *service);
+int serve_admit (struct service *service, const char *producer, struct strata_error *error);
+void serve_metrics (struct service *service);
+void serve_tick (struct service *service, int64_t now_us);
+
+/* ---- moves.c: to another stage, in two steps that a crash can't half ---- */
+struct moves *moves_new (struct service *service);
+void moves_free (struct moves **self);
+void moves_begin (struct service *service, struct request *request, const Strata__ObjectMove *move);
+/* -1 with errno EAGAIN: the object is on its way to another stage. */
+int moves_check (struct moves *self, const char *ns, const char *key, struct strata_error *error);
+void moves_tick (struct service *service, int64_t now_us);
+
+/* ---- waits.c: gets that wait until the object is put ---- */
+struct waits *waits_new (void);
+void waits_free (struct waits **self);
+void waits_add (struct service *service, struct request *request, const Strata__ObjectGet *get);
+/* The object is there now. */
+void waits_wake (struct service *service, const char *ns, const char *key);
+void waits_tick (struct service *service, int64_t now_us);
+size_t waits_count (const struct waits *self);
+
+#endif
