@@ -199,7 +199,7 @@ int strata_put_many (struct strata_client *self, const char *ns, const char *con
     if (count)
         qsort_r (puts.order, count, sizeof (*puts.order), by_slot, &puts);
     for (size_t done = 0; done < count;) {
-        size_t n = 0, first = done;
+        size_t n = 0;
         memset (ops, 0, BUNCH * sizeof (*ops));
         for (size_t bytes = 0; done < count && n < BUNCH && (n == 0 || bytes < 4 * PUT_BYTES); n++) {
             size_t taken = fill (&puts, done, &ops[n], &bunches[n]);
@@ -212,7 +212,7 @@ int strata_put_many (struct strata_client *self, const char *ns, const char *con
             if (error)
                 *error = why;
         }
-        for (size_t i = 0, at = first; i < n; at += ops[i++].body.put.n_keys) {
+        for (size_t i = 0; i < n; i++) {
             for (size_t k = 0; codes && k < ops[i].body.put.n_keys; k++)
                 codes[bunches[i].items[k]] = ops[i].call.failed;
             client_call_fini (&ops[i].call);
