@@ -43,9 +43,6 @@ LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-# FAISS: Debian's static library plus the C glue that scripts/deps.sh builds from Debian's source package.
-DEPS := $(or $(STRATA_DEPS),$(HOME)/.cache/strata-deps)
-FAISS_LIBS = $(DEPS)/lib/libfaiss_c.a -lfaiss -lopenblas $(if $(filter thread,$(SAN)),-lomp,-lgomp) -lstdc++
 
 PROTOS := $(wildcard proto/*.proto)
 PROTO_C := $(PROTOS:proto/%.proto=$(BUILD)/proto/%.pb-c.c)
@@ -61,8 +58,8 @@ APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
 
-.PHONY: help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
-        crash-points tsan audit lint clean install
+.PHONY: bench benches-built help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
+        crash-points recovery tsan audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
@@ -72,6 +69,8 @@ help:
 	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
+	@echo 'make recovery   seconds until a killed service serves again, with 1,000,000 records in its store'
+	@echo 'make bench      streams, queues, requests beside Redis and NATS: medians of RUNS=5, ONLY=name,name'
 	@echo 'make crash-points  a process dies exactly at each named place of the commit path, one by one: the same'
 	@echo 'make tsan       the programs with threads under ThreadSanitizer'
 	@echo 'make fuzz       made-up input for each parser, FUZZ_SECONDS=60 each; needs clang, libclang-rt-14-dev, libomp-dev'
@@ -84,7 +83,7 @@ all: $(BINS) $(CRASH_LOAD)
 
 # Before anything is compiled: says what to do rather than let the first missing program fail.
 needed:
-	@command -v protoc-c >/dev/null && command -v pkg-config >/dev/null && [ -e $(DEPS)/lib/libfaiss_c.a ] \
+	@command -v protoc-c >/dev/null && command -v pkg-config >/dev/null \
 	    || { echo "something that Strata is built with is missing: 'make deps' installs it" >&2; exit 1; }
 
 # All cores, unless -j was given. (With the second make all of this file is read after deps has installed pkg-config.)
@@ -100,7 +99,7 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
-unit mesh-test peers-test campaign-test crash-test: all $(TESTS)
+unit mesh-test peers-test campaign-test crash-test bench-test: all $(TESTS)
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
 
 fuzz-test: $(FUZZERS)
@@ -115,6 +114,10 @@ FAULTS ?= 1000
 SEED ?=
 crash: all
 	$(Q)STRATA_BIN=$(BUILD)/bin /usr/bin/python3 tests/crash/killer.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+# `make test` does the same with 20,000.
+recovery: all $(BUILD)/tests/test_recovery
+	$(Q)STRATA_RECOVERY_RECORDS=1000000 $(BUILD)/tests/test_recovery
 
 # About 8 minutes on two cores. `make test` runs the places of tests/crash/points.sh.
 PLACES ?= *
@@ -157,7 +160,7 @@ define program  # $(1) folder, $(2) binary
 $(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(call part-objs,$(1)) $(BUILD)/libstrata.a
 	@mkdir -p $$(@D)
 	$(if $(V),,@echo '  LINK    $$@')
-	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $(if $(filter services/select,$(1)),$$(FAISS_LIBS)) $$(LDLIBS)
+	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $$(LDLIBS)
 endef
 $(foreach s,$(SERVICES),$(eval $(call program,services/$(s),$(if $(filter cli,$(s)),strata,strata-$(s)))))
 $(foreach a,$(APPS),$(eval $(call program,apps/$(a),$(subst /,-,$(a)))))
@@ -165,7 +168,7 @@ $(foreach a,$(APPS),$(eval $(call program,apps/$(a),$(subst /,-,$(a)))))
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(FAISS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(LDLIBS)
 
 # The parsers of the parts: an archive, so that a fuzzer links only what it calls.
 $(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))
@@ -186,6 +189,22 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
+
+# The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
+BENCH_COMMON := $(BUILD)/tests/bench/bench.o $(BUILD)/tests/bench/bench_mesh.o
+BENCHES := $(filter-out %/bench_mesh,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
+BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+benches-built: all $(BENCHES)
+
+# Everything side by side; about 15 minutes on two idle cores. RUNS=5, ONLY=streams,queues ...
+RUNS ?= 5
+ONLY ?=
+bench: benches-built
+	$(Q)/usr/bin/python3 tests/bench/run.py --build $(BUILD) --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 lint:
 	$(Q)scripts/lint.sh

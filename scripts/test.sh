@@ -7,6 +7,7 @@
 #   peers     tests/peers/*.sh          our files and numbers against other people's programs
 #   campaign  tests/campaign/*.sh       the whole loop with GROMACS
 #   crash     tests/crash/*.sh          a campaign of small programs under seeded faults
+#   bench     tests/bench/*.sh          a small run of each bench: that it works, and that its results are exact
 #
 # A test is a program that exits 0, or 77 when something that it needs is not on this machine (skipped; its last line
 # says what). Each has a time limit; its output is shown when it fails and kept in BUILD/test-log. A test also fails when
@@ -18,7 +19,7 @@ cd "$(dirname "$0")/.."
 build=${1:?usage: scripts/test.sh BUILD [group ...]}
 shift
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(unit fuzz mesh peers campaign crash)
+[ ${#groups[@]} -gt 0 ] || groups=(unit fuzz mesh peers campaign crash bench)
 case $build in /*) ;; *) build=$PWD/$build ;; esac
 log=$build/test-log
 export STRATA_BUILD=$build STRATA_BIN=$build/bin
@@ -112,14 +113,15 @@ for group in "${groups[@]}"; do
             [ -d "tests/fuzz/regressions/$t" ] && inputs+=(tests/fuzz/regressions/"$t")
             run fuzz "fuzz_$t" 60 "$build/fuzz/$t" "${inputs[@]}"
         done ;;
-    mesh|peers|campaign|crash)
+    mesh|peers|campaign|crash|bench)
+        [ "$group" != bench ] || MAKEFLAGS='' make -s -j"$(nproc)" benches-built SAN="$SAN" BUILD="${build#"$PWD"/}" || exit 1
         for t in tests/"$group"/*.sh; do
             case $t in */lib.sh) continue ;; esac
             [ -e "$t" ] || continue
             run "$group" "$(basename "$t" .sh)" 840 bash "$t"
         done ;;
     *)
-        echo "scripts/test.sh: no group '$group' (unit, fuzz, mesh, peers, campaign, crash)" >&2
+        echo "scripts/test.sh: no group '$group' (unit, fuzz, mesh, peers, campaign, crash, bench)" >&2
         exit 2 ;;
     esac
 done

@@ -108,6 +108,7 @@ struct campaign_feedback {
     double range_max_angstrom; /* 120 */
     unsigned frames;        /* report every so many frames ... */
     unsigned seconds;       /* ... or after so long, if there is at least one new frame; */
+    unsigned shards;        /* simulations are shared out among so many replicas; default 1 */
     bool weights;           /* weight each simulation by 1 + candidates nearest to it (needs select); default false */
 };
 
@@ -132,7 +133,8 @@ struct campaign_goal {
 };
 
 struct campaign_replicas {
-    unsigned stage, patch, select, schedule, feedback; /* default 1 each; select, schedule, feedback: 1 holds, others stand by */
+    unsigned stage, patch, select, schedule, feedback; /* default 1 each; select, schedule: 1 holds, others stand by; feedback:
+                                                          feedback.shards hold */
 };
 
 struct campaign {

@@ -251,6 +251,14 @@ static void check_feedback (struct cross *self)
                             to_line ? "" : " by default", from, from_line ? "" : " by default");
 
     size_t line = 1;
+    uint64_t shards = 1, replicas = 1;
+    if (whole_at (self, feedback, "shards", &shards, &line) && whole_at (self, section (self, "replicas"), "feedback", &replicas, NULL)
+        && shards > replicas && shards <= 64)
+        campaign_found_add (self->found, line, "feedback.shards",
+                            "each shard needs a replica: must be at most replicas.feedback, which is %" PRIu64 ", but is %" PRIu64,
+                            replicas, shards);
+
+    line = 1;
     uint64_t bins = 599, cells = (uint64_t)campaign_yaml_items (states) * campaign_yaml_items (rows);
     if (whole_at (self, feedback, "bins", &bins, &line) && bins > 0 && cells > COUNTS_MAX / bins)
         campaign_found_add (self->found, line, "feedback.bins",

@@ -51,7 +51,7 @@ static const struct campaign_field replicas_fields[] = {
     { .key = "schedule", WHOLE (struct campaign_replicas, schedule, 1, 64), .fallback = "1",
       .help = "Processes of the schedule service; one works, the others stand by.", .example = "schedule: 2" },
     { .key = "feedback", WHOLE (struct campaign_replicas, feedback, 1, 64), .fallback = "1",
-      .help = "Processes of the feedback service; one works, the others stand by.", .example = "feedback: 2" },
+      .help = "Processes of the feedback service; `feedback.shards` work, the others stand by.", .example = "feedback: 2" },
     END,
 };
 
@@ -253,6 +253,8 @@ static const struct campaign_field feedback_fields[] = {
       .help = "New frames after which a report is made.", .example = "frames: 40" },
     { .key = "seconds", WHOLE (struct campaign_feedback, seconds, 1, YEAR_S), .fallback = "600",
       .help = "Seconds after which a report is made if there is at least one new frame.", .example = "seconds: 30" },
+    { .key = "shards", WHOLE (struct campaign_feedback, shards, 1, 64), .fallback = "1",
+      .help = "Replicas that share the simulations among them; at most `replicas.feedback`.", .example = "shards: 2" },
     { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
       .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
     END,

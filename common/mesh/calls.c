@@ -12,16 +12,18 @@
 #include "core/log.h"
 #include "mesh/mesh.h"
 #include "mesh/mesh_internal.h"
+#include "mesh/route.h"
 
 #define FIRST_RETRY_US 500000
 #define LAST_RETRY_US 4000000
 
 static void call_free (struct mesh_call *call)
 {
-    zframe_destroy (&call->body);
-    for (size_t i = 0; i < call->blobs_count; i++)
-        zframe_destroy (&call->blobs[i]);
-    free (call->blobs);
+    for (size_t i = 0; i < call->frames_count; i++)
+        zmq_msg_close (&call->frames[i]);
+    free (call->frames);
+    free (call->full);
+    free (call->producer);
     free (call);
 }
 
@@ -67,32 +69,86 @@ static void take_out (struct mesh *self, struct mesh_call *call)
     self->calls_count--;
 }
 
+static void free_given (void *data, void *hint)
+{
+    free (data);
+}
+
+static void frame_init (zmq_msg_t *frame, const struct blob *blob)
+{
+    if (zmq_msg_init_size (frame, blob->size) < 0) {
+        log_error ("out of memory");
+        abort ();
+    }
+    if (blob->size)
+        memcpy (zmq_msg_data (frame), blob->data, blob->size);
+}
+
+static struct mesh_call *call_new (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
+                                   const struct blob *blobs, size_t blobs_count)
+{
+    struct mesh_call *call = calloc (1, sizeof (*call));
+    size_t size = protobuf_c_message_get_packed_size (body);
+    zmq_msg_t *frames = calloc (blobs_count + 1, sizeof (*frames));
+    if (!call || !frames || zmq_msg_init_size (&frames[0], size) < 0) {
+        log_error ("out of memory");
+        abort ();
+    }
+    protobuf_c_message_pack (body, zmq_msg_data (&frames[0]));
+    for (size_t i = 0; i < blobs_count; i++)
+        frame_init (&frames[i + 1], &blobs[i]);
+    call->id = self->next_request++;
+    snprintf (call->peer, sizeof (call->peer), "%s", peer);
+    call->type = type;
+    call->frames = frames;
+    call->frames_count = blobs_count + 1;
+    call->pause_us = FIRST_RETRY_US;
+    put_in (self, call);
+    return call;
+}
+
+static void call_begin (struct mesh_call *call, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
+                        void *owner, void *arg)
+{
+    call->reply_body = reply_body;
+    call->deadline_us = mesh_now_us () + (int64_t)timeout_ms * 1000;
+    call->callback = callback;
+    call->owner = owner;
+    call->arg = arg;
+}
+
 void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
                 size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
                 void *owner, void *arg)
 {
-    struct mesh_call *call = calloc (1, sizeof (*call));
-    zframe_t **frames = calloc (blobs_count ? blobs_count : 1, sizeof (zframe_t *));
-    if (!call || !frames) {
+    struct mesh_call *call = call_new (self, peer, type, body, blobs, blobs_count);
+    call_begin (call, reply_body, timeout_ms, callback, owner, arg);
+    mesh_queue_call (self, call->id);
+}
+
+void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
+                      const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg)
+{
+    struct blob none = { NULL, 0 };
+    struct mesh_call *call = call_new (self, mesh_route_producer (self, producer), type, body, &none, 1);
+    zmq_msg_close (&call->frames[1]);
+    if (zmq_msg_init_data (&call->frames[1], blob, blob_size, free_given, NULL) < 0) {
         log_error ("out of memory");
         abort ();
     }
-    call->id = self->next_request++;
-    snprintf (call->peer, sizeof (call->peer), "%s", peer);
-    call->type = type;
-    call->body = wire_frame (body);
-    call->blobs = frames;
-    for (size_t i = 0; i < blobs_count; i++)
-        frames[i] = zframe_new (blobs[i].data, blobs[i].size);
-    call->blobs_count = blobs_count;
-    call->reply_body = reply_body;
-    call->deadline_us = mesh_now_us () + (int64_t)timeout_ms * 1000;
-    call->pause_us = FIRST_RETRY_US;
-    call->callback = callback;
-    call->owner = owner;
-    call->arg = arg;
-    put_in (self, call);
-    mesh_queue_call (self, call->id);
+    call_begin (call, reply_body, timeout_ms, callback, owner, arg);
+    call->patient = true;
+    call->producer = strdup (producer);
+    mesh_call_send (self, call->id);
+}
+
+void mesh_call_ahead (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
+                      size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
+                      void *owner, void *arg)
+{
+    struct mesh_call *call = call_new (self, peer, type, body, blobs, blobs_count);
+    call_begin (call, reply_body, timeout_ms, callback, owner, arg);
+    mesh_call_send (self, call->id);
 }
 
 size_t mesh_calls_open (const struct mesh *self)
@@ -100,8 +156,30 @@ size_t mesh_calls_open (const struct mesh *self)
     return self->calls_count;
 }
 
+/* When the peer's pipe is full nothing is sent: it is tried again. A message that was begun goes as a whole. */
+static void send_frames (void *socket, const Strata__Header *header, const struct mesh_call *call)
+{
+    uint8_t head[WIRE_MAX_HEADER];
+    size_t size = protobuf_c_message_get_packed_size (&header->base);
+    if (size > sizeof (head))
+        return; /* names are bounded: can't be */
+    protobuf_c_message_pack (&header->base, head);
+    if (zmq_send (socket, head, size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return;
+    for (size_t i = 0; i < call->frames_count; i++) {
+        zmq_msg_t frame;
+        zmq_msg_init (&frame);
+        zmq_msg_copy (&frame, &call->frames[i]);
+        if (zmq_msg_send (&frame, socket, i + 1 < call->frames_count ? ZMQ_SNDMORE : 0) < 0)
+            zmq_msg_close (&frame);
+    }
+}
+
 static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
 {
+    if (call->moved && call->producer)
+        snprintf (call->peer, sizeof (call->peer), "%s", mesh_route_producer (self, call->producer));
+    call->moved = false;
     struct mesh_peer *peer = mesh_peer_find (self, call->peer);
     self->resent += call->left;
     call->left = true;
@@ -114,14 +192,8 @@ static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us
     header.request = call->id;
     header.settled = self->calls->id;
     header.deadline_us = call->deadline_us;
-    zmsg_t *msg = wire_pack_bytes (&header, zframe_data (call->body), zframe_size (call->body));
-    for (size_t i = 0; i < call->blobs_count; i++) {
-        zframe_t *copy = zframe_dup (call->blobs[i]);
-        zmsg_append (msg, &copy);
-    }
     crash_point ("send.%s", wire_type_name (call->type));
-    if (zmsg_send (&msg, peer->dealer) < 0)
-        zmsg_destroy (&msg); /* the peer's pipe is full: tried again */
+    send_frames (zsock_resolve (peer->dealer), &header, call);
     crash_point ("sent.%s", wire_type_name (call->type));
 }
 
@@ -159,6 +231,8 @@ static void time_out (struct mesh *self, struct mesh_call *call)
               peer ? peer->card.replica : call->peer,
               trouble ? trouble : "");
     struct reply reply = { .code = STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE, .error = text, .timed_out = true };
+    if (call->full)
+        reply = (struct reply){ .code = STRATA__REFUSAL_CODE__REFUSED_FULL, .error = call->full };
     end (call, &reply);
 }
 
@@ -189,12 +263,34 @@ static void refused (struct mesh *self, struct mesh_call *call, const struct wir
     Strata__Refusal *refusal = (Strata__Refusal *)wire_body (message, &strata__refusal__descriptor, &error);
     struct reply reply = { .code = refusal ? refusal->code : STRATA__REFUSAL_CODE__REFUSED_MALFORMED,
                            .error = refusal ? refusal->reason : error.text };
-    if (reply.code != STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE) {
+    bool full = call->patient && reply.code == STRATA__REFUSAL_CODE__REFUSED_FULL;
+    call->put_off = call->patient && (full || reply.code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE);
+    if (call->patient && reply.code == STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE) {
+        mesh_route_forget (self);
+        call->moved = call->put_off = true;
+        call->retry_us = 0; /* with the next tick */
+    } else if (full) { /* a state that passes: it waits for space as long as for an answer */
+        call->pause_us = FIRST_RETRY_US;
+        call->retry_us = mesh_now_us () + FIRST_RETRY_US;
+        free (call->full);
+        call->full = strdup (reply.error);
+    } else if (reply.code != STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE) {
         take_out (self, call);
         end (call, &reply);
     } /* else: a standby, or not ready yet: the retry finds the right one */
     if (refusal)
         strata__refusal__free_unpacked (refusal, NULL);
+}
+
+/* What was put off because others had to come first, or a stream was full, may go now: in order. */
+static void send_put_off (struct mesh *self)
+{
+    int64_t now_us = mesh_now_us ();
+    for (struct mesh_call *call = self->calls; call; call = call->next)
+        if (call->put_off) {
+            call->put_off = false;
+            send_call (self, call, now_us);
+        }
 }
 
 void mesh_take_reply (struct mesh *self, zmsg_t *frames)
@@ -225,14 +321,12 @@ void mesh_take_reply (struct mesh *self, zmsg_t *frames)
         goto done;
     }
     take_out (self, call);
+    if (call->patient)
+        send_put_off (self);
     struct reply reply = { .ok = true, .blobs_count = message.blobs };
-    struct blob *blobs = calloc (message.blobs ? message.blobs : 1, sizeof (*blobs));
+    struct blob *blobs = wire_blobs (&message);
     ProtobufCMessage *body = wire_body (&message, call->reply_body, &error);
-    for (size_t i = 0; blobs && i < message.blobs; i++) {
-        zframe_t *frame = wire_blob (&message, i);
-        blobs[i] = (struct blob){ zframe_data (frame), zframe_size (frame) };
-    }
-    if (!body || !blobs)
+    if (!body)
         reply = (struct reply){ .code = STRATA__REFUSAL_CODE__REFUSED_MALFORMED, .error = error.text };
     reply.body = body;
     reply.blobs = blobs;

@@ -8,21 +8,11 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
-#include "feedback.pb-c.h"
-#include "mesh/mesh.h"
-#include "mesh/route.h"
-#include "patch.pb-c.h"
-#include "stream.pb-c.h"
+#include "mesh/client_internal.h"
 
 #define DEFAULT_TIMEOUT_MS 120000
 #define FULL_PAUSE_US 500000    /* between tries while a stream or the store is full */
 #define ELSEWHERE_PAUSE_US 20000 /* before a claim is read again */
-
-struct strata_client {
-    struct mesh mesh;
-    uv_loop_t loop;
-    int timeout_ms;
-};
 
 static void ignore_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg)
 {
@@ -73,6 +63,7 @@ void strata_close (struct strata_client **self_p)
     if (!self)
         return;
     mesh_fini (&self->mesh);
+    client_forget_appends (self);
     uv_run (&self->loop, UV_RUN_DEFAULT);
     uv_loop_close (&self->loop);
     free (self);
@@ -89,7 +80,7 @@ void strata_set_timeout (struct strata_client *self, int timeout_ms)
     self->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
 }
 
-static int errno_of (const struct reply *reply)
+int client_errno (const struct reply *reply)
 {
     if (reply->timed_out)
         return ETIMEDOUT;
@@ -127,7 +118,7 @@ static void on_reply (void *owner, const struct reply *reply, void *arg)
     if (--round->open == 0)
         round->mesh->stay_awake = true; /* the loop returns */
     if (!reply->ok) {
-        call->failed = errno_of (reply);
+        call->failed = client_errno (reply);
         strata_fail (&call->error, "%s", reply->error);
         return;
     }
@@ -144,7 +135,7 @@ static void on_reply (void *owner, const struct reply *reply, void *arg)
         if (call->blob)
             memcpy (call->blob, reply->blobs[0].data, call->blob_size);
     }
-    if (call->reply && (!call->want_blob || call->blob))
+    if (call->reply && (!call->want_blob || call->blob || (call->may_lack_blob && !reply->blobs_count)))
         return;
     client_call_fini (call);
     call->failed = call->reply || !call->want_blob ? ENOMEM : EPROTO;
@@ -212,7 +203,7 @@ int client_request (struct strata_client *self, const char *peer, uint32_t type,
 {
     int64_t deadline_us = client_deadline_us (self);
     struct client_call call = { .type = type, .body = body, .blobs = blobs, .blobs_count = blobs_count,
-                                .reply_body = reply_body, .want_blob = blob != NULL }, *calls[] = { &call };
+                                .reply_body = reply_body, .want_blob = blob != NULL, .may_lack_blob = true }, *calls[] = { &call };
     snprintf (call.peer, sizeof (call.peer), "%s", peer);
     do
         client_calls (self, calls, 1, deadline_us);
@@ -229,144 +220,4 @@ int client_request (struct strata_client *self, const char *peer, uint32_t type,
         *blob_size = call.blob_size;
     }
     return 0;
-}
-
-/* ---- records ---- */
-
-/* To the stage that keeps the producer's records, whichever that is by now. */
-static int producer_request (struct strata_client *self, const char *producer, uint32_t type, const ProtobufCMessage *body,
-                             const ProtobufCMessageDescriptor *reply_body, ProtobufCMessage **reply,
-                             struct strata_error *error)
-{
-    int64_t deadline_us = client_deadline_us (self);
-    for (;;) {
-        mesh_look_at_cards (&self->mesh);
-        if (client_request (self, mesh_route_producer (&self->mesh, producer), type, body, NULL, 0, reply_body, reply, NULL,
-                            NULL, error)
-            == 0)
-            return 0;
-        if (errno != EXDEV || !client_pause (EXDEV, deadline_us))
-            return -1;
-        mesh_route_forget (&self->mesh);
-    }
-}
-
-static int append (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
-                   const void *record, size_t size, bool *duplicate, struct strata_error *error)
-{
-    Strata__StreamAppend ask = STRATA__STREAM_APPEND__INIT;
-    ProtobufCBinaryData data = { size, (uint8_t *)record };
-    ProtobufCMessage *reply;
-    ask.stream = (char *)stream;
-    ask.producer = (char *)producer;
-    ask.producer_sequence = &sequence;
-    ask.n_producer_sequence = 1;
-    ask.records = &data;
-    ask.n_records = 1;
-    ask.queue = queue;
-    if (producer_request (self,
-                          producer,
-                          STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
-                          &ask.base,
-                          &strata__stream_append_reply__descriptor,
-                          &reply,
-                          error)
-        < 0)
-        return -1;
-    if (duplicate)
-        *duplicate = ((Strata__StreamAppendReply *)reply)->duplicates > 0;
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-int strata_append (struct strata_client *self, const char *stream, const char *producer, uint64_t sequence,
-                   const void *record, size_t size, bool *duplicate, struct strata_error *error)
-{
-    return append (self, stream, false, producer, sequence, record, size, duplicate, error);
-}
-
-static int append_message (struct strata_client *self, const char *stream, bool queue, const char *producer,
-                           uint64_t sequence, const ProtobufCMessage *message, bool *duplicate, struct strata_error *error)
-{
-    size_t size = protobuf_c_message_get_packed_size (message);
-    uint8_t *bytes = malloc (size ? size : 1);
-    if (!bytes)
-        return strata_fail (error, "out of memory for a record of %zu bytes", size);
-    protobuf_c_message_pack (message, bytes);
-    int rc = append (self, stream, queue, producer, sequence, bytes, size, duplicate, error);
-    free (bytes);
-    return rc;
-}
-
-int strata_last_sequence (struct strata_client *self, const char *stream, const char *producer, uint64_t *sequence,
-                          struct strata_error *error)
-{
-    Strata__ProducerLast ask = STRATA__PRODUCER_LAST__INIT;
-    ProtobufCMessage *reply;
-    ask.stream = (char *)stream;
-    ask.producer = (char *)producer;
-    if (producer_request (self,
-                          producer,
-                          STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
-                          &ask.base,
-                          &strata__producer_last_reply__descriptor,
-                          &reply,
-                          error)
-        < 0)
-        return -1;
-    *sequence = ((Strata__ProducerLastReply *)reply)->sequence;
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return 0;
-}
-
-int strata_append_histogram (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
-                             const char *state, size_t rows, size_t bins, const int64_t *counts, bool *duplicate,
-                             struct strata_error *error)
-{
-    Strata__Histogram record = STRATA__HISTOGRAM__INIT;
-    record.simulation = (char *)simulation;
-    record.frame = frame;
-    record.state = (char *)state;
-    record.rows = (uint32_t)rows;
-    record.bins = (uint32_t)bins;
-    record.counts = (int64_t *)counts;
-    record.n_counts = rows * bins;
-    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
-}
-
-int strata_append_frame (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
-                         double time_ps, size_t n, const double *coordinates, const void *blob, size_t blob_size,
-                         bool *duplicate, struct strata_error *error)
-{
-    Strata__Frame record = STRATA__FRAME__INIT;
-    record.simulation = (char *)simulation;
-    record.frame = frame;
-    record.time_ps = time_ps;
-    record.coordinates = (double *)coordinates;
-    record.n_coordinates = n;
-    record.blob.data = (uint8_t *)blob;
-    record.blob.len = blob_size;
-    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
-}
-
-/* Sequences of producers start at 1; a simulation's own steps may start at 0. */
-int strata_append_snapshot (struct strata_client *self, const char *queue, const char *simulation, uint64_t index,
-                            const char *path, double time_us, bool *duplicate, struct strata_error *error)
-{
-    Strata__Snapshot record = STRATA__SNAPSHOT__INIT;
-    record.simulation = (char *)simulation;
-    record.index = index;
-    record.path = (char *)path;
-    record.time_us = time_us;
-    return append_message (self, queue, true, simulation, index + 1, &record.base, duplicate, error);
-}
-
-int strata_append_uptake (struct strata_client *self, const char *stream, const char *model, uint64_t round, uint64_t step,
-                          bool *duplicate, struct strata_error *error)
-{
-    Strata__Uptake record = STRATA__UPTAKE__INIT;
-    record.model = (char *)model;
-    record.round = round;
-    record.step = step;
-    return append_message (self, stream, false, model, round, &record.base, duplicate, error);
 }

@@ -4,6 +4,7 @@
 
 #include "mesh/mesh.h"
 #include "mesh/service.h"
+#include "store/stream.h"
 #include "strata.h"
 
 /* One request of several that are under way together. */
@@ -15,6 +16,7 @@ struct client_call {
     size_t blobs_count;
     const ProtobufCMessageDescriptor *reply_body;
     bool want_blob; /* the reply's first */
+    bool may_lack_blob; /* a reply without one is all right */
     /* what came of it; client_call_fini frees reply and blob */
     int failed; /* 0, or an errno: as for client_request */
     ProtobufCMessage *reply;
@@ -39,6 +41,13 @@ bool client_pause (int failed, int64_t deadline_us);
 int client_request (struct strata_client *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
                     const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
                     ProtobufCMessage **reply_out, void **blob, size_t *blob_size, struct strata_error *error);
+/* As strata_append_ahead, also into a queue. */
+int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
+                         const void *record, size_t size, struct strata_error *error);
+/* Reads records of `peer`'s stream from sequence `from` on (0: the first kept), as many as one answer has, and calls each (NULL:
+ * none) until it returns non-zero. The number of records, or -1. *next (NULL: not wanted): the stream's end. */
+int64_t client_read (struct strata_client *self, const char *peer, const char *stream, uint64_t from, stream_each_f *each, void *arg,
+                     uint64_t *next, struct strata_error *error);
 /* How often this client sent a request again, because no answer came or its peer was not ready. */
 uint64_t client_resent (const struct strata_client *self);
 

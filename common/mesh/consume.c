@@ -9,21 +9,26 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "mesh/chunks.h"
 #include "mesh/service_internal.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
 
-#define READ_RECORDS 512
+#define READ_RECORDS 10000
 #define READ_BYTES (4u << 20)
 #define READ_TIMEOUT_MS 10000
 #define POLL_US 1000000
 #define PAUSE_US 200000 /* after a record that can't be taken now */
 
 struct source {
-    char peer[REPLICA_NAME_MAX];
+    char peer[REPLICA_NAME_MAX];  /* as it is called: "feedback#1" */
+    char shard[REPLICA_NAME_MAX]; /* its store's name, "feedback-1": the cursor's */
     uint64_t cursor;
-    bool reading, again;        /* again: there is more since the read under way was sent */
-    bool restarted;             /* the stream ends before the cursor: nothing is read, see take_records */
+    uint64_t committed, moved_at; /* the cursor on disk; commits of the shard when it was moved last */
+    uint64_t asked;             /* from where the read under way reads */
+    uint64_t announced;         /* the stream has grown up to there */
+    bool reading;
+    bool restarted;             /* the stream ends before the cursor: nothing is read, see fits */
     int64_t due_us;
     struct consumer *consumer;
 };
@@ -32,6 +37,7 @@ struct consumer {
     struct consumer *next;
     struct service *service;
     char from[REPLICA_NAME_MAX], stream[STREAM_NAME_MAX + 1];
+    uint32_t part, parts;       /* parts above 1: only its part of the producers is read */
     consume_f *each;
     void *arg;
     struct source **sources;
@@ -59,13 +65,18 @@ static void source_add (struct consumer *consumer, const char *peer)
         return;
     }
     memcpy (source->peer, peer, strnlen (peer, sizeof (source->peer) - 1));
+    memcpy (source->shard, source->peer, sizeof (source->shard));
+    char *mark = strchr (source->shard, '#');
+    if (mark)
+        *mark = '-';
     source->consumer = consumer;
-    source->cursor = cursor_get (consumer->service->shard, peer, consumer->stream);
+    source->cursor = source->committed = cursor_get (consumer->service->shard, source->shard, consumer->stream);
+    source->moved_at = UINT64_MAX;
     grown[consumer->sources_count++] = source;
 }
 
-/* Hands over the records of a reply. True when all were taken. */
-static bool take_records (struct source *source, const Strata__StreamReadReply *page)
+/* False: the records of a reply can't be taken. */
+static bool fits (struct source *source, const Strata__StreamReadReply *page)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
@@ -102,17 +113,48 @@ static bool take_records (struct source *source, const Strata__StreamReadReply *
                        source->peer);
         source->cursor = page->first;
     }
-    for (size_t i = 0; i < page->n_records; i++) {
-        const Strata__Record *r = page->records[i];
-        if (r->sequence < source->cursor)
-            continue; /* the page was read twice */
-        if (consumer->each (service, source->peer, r->sequence, r->time_us, r->data.data, r->data.len, consumer->arg) != 0)
-            return false;
-        crash_point ("consume.taken");
-        source->cursor = r->sequence + 1;
-        cursor_set (service->shard, source->peer, consumer->stream, source->cursor);
-    }
     return true;
+}
+
+static int take_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct source *source = arg;
+    struct consumer *consumer = source->consumer;
+    if (sequence < source->cursor)
+        return 0; /* the page was read twice */
+    if (consumer->each (consumer->service, source->peer, sequence, time_us, record, size, consumer->arg) != 0)
+        return 1;
+    crash_point ("consume.taken");
+    source->cursor = sequence + 1;
+    return 0;
+}
+
+/* All records below it are committed here. */
+static uint64_t committed (struct source *source)
+{
+    if (shard_commits (source->consumer->service->shard) != source->moved_at)
+        source->committed = source->cursor;
+    return source->committed;
+}
+
+/* Hands over records. True when all were taken. The cursor is written once for all: they are of one turn. */
+static bool take_records (struct source *source, Strata__Chunk *const *chunks, size_t count, const struct blob *blobs,
+                          size_t blobs_count, uint64_t upto)
+{
+    struct service *service = source->consumer->service;
+    struct strata_error error = { "" };
+    uint64_t before = source->cursor;
+    committed (source);
+    int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
+    if (rc < 0)
+        log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
+    if (rc == 0 && upto > source->cursor)
+        source->cursor = upto;
+    if (source->cursor != before) {
+        cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
+        source->moved_at = shard_commits (service->shard);
+    }
+    return rc == 0;
 }
 
 static void on_page (struct service *self, const struct reply *reply, void *arg);
@@ -125,44 +167,62 @@ static char *consumer_name (struct service *service)
     return slash ? slash + 1 : service->replica;
 }
 
-static void read_more (struct source *source)
+/* ahead: before the turn's commit. Reading changes nothing, and what it says is committed is. */
+static void read_from (struct source *source, uint64_t from, bool ahead)
 {
     struct consumer *consumer = source->consumer;
     Strata__StreamRead read = STRATA__STREAM_READ__INIT;
     read.stream = consumer->stream;
-    read.from = source->cursor;
+    read.from = from;
     read.max_records = READ_RECORDS;
     read.max_bytes = READ_BYTES;
+    read.part = consumer->part;
+    read.parts = consumer->parts;
     read.consumer = consumer_name (consumer->service);
-    read.committed = source->cursor; /* leaves after the batch that has it is on disk */
+    read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
-    service_call (consumer->service,
-                  source->peer,
-                  STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
-                  &read.base,
-                  NULL,
-                  0,
-                  &strata__stream_read_reply__descriptor,
-                  READ_TIMEOUT_MS,
-                  on_page,
-                  source);
+    source->asked = from;
+    (ahead ? mesh_call_ahead : mesh_call) (&consumer->service->mesh,
+                                           source->peer,
+                                           STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
+                                           &read.base,
+                                           NULL,
+                                           0,
+                                           &strata__stream_read_reply__descriptor,
+                                           READ_TIMEOUT_MS,
+                                           (mesh_reply_f *)on_page,
+                                           consumer->service,
+                                           source);
 }
 
 static void on_page (struct service *self, const struct reply *reply, void *arg)
 {
     struct source *source = arg;
     source->reading = false;
-    source->due_us = source->again ? 0 : self->now_us + POLL_US;
-    source->again = false;
+    source->due_us = self->now_us + POLL_US;
     if (!reply->ok) {
         log_info ("reading %s of %s: %s", source->consumer->stream, source->peer, reply->error);
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
-    if (!take_records (source, page))
-        source->due_us = self->now_us + (source->restarted ? POLL_US : PAUSE_US);
-    else if (source->cursor < page->next)
-        read_more (source); /* leaves after this page's effect is on disk */
+    if (!fits (source, page)) {
+        source->due_us = self->now_us + POLL_US;
+        return;
+    }
+    if (source->asked > source->cursor) { /* asked ahead, and what came before could not be taken */
+        source->due_us = self->now_us + PAUSE_US;
+        return;
+    }
+    /* The next page is on its way while this one is worked on and committed. */
+    bool more = page->upto < page->next && page->upto > source->cursor;
+    if (more)
+        read_from (source, page->upto, true);
+    if (!take_records (source, page->chunks, page->n_chunks, reply->blobs, reply->blobs_count, page->upto))
+        source->due_us = self->now_us + PAUSE_US;
+    else if (!more && source->announced > source->cursor) {
+        source->announced = 0; /* asked once: it may never come */
+        read_from (source, source->cursor, false);
+    }
 }
 
 void consume_tick (struct service *self)
@@ -170,28 +230,48 @@ void consume_tick (struct service *self)
     for (struct consumer *c = self->consumers; c; c = c->next)
         for (size_t i = 0; i < c->sources_count; i++)
             if (!c->sources[i]->reading && c->sources[i]->due_us <= self->now_us)
-                read_more (c->sources[i]);
+                read_from (c->sources[i], c->sources[i]->cursor, false);
 }
 
-void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement)
+void consume_announced (struct service *self, const Strata__Header *header, const Strata__Announcement *announcement,
+                        const struct blob *blobs, size_t blobs_count)
 {
+    char peer[REPLICA_NAME_MAX];
+    mesh_shard_name (header->sender, header->shard, peer);
     for (struct consumer *c = self->consumers; c; c = c->next) {
         struct source *source = strcmp (c->stream, announcement->stream) == 0 ? source_find (c, peer) : NULL;
-        if (source && announcement->next > source->cursor) {
-            source->due_us = 0;
-            source->again = source->reading;
+        if (!source || announcement->next <= source->cursor)
+            continue;
+        bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
+                       && !source->restarted && source->due_us > self->now_us && c->parts <= 1;
+        if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
+            && source->cursor >= announcement->next)
+            continue;
+        if (in_step && source->cursor < announcement->next) {
+            source->due_us = self->now_us + PAUSE_US;
+            continue;
         }
+        source->due_us = 0;
+        source->announced = announcement->next;
     }
 }
 
 void consume_peer (struct service *self, const struct card *card)
 {
+    char name[REPLICA_NAME_MAX];
+    mesh_shard_name (card->replica, card->shard, name);
     for (struct consumer *c = self->consumers; c; c = c->next)
-        if (strcmp (c->from, card->service) == 0)
-            source_add (c, card->replica);
+        if (strcmp (c->from, card->service) == 0 && (card->active || strcmp (name, card->replica) == 0))
+            source_add (c, name);
 }
 
 void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg)
+{
+    service_consume_part (self, from, stream, 0, 1, each, arg);
+}
+
+void service_consume_part (struct service *self, const char *from, const char *stream, unsigned part, unsigned parts,
+                           consume_f *each, void *arg)
 {
     const struct card *cards[256];
     struct consumer *consumer = calloc (1, sizeof (*consumer));
@@ -203,6 +283,8 @@ void service_consume (struct service *self, const char *from, const char *stream
     consumer->service = self;
     memcpy (consumer->from, from, strnlen (from, sizeof (consumer->from) - 1));
     memcpy (consumer->stream, stream, strnlen (stream, sizeof (consumer->stream) - 1));
+    consumer->part = part;
+    consumer->parts = parts;
     consumer->each = each;
     consumer->arg = arg;
     consumer->next = self->consumers;

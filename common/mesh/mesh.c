@@ -59,7 +59,8 @@ static zmsg_t *publication (struct mesh *self, const char *topic, uint32_t type,
     return msg;
 }
 
-void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body)
+void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body, zframe_t **blobs,
+                            size_t blobs_count)
 {
     if (!self->pub)
         return;
@@ -67,6 +68,8 @@ void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type,
     out->message = publication (self, topic, type, body);
     out->type = type;
     out->socket = self->pub;
+    for (size_t i = 0; i < blobs_count; i++)
+        zmsg_append (out->message, &blobs[i]);
 }
 
 void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body)
@@ -319,13 +322,30 @@ static bool better (const struct mesh_peer *a, const struct mesh_peer *b)
     return a->card.epoch > b->card.epoch;
 }
 
+void mesh_shard_name (const char *replica, uint32_t shard, char name[REPLICA_NAME_MAX])
+{
+    const char *dash = strrchr (replica, '-');
+    if (!dash || strncmp (replica, "stage-", 6) == 0)
+        snprintf (name, REPLICA_NAME_MAX, "%s", replica);
+    else
+        snprintf (name, REPLICA_NAME_MAX, "%.*s#%" PRIu32, (int)(dash - replica), replica, shard);
+}
+
 struct mesh_peer *mesh_peer_find (struct mesh *self, const char *name)
 {
     struct mesh_peer *best = NULL;
+    const char *number = strchr (name, '#');
     for (size_t i = 0; i < self->peers_count; i++) {
         struct mesh_peer *peer = &self->peers[i];
+        char shard[REPLICA_NAME_MAX];
         if (strcmp (peer->card.replica, name) == 0)
             return peer;
+        if (number) {
+            mesh_shard_name (peer->card.replica, peer->card.shard, shard);
+            if (strcmp (shard, name) == 0 && peer->card.active && (!best || better (peer, best)))
+                best = peer;
+            continue;
+        }
         /* Of a service's replicas the active one with the highest epoch. */
         if (strcmp (peer->card.service, name) == 0 && (!best || better (peer, best)))
             best = peer;

@@ -92,7 +92,8 @@ size_t mesh_peers (struct mesh *self, const struct card **cards, size_t max);
 
 /* Queued for after the commit. Takes over *message_p. */
 void mesh_send_reply (struct mesh *self, zframe_t *identity, uint32_t type, zmsg_t **message_p);
-void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body);
+void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type, const ProtobufCMessage *body, zframe_t **blobs,
+                            size_t blobs_count); /* takes over the blobs */
 /* At once, past the commit: heartbeats only. */
 void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body);
 Strata__Header mesh_header (struct mesh *self, uint32_t type);
@@ -102,6 +103,18 @@ typedef void mesh_reply_f (void *owner, const struct reply *reply, void *arg);
 void mesh_call (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body, const struct blob *blobs,
                 size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
                 void *owner, void *arg);
+/* For a client, which has no commit to wait for: leaves at once, to the stage that keeps the producer (route.h). The one blob is
+ * malloc'ed, and the call takes it over. "Full" and "elsewhere" are no final answers: it is tried again until timeout_ms. */
+void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
+                      const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg);
+/* Leaves at once instead of after this turn's commit: only for requests that change nothing and tell nothing that is not on
+ * disk yet. */
+void mesh_call_ahead (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
+                      const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
+                      int timeout_ms, mesh_reply_f *callback, void *owner, void *arg);
+/* How a shard is called as a peer, whichever replica holds it: "feedback#1"; "stage-0", whose replicas have one each. mesh_call
+ * takes such a name, too. */
+void mesh_shard_name (const char *replica, uint32_t shard, char name[REPLICA_NAME_MAX]);
 /* False for a message of a shard's holder after one of a later epoch was seen; counted. */
 bool mesh_epoch_is_current (struct mesh *self, const Strata__Header *header);
 size_t mesh_calls_open (const struct mesh *self);

@@ -28,12 +28,15 @@ struct mesh_call {
     uint64_t id;
     char peer[REPLICA_NAME_MAX];
     uint32_t type;
-    zframe_t *body;
-    zframe_t **blobs;
-    size_t blobs_count;
+    zmq_msg_t *frames;               /* body and blobs; each sending shares their memory */
+    size_t frames_count;
     const ProtobufCMessageDescriptor *reply_body;
     int64_t deadline_us, retry_us;   /* retry_us: when it is sent again */
     int64_t pause_us;                /* between tries; doubles */
+    bool patient, put_off;           /* waits for space too; was refused for now */
+    char *full;                      /* the refusal, when there was no space */
+    char *producer;                  /* it goes to the stage that keeps it; NULL: to peer */
+    bool moved;                      /* which that is, is looked up again */
     bool left;                       /* was queued past a commit once */
     mesh_reply_f *callback;
     void *owner, *arg;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "mesh/chunks.h"
 #include "mesh/replies.h"
 #include "mesh/service_internal.h"
 #include "mesh/stream_server.h"
@@ -16,6 +17,7 @@ struct request {
     struct wire_message message;
     const struct service_handler *handler;
     ProtobufCMessage *body;
+    struct blob *blobs;             /* as many as the message has */
     uint64_t changes;               /* of the shard, before the handler ran */
 };
 
@@ -28,6 +30,7 @@ static void request_free (struct request *request)
         }
     if (request->body)
         protobuf_c_message_free_unpacked (request->body, NULL);
+    free (request->blobs);
     wire_fini (&request->message);
     zframe_destroy (&request->identity);
     free (request);
@@ -51,8 +54,7 @@ size_t request_blobs (const struct request *request)
 
 struct blob request_blob (const struct request *request, size_t i)
 {
-    zframe_t *frame = wire_blob (&request->message, i);
-    return frame ? (struct blob){ zframe_data (frame), zframe_size (frame) } : (struct blob){ NULL, 0 };
+    return i < request->message.blobs ? request->blobs[i] : (struct blob){ NULL, 0 };
 }
 
 static Strata__Header reply_header (struct request *request, uint32_t type)
@@ -63,9 +65,10 @@ static Strata__Header reply_header (struct request *request, uint32_t type)
     return header;
 }
 
-/* Queues the answer and, when the request changed something, keeps it for a retry. passes: it says "not now", and a retry
- * must be carried out. */
-static void answer (struct request *request, uint32_t type, const ProtobufCMessage *body, const struct blob *blob, bool passes)
+/* Queues the answer and, when the request changed something, keeps it for a retry. It takes over the blobs. passes: it says
+ * "not now", and a retry must be carried out. */
+static void answer (struct request *request, uint32_t type, const ProtobufCMessage *body, zframe_t **blobs, size_t blobs_count,
+                    bool passes)
 {
     struct service *service = request->service;
     Strata__Header header = reply_header (request, type);
@@ -80,21 +83,28 @@ static void answer (struct request *request, uint32_t type, const ProtobufCMessa
                       zframe_data (packed),
                       zframe_size (packed));
     }
-    if (blob)
-        zmsg_addmem (msg, blob->data, blob->size);
+    for (size_t i = 0; i < blobs_count; i++)
+        zmsg_append (msg, &blobs[i]);
     mesh_send_reply (&service->mesh, request->identity, type, &msg);
     request_free (request);
 }
 
 void request_reply (struct request *request, const ProtobufCMessage *body)
 {
-    answer (request, request->handler->type + 1, body, NULL, false);
+    answer (request, request->handler->type + 1, body, NULL, 0, false);
 }
 
 void request_reply_blob (struct request *request, const ProtobufCMessage *body, const void *blob, size_t size)
 {
-    struct blob b = { blob, size };
-    answer (request, request->handler->type + 1, body, &b, false);
+    zframe_t *frame = zframe_new (blob, size);
+    answer (request, request->handler->type + 1, body, &frame, 1, false);
+}
+
+void request_reply_chunks (struct request *request, const ProtobufCMessage *body, struct chunks *chunks)
+{
+    size_t count;
+    zframe_t **blobs = chunks_blobs (chunks, &count);
+    answer (request, request->handler->type + 1, body, blobs, count, false);
 }
 
 void request_refuse (struct request *request, Strata__RefusalCode code, const char *fmt, ...)
@@ -114,7 +124,8 @@ void request_refuse (struct request *request, Strata__RefusalCode code, const ch
                   request->message.header->type,
                   text);
     }
-    answer (request, STRATA__MESSAGE_TYPE__TYPE_REFUSAL, &refusal.base, NULL, code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE);
+    bool passes = code == STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE || code == STRATA__REFUSAL_CODE__REFUSED_FULL;
+    answer (request, STRATA__MESSAGE_TYPE__TYPE_REFUSAL, &refusal.base, NULL, 0, passes);
 }
 
 static const struct service_handler *find_in (const struct service_handler *handlers, uint32_t type)
@@ -164,6 +175,7 @@ static bool answered_before (struct request *request)
         service->repeated++;
         Strata__Header header = reply_header (request, type);
         zmsg_t *msg = wire_pack_bytes (&header, body, size);
+        stream_server_blobs_again (service, request->body, body, size, msg);
         mesh_send_reply (&service->mesh, request->identity, type, &msg);
         free (body);
         request_free (request);
@@ -218,15 +230,16 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
                         (unsigned long long)header->epoch);
         return;
     }
-    if (handler->mutates && self->shard && answered_before (request))
-        return;
     request->body = wire_body (&request->message, handler->body, &error);
     if (!request->body) {
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_MALFORMED, "%s", error.text);
         return;
     }
     request->handler = handler;
+    request->blobs = wire_blobs (&request->message);
     request->changes = self->shard ? shard_changes (self->shard) : 0;
+    if (handler->mutates && self->shard && answered_before (request))
+        return;
     self->handled++;
     handler->handle (self, request, request->body);
 }

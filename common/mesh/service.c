@@ -49,6 +49,11 @@ struct shard *service_shard (struct service *self)
     return self->shard;
 }
 
+unsigned service_shard_number (struct service *self)
+{
+    return self->mesh.card.shard;
+}
+
 const struct campaign *service_campaign (struct service *self)
 {
     return self->campaign;
@@ -90,23 +95,12 @@ void service_quit (struct service *self, int code)
     self->code = code;
 }
 
-void service_announce (struct service *self, const char *stream)
-{
-    char topic[STREAM_NAME_MAX + 8];
-    struct stream_stat stat;
-    Strata__Announcement announcement = STRATA__ANNOUNCEMENT__INIT;
-    stream_stat (self->shard, stream, &stat);
-    announcement.stream = (char *)stream;
-    announcement.next = stat.next;
-    snprintf (topic, sizeof (topic), "s/%s", stream);
-    mesh_send_publication (&self->mesh, topic, STRATA__MESSAGE_TYPE__TYPE_ANNOUNCEMENT, &announcement.base);
-}
-
 uint64_t service_append (struct service *self, const char *stream, const ProtobufCMessage *record)
 {
     uint64_t sequence = 0;
     struct strata_error error;
     zframe_t *packed = wire_frame (record);
+    uint32_t size = (uint32_t)zframe_size (packed);
     if (stream_append (self->shard,
                        stream,
                        NULL,
@@ -118,8 +112,9 @@ uint64_t service_append (struct service *self, const char *stream, const Protobu
                        &error)
         < 0)
         log_error ("%s", error.text);
+    else
+        announce_records (self, stream, sequence, &size, 1, zframe_data (packed), size);
     zframe_destroy (&packed);
-    service_announce (self, stream);
     return sequence;
 }
 
@@ -128,16 +123,17 @@ static void send_event (struct service *self, const ProtobufCMessage *event)
 {
     Strata__StreamAppend append = STRATA__STREAM_APPEND__INIT;
     zframe_t *packed = wire_frame (event);
-    ProtobufCBinaryData record = { zframe_size (packed), zframe_data (packed) };
+    uint32_t size = (uint32_t)zframe_size (packed);
+    struct blob blob = { zframe_data (packed), size };
     append.stream = "events";
-    append.records = &record;
-    append.n_records = 1;
+    append.sizes = &size;
+    append.n_sizes = 1;
     service_call (self,
                   "stage",
                   STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
                   &append.base,
-                  NULL,
-                  0,
+                  &blob,
+                  1,
                   &strata__stream_append_reply__descriptor,
                   EVENT_TIMEOUT_MS,
                   NULL,
@@ -290,7 +286,10 @@ static int commit (void *arg)
     struct strata_error error;
     if (!self->shard)
         return 0;
-    if (self->lost || (self->held && self->now_us < self->commit_again_us))
+    if (self->lost)
+        return -1;
+    announce_flush (self);
+    if (self->held && self->now_us < self->commit_again_us)
         return -1;
     bool dirty = shard_dirty (self->shard);
     if (dirty)
@@ -325,7 +324,9 @@ static void on_publication (struct mesh *mesh, const char *topic, struct wire_me
     } else if (message->header->type == STRATA__MESSAGE_TYPE__TYPE_ANNOUNCEMENT && self->active) {
         Strata__Announcement *a = (Strata__Announcement *)wire_body (message, &strata__announcement__descriptor, &error);
         if (a) {
-            consume_announced (self, message->header->sender, a);
+            struct blob *blobs = wire_blobs (message);
+            consume_announced (self, message->header, a, blobs, message->blobs);
+            free (blobs);
             consume_tick (self);
             strata__announcement__free_unpacked (a, NULL);
         }
@@ -371,6 +372,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     hb.now_us = self->now_us;
     hb.started_us = self->started_us;
     hb.active = self->active;
+    hb.shard = self->mesh.card.shard;
     hb.metrics = pointers;
     hb.n_metrics = pointers ? self->metrics_count : 0;
     hb.trouble = self->store_trouble[0] ? self->store_trouble : self->stream_trouble[0] ? self->stream_trouble : self->trouble;
@@ -403,6 +405,36 @@ static int publish (struct service *self, struct strata_error *error)
     return errno == ENOSPC ? 0 : -1;
 }
 
+static void name_shard (struct service *self, unsigned number)
+{
+    self->mesh.card.shard = number;
+    snprintf (self->shard_dir, sizeof (self->shard_dir), "%s/shards/%s-%u", self->workspace, self->spec->name, number);
+}
+
+/* Any shard that can be had, beginning with the one of the replica's own number, so that each finds one at once. stage serves its
+ * own node's objects: each replica has a shard of its own. -1 with errno EBUSY when all are held. */
+static int take_any (struct service *self, struct strata_error *error)
+{
+    int64_t length_us = (int64_t)self->campaign->mesh.lease_s * 1000000;
+    bool own = strcmp (self->spec->name, "stage") == 0;
+    unsigned count = self->spec->shards ? self->spec->shards (self->campaign) : 1;
+    int why = EBUSY;
+    for (unsigned i = 0; i < (own ? 1 : count); i++) {
+        struct strata_error one;
+        unsigned number = own ? self->number : (self->number + i) % count;
+        name_shard (self, number);
+        self->shard = shard_take (self->shard_dir, &self->watches[own ? 0 : number], length_us, &one);
+        if (self->shard)
+            return 0;
+        if (errno == EBUSY)
+            continue;
+        why = errno;
+        *error = one;
+    }
+    errno = why;
+    return -1;
+}
+
 /* 1 it is held (or none is needed), 0 not yet: another replica holds it, the disk is full, or the store is damaged. */
 static int take_shard (struct service *self, struct strata_error *error)
 {
@@ -410,16 +442,15 @@ static int take_shard (struct service *self, struct strata_error *error)
         return 1;
     if (self->now_us < self->again_us)
         return 0;
-    int64_t length_us = (int64_t)self->campaign->mesh.lease_s * 1000000;
-    self->shard = shard_take (self->shard_dir, &self->watch, length_us, error);
-    /* A damaged store is not served: the replica stands there and says so until the store was repaired. */
-    if (!self->shard && (errno == ENOSPC || errno == EBADMSG)) {
-        self->again_us = self->now_us + AGAIN_US;
-        store_trouble (self, error->text);
-        return 0;
-    }
-    if (!self->shard)
+    if (take_any (self, error) < 0) {
+        /* A damaged store is not served: the replica stands there and says so until the store was repaired. */
+        if (errno == ENOSPC || errno == EBADMSG) {
+            self->again_us = self->now_us + AGAIN_US;
+            store_trouble (self, error->text);
+            return 0;
+        }
         return errno == EBUSY ? 0 : -1;
+    }
     crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
@@ -585,15 +616,7 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
         return 2;
     }
     snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
-    /* stage serves its own node's objects, so each replica has a shard of its own; the others share shard 0 and the
-     * replicas that do not hold it stand by. */
-    self->mesh.card.shard = strcmp (self->spec->name, "stage") == 0 ? (uint32_t)replica : 0;
-    snprintf (self->shard_dir,
-              sizeof (self->shard_dir),
-              "%s/shards/%s-%u",
-              self->workspace,
-              self->spec->name,
-              self->mesh.card.shard);
+    self->number = (unsigned)replica;
     return 0;
 }
 
@@ -690,6 +713,7 @@ static void tear_down (struct service *self)
         card_remove (self->workspace, self->replica);
     service_drop_requests (self);
     consume_fini (self);
+    announce_fini (self);
     mesh_fini (&self->mesh);
     uv_walk (&self->loop, close_walked, NULL);
     uv_run (&self->loop, UV_RUN_DEFAULT);

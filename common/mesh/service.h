@@ -46,10 +46,14 @@ struct service_timer {
     void (*tick) (struct service *service, int64_t now_us);   /* only while active */
 };
 
+#define SERVICE_SHARDS_MAX 64
+
 struct service_spec {
     const char *name;                           /* "select" */
     const char *about;                          /* one line for --help */
     bool has_shard;
+    /* How many shards the replicas share, at most SERVICE_SHARDS_MAX; each holds one, those that find none stand by. NULL: one. */
+    unsigned (*shards) (const struct campaign *campaign);
     const struct service_handler *handlers;     /* ends with type 0; streams, queues and statistics are served anyway */
     const struct service_timer *timers;         /* ends with every_ms 0 */
     /* The shard is held (or none is needed): build the in-memory state from it. -1 ends the process with the error; with
@@ -76,6 +80,7 @@ int service_main (const struct service_spec *spec, int argc, char **argv);
 void service_set_state (struct service *self, void *state);
 void *service_state (struct service *self);
 struct shard *service_shard (struct service *self);
+unsigned service_shard_number (struct service *self);      /* which of them is held */
 const struct campaign *service_campaign (struct service *self);
 const char *service_workspace (struct service *self);      /* absolute */
 const char *service_bin_dir (struct service *self);        /* where the programs are */
@@ -131,12 +136,16 @@ void service_call (struct service *self, const char *peer, uint32_t type, const 
                    int timeout_ms, reply_f *callback, void *arg);
 
 /* ---- consuming a stream of peers, each record once ----
- * Reads `stream` of every replica of service `from` (one a node for stage), from this shard's cursor on, and hands each
+ * Reads `stream` of every shard of service `from` (one a node for stage; "feedback#1" where shards move between replicas), from this shard's cursor on, and hands each
  * record to `each`; the cursor is set in the same batch as what `each` does. Backlog waits on the producer's disk. `each`
  * returns 0, or -1 to be given the same record again in the next turn but one (its bound is reached). */
 typedef int consume_f (struct service *self, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
                        size_t size, void *arg);
 void service_consume (struct service *self, const char *from, const char *stream, consume_f *each, void *arg);
+/* The same for one of `parts` shards: it gets the records of those producers whose names' hash (stream_part) modulo parts is
+ * `part`. */
+void service_consume_part (struct service *self, const char *from, const char *stream, unsigned part, unsigned parts,
+                           consume_f *each, void *arg);
 
 /* ---- heartbeats of others (status) ---- */
 typedef void heartbeat_f (struct service *self, const Strata__Heartbeat *heartbeat, void *arg);

@@ -5,6 +5,8 @@
 #include "mesh/mesh.h"
 #include "mesh/service.h"
 
+struct announcement;
+struct chunks;
 struct consumer;
 
 struct timer_state {
@@ -28,7 +30,8 @@ struct service {
     int code;
     const char *rebuild;            /* --rebuild: the folder; NULL: serve */
     int lock_fd;                    /* one process a replica name */
-    struct lease_watch watch;       /* of the shard that another replica holds */
+    unsigned number;                /* of the replica */
+    struct lease_watch watches[SERVICE_SHARDS_MAX];  /* of the shards that other replicas hold */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
@@ -41,6 +44,7 @@ struct service {
     size_t timers_count;
     struct request *open_requests;  /* handed to a handler and not answered */
     struct consumer *consumers;
+    struct announcement *announcements; /* of this turn */
     heartbeat_f *on_heartbeat;
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
@@ -53,9 +57,17 @@ struct service {
 /* request.c */
 void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg);
 void service_drop_requests (struct service *self);
+/* Queues the reply with the chunks' bytes as its blobs, which are taken over. */
+void request_reply_chunks (struct request *request, const ProtobufCMessage *body, struct chunks *chunks);
+/* announce.c: as service_announce, with the records (or the last ones) that were appended. */
+void announce_records (struct service *self, const char *stream, uint64_t first, const uint32_t *sizes, size_t count,
+                       const void *bytes, size_t size);
+void announce_flush (struct service *self);
+void announce_fini (struct service *self);
 /* consume.c */
 void consume_tick (struct service *self);
-void consume_announced (struct service *self, const char *peer, const Strata__Announcement *announcement);
+void consume_announced (struct service *self, const Strata__Header *header, const Strata__Announcement *announcement,
+                        const struct blob *blobs, size_t blobs_count);
 void consume_peer (struct service *self, const struct card *card);
 void consume_fini (struct service *self);
 

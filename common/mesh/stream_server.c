@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/log.h"
+#include "mesh/chunks.h"
+#include "mesh/service_internal.h"
 #include "store/queue.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
 
-#define READ_MAX_RECORDS 10000u
-#define READ_MAX_BYTES (WIRE_MAX_BODY - (1u << 20))
 #define ASIDE_SHOWN 100
-
-#include "mesh/wire.h"
+#define PARTS_MAX 64 /* a page looks at most at so many times what it may hold */
 
 static Strata__RefusalCode code_of_errno (void)
 {
@@ -42,8 +42,8 @@ static void bound (struct service *service, const char *name)
         stream_set_limit (service_shard (service), name, (uint64_t)service_campaign (service)->stage.queue_mb << 20);
 }
 
-/* False, and refused, when a record could never be handed out, or never be taken in. */
-static bool is_small_enough (struct service *service, struct request *request, const char *stream, ProtobufCBinaryData *records,
+/* False, and refused, when records could never be handed out, or never be taken in. */
+static bool is_small_enough (struct service *service, struct request *request, const char *stream, const uint32_t *sizes,
                              size_t count)
 {
     struct stream_stat stat;
@@ -51,38 +51,32 @@ static bool is_small_enough (struct service *service, struct request *request, c
     bound (service, stream);
     stream_stat (service_shard (service), stream, &stat);
     for (size_t i = 0; i < count; i++) {
-        bytes += records[i].len;
-        if (records[i].len <= READ_MAX_BYTES && (!stat.limit_bytes || bytes <= stat.limit_bytes))
+        bytes += sizes[i];
+        if (sizes[i] <= CHUNKS_MAX_BYTES && (!stat.limit_bytes || bytes <= stat.limit_bytes))
             continue;
         request_refuse (request,
                         STRATA__REFUSAL_CODE__REFUSED_INVALID,
                         "stream %s: a record has at most %u bytes, and all of one request at most the stream's bound of %llu",
                         stream,
-                        READ_MAX_BYTES,
+                        CHUNKS_MAX_BYTES,
                         (unsigned long long)stat.limit_bytes);
         return false;
     }
     return true;
 }
 
-/* All or nothing: room for every record is checked before the first is appended. */
-static bool has_room (struct service *service, struct request *request, const Strata__StreamAppend *append)
+/* Records that the producer sent ahead of this request were not kept (yet): they come again, and this must come after them. */
+static bool comes_too_early (struct shard *shard, struct request *request, const Strata__StreamAppend *append)
 {
-    struct stream_stat stat;
-    uint64_t bytes = 0;
-    bound (service, append->stream);
-    stream_stat (service_shard (service), append->stream, &stat);
-    for (size_t i = 0; i < append->n_records; i++)
-        bytes += append->records[i].len;
-    if (!stat.limit_bytes || stat.bytes + bytes <= stat.limit_bytes)
-        return true;
+    if (!append->producer[0] || !append->after || stream_producer_last (shard, append->stream, append->producer) >= append->after)
+        return false;
     request_refuse (request,
-                    STRATA__REFUSAL_CODE__REFUSED_FULL,
-                    "stream %s is full: %llu of %llu bytes wait for its consumers; try again later",
+                    STRATA__REFUSAL_CODE__REFUSED_UNAVAILABLE,
+                    "stream %s: record %llu of %s, sent before these, is not kept yet",
                     append->stream,
-                    (unsigned long long)stat.bytes,
-                    (unsigned long long)stat.limit_bytes);
-    return false;
+                    (unsigned long long)append->after,
+                    append->producer);
+    return true;
 }
 
 /* False, and refused, when another stage keeps this producer, or may: then a record kept here as well would count twice. */
@@ -96,49 +90,57 @@ static bool admitted (struct service *service, struct request *request, const ch
     return false;
 }
 
+static void append_records (struct service *service, struct request *request, const Strata__StreamAppend *append,
+                            const uint32_t *sizes, size_t count, struct blob bytes)
+{
+    struct shard *shard = service_shard (service);
+    struct strata_error error;
+    struct stream_stat stat;
+    uint64_t first;
+    size_t appended;
+    struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data };
+    Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
+    if (!is_small_enough (service, request, append->stream, sizes, count)
+        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))
+        return;
+    if ((append->queue ? queue_put_batch : stream_append_batch) (
+            shard, append->stream, &batch, service_now_us (service), &first, &appended, &error)
+        < 0) {
+        request_refuse (request, code_of_errno (), "%s", error.text);
+        return;
+    }
+    size_t repeats = count - appended;
+    reply.duplicates = (uint32_t)repeats;
+    for (size_t i = 0; i < repeats; i++) {
+        bytes.data = (const uint8_t *)bytes.data + sizes[i];
+        bytes.size -= sizes[i];
+    }
+    if (appended)
+        announce_records (service, append->stream, first, sizes + repeats, appended, bytes.data, bytes.size);
+    stream_stat (shard, append->stream, &stat);
+    reply.next = stat.next;
+    request_reply (request, &reply.base);
+}
+
 static void on_append (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     const Strata__StreamAppend *append = (const Strata__StreamAppend *)body;
-    struct shard *shard = service_shard (service);
-    struct strata_error error;
-    const char *producer = append->producer[0] ? append->producer : NULL;
-    Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
-    if (!stream_name_valid (append->stream) || (producer && !producer_name_valid (producer))
-        || (producer && append->n_producer_sequence != append->n_records)) {
+    bool has_producer = append->producer[0] != '\0';
+    size_t count = has_producer ? append->n_producer_sequence : append->n_sizes;
+    struct blob bytes = request_blob (request, 0);
+    uint32_t *sizes = chunks_sizes (append->sizes, append->n_sizes, count, bytes.size);
+    if (!stream_name_valid (append->stream) || (has_producer && !producer_name_valid (append->producer)) || !sizes)
         request_refuse (request,
                         STRATA__REFUSAL_CODE__REFUSED_INVALID,
-                        "stream '%.80s': its name, the producer's name, or the count of producer sequences (%zu for %zu records) is wrong",
+                        "stream '%.80s': its name or the producer's is wrong, or its %zu records of %zu sizes are not the %zu bytes "
+                        "that came",
                         append->stream,
-                        append->n_producer_sequence,
-                        append->n_records);
-        return;
-    }
-    if (!is_small_enough (service, request, append->stream, append->records, append->n_records)
-        || !has_room (service, request, append) || !admitted (service, request, append->stream, producer))
-        return;
-    for (size_t i = 0; i < append->n_records; i++) {
-        uint64_t number = producer ? append->producer_sequence[i] : 0;
-        int rc = (append->queue ? queue_put : stream_append) (shard,
-                                                              append->stream,
-                                                              producer,
-                                                              number,
-                                                              append->records[i].data,
-                                                              append->records[i].len,
-                                                              service_now_us (service),
-                                                              NULL,
-                                                              &error);
-        if (rc < 0) {
-            request_refuse (request, code_of_errno (), "%s", error.text);
-            return;
-        }
-        reply.duplicates += rc == 0;
-    }
-    struct stream_stat stat;
-    stream_stat (shard, append->stream, &stat);
-    reply.next = stat.next;
-    if (reply.duplicates < append->n_records)
-        service_announce (service, append->stream);
-    request_reply (request, &reply.base);
+                        count,
+                        append->n_sizes,
+                        bytes.size);
+    else
+        append_records (service, request, append, sizes, count, bytes);
+    free (sizes);
 }
 
 struct lowest {
@@ -165,33 +167,41 @@ static void trim_consumed (struct shard *shard, const char *name)
         stream_trim (shard, name, lowest.committed);
 }
 
+static size_t up_to (uint32_t asked, size_t most)
+{
+    return asked && asked < most ? asked : most;
+}
+
 struct page {
-    Strata__Record *records;
-    Strata__Record **pointers;
-    size_t count;
+    struct chunks chunks;
+    uint32_t parts, part;
+    size_t max_records, max_bytes;
+    uint64_t upto;
 };
 
-static int add_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+/* Records of other parts are looked at and left out: a page is as full as one of a stream that has this part alone. */
+static int add_to_page (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg)
 {
     struct page *page = arg;
-    Strata__Record *r = &page->records[page->count];
-    strata__record__init (r);
-    r->data.data = malloc (size ? size : 1);
-    if (!r->data.data)
-        return 1;
-    if (size)
-        memcpy (r->data.data, record, size);
-    r->data.len = size;
-    r->sequence = sequence;
-    r->time_us = time_us;
-    page->pointers[page->count++] = r;
-    return 0;
+    size_t fits = 0, bytes = page->chunks.bytes;
+    if (page->parts > 1 && chunk->part % page->parts != page->part)
+        fits = count;
+    else {
+        while (fits < count && page->chunks.records + fits < page->max_records
+               && (bytes == 0 || bytes + chunk->sizes[skip + fits] <= page->max_bytes))
+            bytes += chunk->sizes[skip + fits++];
+        if (fits == 0 || chunks_add (chunk, skip, fits, &page->chunks))
+            count = 0; /* full */
+    }
+    page->upto = chunk->first + skip + fits;
+    return fits < count || count == 0;
 }
 
 static void on_read (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     const Strata__StreamRead *read = (const Strata__StreamRead *)body;
     struct shard *shard = service_shard (service);
+    struct page page = { .parts = read->parts, .part = read->part };
     if (!stream_name_valid (read->stream) || (read->consumer[0] && !producer_name_valid (read->consumer))) {
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "stream '%.80s': not a valid name", read->stream);
         return;
@@ -200,23 +210,27 @@ static void on_read (struct service *service, struct request *request, const Pro
         stream_consumer_set (shard, read->stream, read->consumer, read->committed);
         trim_consumed (shard, read->stream);
     }
-    size_t max = read->max_records && read->max_records < READ_MAX_RECORDS ? read->max_records : READ_MAX_RECORDS;
-    size_t bytes = read->max_bytes && read->max_bytes < READ_MAX_BYTES ? read->max_bytes : READ_MAX_BYTES;
-    struct page page = { calloc (max, sizeof (Strata__Record)), calloc (max, sizeof (Strata__Record *)), 0 };
-    if (page.records && page.pointers)
-        stream_read (shard, read->stream, read->from, max, bytes, add_record, &page);
     struct stream_stat stat;
     stream_stat (shard, read->stream, &stat);
+    page.upto = read->from > stat.first ? read->from : stat.first;
+    page.max_records = up_to (read->max_records, CHUNKS_MAX_RECORDS);
+    page.max_bytes = up_to (read->max_bytes, CHUNKS_MAX_BYTES);
+    size_t parts = read->parts > 1 ? read->parts < PARTS_MAX ? read->parts : PARTS_MAX : 1;
+    stream_read_chunks (shard,
+                        read->stream,
+                        read->from,
+                        parts * page.max_records,
+                        parts * page.max_bytes,
+                        add_to_page,
+                        &page);
     Strata__StreamReadReply reply = STRATA__STREAM_READ_REPLY__INIT;
     reply.first = stat.first;
     reply.next = stat.next;
-    reply.records = page.pointers;
-    reply.n_records = page.count;
-    request_reply (request, &reply.base);
-    for (size_t i = 0; i < page.count; i++)
-        free (page.records[i].data.data);
-    free (page.records);
-    free (page.pointers);
+    reply.upto = page.upto;
+    reply.chunks = page.chunks.rows;
+    reply.n_chunks = page.chunks.count;
+    request_reply_chunks (request, &reply.base, &page.chunks);
+    chunks_fini (&page.chunks);
 }
 
 static void on_producer_last (struct service *service, struct request *request, const ProtobufCMessage *body)
@@ -237,80 +251,133 @@ static void on_take (struct service *service, struct request *request, const Pro
 {
     const Strata__QueueTake *take = (const Strata__QueueTake *)body;
     struct queue_lease lease;
+    struct chunks chunks = { 0 };
     Strata__QueueTakeReply reply = STRATA__QUEUE_TAKE_REPLY__INIT;
-    Strata__Record record = STRATA__RECORD__INIT;
     if (!stream_name_valid (take->queue) || take->lease_ms == 0) {
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "queue '%.80s': bad name, or no lease time", take->queue);
         return;
     }
-    if (queue_take (service_shard (service),
-                    take->queue,
-                    take->consumer,
-                    service_now_us (service),
-                    (int64_t)take->lease_ms * 1000,
-                    take->max_tries,
-                    &lease)) {
-        record.sequence = lease.sequence;
-        record.time_us = lease.time_us;
-        record.data.data = lease.record;
-        record.data.len = lease.size;
-        reply.found = true;
-        reply.record = &record;
-        reply.token = lease.token;
-        reply.tries = lease.tries;
+    queue_take (service_shard (service),
+                take->queue,
+                service_now_us (service),
+                (int64_t)take->lease_ms * 1000,
+                take->max_tries,
+                up_to (take->max_records ? take->max_records : 1, CHUNKS_MAX_RECORDS),
+                up_to (take->max_bytes, CHUNKS_MAX_BYTES),
+                &lease,
+                chunks_add,
+                &chunks);
+    reply.first = lease.first;
+    reply.count = (uint32_t)lease.count;
+    reply.token = lease.token;
+    reply.tries = lease.tries;
+    /* What is remembered for a retry says which records, not what is in them: stream_server_blobs_again. */
+    reply.chunks = chunks.rows;
+    reply.n_chunks = chunks.count;
+    request_reply_chunks (request, &reply.base, &chunks);
+    chunks_fini (&chunks);
+}
+
+void stream_server_blobs_again (struct service *service, const ProtobufCMessage *body, const void *remembered, size_t size,
+                                zmsg_t *message)
+{
+    if (body->descriptor != &strata__queue_take__descriptor)
+        return;
+    const Strata__QueueTake *take = (const Strata__QueueTake *)body;
+    Strata__QueueTakeReply *taken = strata__queue_take_reply__unpack (NULL, size, remembered);
+    struct chunks chunks = { 0 };
+    size_t count;
+    if (!taken)
+        return;
+    if (taken->count)
+        stream_read_chunks (service_shard (service), take->queue, taken->first, taken->count, SIZE_MAX, chunks_add, &chunks);
+    bool whole = chunks.records == taken->count && chunks.count && chunks.rows[0]->first == taken->first;
+    zframe_t **blobs = whole ? chunks_blobs (&chunks, &count) : NULL;
+    for (size_t i = 0; blobs && i < count; i++)
+        zmsg_append (message, &blobs[i]);
+    chunks_fini (&chunks);
+    strata__queue_take_reply__free_unpacked (taken, NULL);
+}
+
+static uint64_t records_of (uint32_t count)
+{
+    return count ? count : 1;
+}
+
+/* False, and refused: an output can't be kept. */
+static bool outputs_fit (struct service *service, struct request *request, const Strata__QueueAck *ack)
+{
+    for (size_t i = 0; i < ack->n_outputs; i++) {
+        const Strata__QueueOutput *output = ack->outputs[i];
+        struct stream_stat stat;
+        uint64_t bytes = 0;
+        if (!stream_name_valid (output->stream)) {
+            request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "stream '%.80s': not a valid name", output->stream);
+            return false;
+        }
+        bound (service, output->stream);
+        stream_stat (service_shard (service), output->stream, &stat);
+        for (size_t k = 0; k <= i; k++)
+            for (size_t n = 0; strcmp (ack->outputs[k]->stream, output->stream) == 0 && n < ack->outputs[k]->n_records; n++)
+                bytes += ack->outputs[k]->records[n].len;
+        if (!stat.limit_bytes || stat.bytes + bytes <= stat.limit_bytes)
+            continue;
+        bool ever = bytes <= stat.limit_bytes;
+        request_refuse (request,
+                        ever ? STRATA__REFUSAL_CODE__REFUSED_FULL : STRATA__REFUSAL_CODE__REFUSED_INVALID,
+                        ever ? "stream %s is full (its bound is %llu bytes); acknowledge again when its consumers have caught up"
+                             : "stream %s: all outputs of one acknowledgement have at most its bound of %llu bytes",
+                        output->stream,
+                        (unsigned long long)stat.limit_bytes);
+        return false;
     }
-    request_reply (request, &reply.base);
-    queue_lease_fini (&lease);
+    return true;
+}
+
+static void append_output (struct service *service, const Strata__QueueOutput *output)
+{
+    struct strata_error error;
+    size_t count = output->n_records, size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += output->records[i].len;
+    uint32_t *sizes = malloc ((count ? count : 1) * sizeof (*sizes));
+    uint8_t *bytes = malloc (size ? size : 1), *p = bytes;
+    uint64_t first;
+    if (!sizes || !bytes) {
+        log_error ("out of memory");
+        abort ();
+    }
+    for (size_t i = 0; i < count; p += sizes[i++]) {
+        sizes[i] = (uint32_t)output->records[i].len;
+        if (sizes[i])
+            memcpy (p, output->records[i].data, sizes[i]);
+    }
+    struct stream_batch batch = { .sizes = sizes, .count = count, .bytes = bytes };
+    if (stream_append_batch (service_shard (service), output->stream, &batch, service_now_us (service), &first, NULL, &error) < 0)
+        log_error ("%s", error.text); /* can't be: outputs_fit */
+    else if (count)
+        announce_records (service, output->stream, first, sizes, count, bytes, size);
+    free (sizes);
+    free (bytes);
 }
 
 static void on_ack (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     const Strata__QueueAck *ack = (const Strata__QueueAck *)body;
-    struct shard *shard = service_shard (service);
     struct strata_error error;
     Strata__QueueAckReply reply = STRATA__QUEUE_ACK_REPLY__INIT;
-    bool valid = stream_name_valid (ack->queue);
-    uint64_t bytes = 0;
-    for (size_t i = 0; valid && i < ack->n_outputs; i++) {
-        struct stream_stat stat;
-        valid = stream_name_valid (ack->outputs[i]->stream);
-        if (!valid)
-            break;
-        if (!is_small_enough (service, request, ack->outputs[i]->stream, ack->outputs[i]->records, ack->outputs[i]->n_records))
-            return;
-        stream_stat (shard, ack->outputs[i]->stream, &stat);
-        for (size_t n = 0; n < ack->outputs[i]->n_records; n++)
-            bytes += ack->outputs[i]->records[n].len;
-        if (stat.limit_bytes && stat.bytes + bytes > stat.limit_bytes) {
-            request_refuse (request,
-                            STRATA__REFUSAL_CODE__REFUSED_FULL,
-                            "stream %s is full; acknowledge again when its consumers have caught up",
-                            ack->outputs[i]->stream);
-            return;
-        }
-    }
-    if (!valid) {
-        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "queue '%.80s': bad name of a queue or stream", ack->queue);
+    if (!stream_name_valid (ack->queue)) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "queue '%.80s': not a valid name", ack->queue);
         return;
     }
-    if (queue_ack (shard, ack->queue, ack->sequence, ack->token, &error) < 0) {
+    if (!outputs_fit (service, request, ack))
+        return;
+    if (queue_ack (service_shard (service), ack->queue, ack->sequence, records_of (ack->count), ack->token, &error) < 0) {
         request_refuse (request, code_of_errno (), "%s", error.text);
         return;
     }
-    for (size_t i = 0; i < ack->n_outputs; i++) {
-        const Strata__QueueOutput *output = ack->outputs[i];
-        for (size_t n = 0; n < output->n_records; n++)
-            stream_append (shard,
-                           output->stream,
-                           NULL,
-                           0,
-                           output->records[n].data,
-                           output->records[n].len,
-                           service_now_us (service),
-                           NULL,
-                           &error);
-        service_announce (service, output->stream);
-    }
+    for (size_t i = 0; i < ack->n_outputs; i++)
+        append_output (service, ack->outputs[i]);
     request_reply (request, &reply.base);
 }
 
@@ -324,6 +391,7 @@ static void on_renew (struct service *service, struct request *request, const Pr
     else if (queue_renew (service_shard (service),
                           renew->queue,
                           renew->sequence,
+                          records_of (renew->count),
                           renew->token,
                           service_now_us (service),
                           (int64_t)renew->lease_ms * 1000,
@@ -347,6 +415,7 @@ static void on_nack (struct service *service, struct request *request, const Pro
     if (queue_nack (service_shard (service),
                     nack->queue,
                     nack->sequence,
+                    records_of (nack->count),
                     nack->token,
                     nack->reason,
                     nack->final,

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "core/log.h"
+
 /* protobuf-c takes an unknown field of the illegal number 0 when its key has more bytes than it needs, packs it in one,
  * and then refuses what it packed: a copy of such a message would be lost. */
 static bool has_field_zero (const ProtobufCMessage *message)
@@ -86,12 +88,20 @@ void wire_fini (struct wire_message *message)
     *message = (struct wire_message){ 0 };
 }
 
-zframe_t *wire_blob (const struct wire_message *message, size_t i)
+struct blob *wire_blobs (const struct wire_message *message)
 {
-    zframe_t *frame = zmsg_first (message->frames);
-    for (size_t n = 0; frame && n < i + 2; n++)
-        frame = zmsg_next (message->frames);
-    return frame;
+    struct blob *blobs = calloc (message->blobs ? message->blobs : 1, sizeof (*blobs));
+    if (!blobs) {
+        log_error ("out of memory");
+        abort ();
+    }
+    zmsg_first (message->frames);
+    zmsg_next (message->frames);
+    for (size_t i = 0; i < message->blobs; i++) {
+        zframe_t *frame = zmsg_next (message->frames);
+        blobs[i] = (struct blob){ zframe_data (frame), zframe_size (frame) };
+    }
+    return blobs;
 }
 
 ProtobufCMessage *wire_body (const struct wire_message *message, const ProtobufCMessageDescriptor *descriptor,

@@ -6,6 +6,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "mesh.pb-c.h"
+#include "mesh/service.h"
 #include "strata_error.h"
 
 #define WIRE_VERSION 1
@@ -25,7 +26,8 @@ struct wire_message {
  * freed, and header is there if at least that was readable (so that a refusal can name the request). */
 int wire_parse (struct wire_message *message, zmsg_t **frames_p, Strata__RefusalCode *code, struct strata_error *error);
 void wire_fini (struct wire_message *message);
-zframe_t *wire_blob (const struct wire_message *message, size_t i);
+/* All blobs, message->blobs of them, in an array that the caller frees. */
+struct blob *wire_blobs (const struct wire_message *message);
 /* The body as `descriptor`, or NULL with an error. Freed with protobuf_c_message_free_unpacked. */
 ProtobufCMessage *wire_body (const struct wire_message *message, const ProtobufCMessageDescriptor *descriptor,
                              struct strata_error *error);

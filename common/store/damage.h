@@ -13,7 +13,7 @@
  * A torn tail behind the last acknowledged batch is what a crash leaves and is accepted. Everything else is refused by
  * the file's name before RocksDB opens, and so changes, anything: a table or log that is missing or has another length, a
  * break in the chain of sequence numbers from the tables through the logs, a chain that ends before what was
- * acknowledged. Tables' blocks are verified when they are read, all of them by shard_verify.
+ * acknowledged. Tables' blocks, and records in segments (store/stream_log.h), are verified when they are read.
  *
  * Not found: what RocksDB wrote to its MANIFEST after the last commit (a flush in the background) and that was then cut off
  * at a record's end together with no log; after a power failure, what was acknowledged since the kernel last wrote ANCHOR.

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
+#include "store/stream_log.h"
 #include "store/damage.h"
+#include "store/stream_log.h"
 
 #define TEMPORARY ".taking-"
 #define DIGITS 8
@@ -70,7 +72,7 @@ static enum kind kind_of (const char *name)
         return CLAIMS;
     if (ends (name, ".log"))
         return LOG_OF_WRITES;
-    if (ends (name, ".sst") || ends (name, ".blob"))
+    if (ends (name, ".sst") || ends (name, ".blob") || ends (name, STREAM_LOG_END))
         return TABLE;
     if (begins (name, "MANIFEST-") || begins (name, "OPTIONS-") || strcmp (name, "CURRENT") == 0 || strcmp (name, "IDENTITY") == 0)
         return ends (name, ".dbtmp") ? NOT_OURS : OTHER;
@@ -120,9 +122,20 @@ static int copy_file (int from, int to, const char *name)
 /* Some file systems link only within a folder, or not at all. */
 static int bring (int from, int to, const char *name, enum kind kind)
 {
-    if (kind == TABLE && linkat (from, name, to, name, 0) == 0)
+    if (kind == TABLE && (linkat (from, name, to, name, 0) == 0 || errno == EEXIST))
         return 0;
     return kind == TABLE && errno == ENOENT ? -1 : copy_file (from, to, name);
+}
+
+/* Records that a holder forgets while its logs are copied: the copied logs still know them. Where nothing can be linked they
+ * are missing then, should that holder still run. */
+static void link_records (int from, int to, DIR *d)
+{
+    for (struct dirent *entry; d && (entry = readdir (d));)
+        if (ends (entry->d_name, STREAM_LOG_END))
+            (void)!linkat (from, entry->d_name, to, entry->d_name, 0);
+    if (d)
+        closedir (d);
 }
 
 /* A file that is gone by the time it is copied was removed by a holder that still runs: the trial finds out what is missing. */
@@ -130,6 +143,8 @@ static int copy_all (const char *from, const char *to, struct strata_error *erro
 {
     int from_fd = open (from, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to_fd = open (to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = from_fd < 0 || to_fd < 0 ? strata_fail (error, "store %s can't be copied to %s: %s", from, to, strerror (errno)) : 0;
+    if (rc == 0)
+        link_records (from_fd, to_fd, opendir (from));
     for (enum kind kind = CLAIMS; rc == 0 && kind < NOT_OURS; kind++) {
         DIR *d = opendir (from);
         for (struct dirent *entry; rc == 0 && d && (entry = readdir (d));)

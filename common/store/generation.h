@@ -1,7 +1,7 @@
 /* generation.h - the folders of a shard, one a generation: made as a whole or not at all, and removed.
  *
  * A new one is made under a name of its own (.taking-XXXXXX) and renamed into place: the folder with the next number is
- * whole, and of two that make the same one the second fails. Files that a store never changes (tables) are linked, so
+ * whole, and of two that make the same one the second fails. Files that a store never changes (tables, records) are linked, so
  * that it costs no room; the others are copied, in an order in which a holder that still writes can't tear what is
  * copied: logs, tables, then the manifest. What is then in the copy is all that was synced before copying began; should
  * the old holder have removed a file in between, the copy does not open and is made again.

@@ -4,7 +4,8 @@
 
 #include "store/damage.h"
 
-/* Makes folder `to` with the store's files of `from`: tables are linked (RocksDB never changes one), the rest copied. */
+/* Makes folder `to` with the store's files of `from`: tables and segments of streams are linked (what they hold never changes),
+ * the rest copied. */
 int salvage_copy (const char *from, const char *to, struct strata_error *error);
 
 /* Puts back without loss what stands somewhere else too: CURRENT, the MANIFEST from ANCHOR.manifest, ANCHOR from the store.

@@ -43,6 +43,7 @@ struct shard {
     rocksdb_writebatch_wi_t *batch;
     uint64_t epoch, commits, changes;
     bool readonly;
+    struct shard_part parts[SHARD_PARTS];
     struct anchor *anchor;          /* NULL in memory and for reading only */
 };
 
@@ -56,11 +57,18 @@ static void end_if_lost (const struct shard *self)
     _exit (1);
 }
 
-static void die (const struct shard *self, const char *what, const char *why)
+__attribute__ ((noreturn)) static void die (const struct shard *self, const char *what, const char *why)
 {
     end_if_lost (self);
     log_error ("store %s: %s: %s. This process ends.", self->dir[0] ? self->dir : "(memory)", what, why);
     abort ();
+}
+
+void shard_die (const struct shard *self, const char *what, const char *of, const char *why)
+{
+    char text[LEASE_PATH_MAX + 256];
+    snprintf (text, sizeof (text), "%s %s", what, of);
+    die (self, text, why);
 }
 
 void shard_damaged (const struct shard *self, const char *fmt, ...)
@@ -316,6 +324,9 @@ void shard_close (struct shard **self_p)
     struct shard *self = *self_p;
     if (!self)
         return;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].free)
+            self->parts[i].free (self->parts[i].data);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
@@ -330,6 +341,16 @@ void shard_close (struct shard **self_p)
     free (self->dir);
     free (self);
     *self_p = NULL;
+}
+
+struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind)
+{
+    return &self->parts[kind];
+}
+
+bool shard_is_readonly (const struct shard *self)
+{
+    return self->readonly;
 }
 
 uint64_t shard_epoch (const struct shard *self)
@@ -497,6 +518,9 @@ static int write_batch (struct shard *self, struct strata_error *error)
         return strata_fail (error, "store %s is open for reading only", self->dir);
     if (self->failed && mend (self, error) < 0)
         return -1;
+    for (int i = 0; i < SHARD_PARTS; i++)
+        if (self->parts[i].before_commit)
+            self->parts[i].before_commit (self->parts[i].data);
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
@@ -523,6 +547,10 @@ int shard_commit (struct shard *self, struct strata_error *error)
         rc = strata_fail (error, "%s", why.text);
         failed = errno;
     }
+    /* It removes files: whoever takes the shard by force must not miss what a commit that was too late forgot. */
+    for (int i = 0; rc == 0 && i < SHARD_PARTS; i++)
+        if (self->parts[i].after_commit)
+            self->parts[i].after_commit (self->parts[i].data);
     errno = failed;
     return rc;
 }

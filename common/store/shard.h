@@ -34,12 +34,27 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
 /* An uncommitted batch is dropped: that is what a crash does. */
 void shard_close (struct shard **self);
 
+/* What a module of the store (stream.c, queue.c), or a service's core, keeps in memory with the shard; it is the only writer, so a cache of its
+ * own keys is always right. before_commit: before the batch is written, also when nothing else is in it. after_commit: when
+ * it is on disk and the lease was held after that. free: may be NULL. */
+enum shard_part_kind { SHARD_STREAMS, SHARD_QUEUES, SHARD_CORE, SHARD_PARTS };
+struct shard_part {
+    void *data;
+    void (*before_commit) (void *data);
+    void (*after_commit) (void *data);
+    void (*free) (void *data);
+};
+struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind);
+bool shard_is_readonly (const struct shard *self);
+/* There is no going on (memory, a failed sync), but nothing is known to be damaged: says so and ends the process. */
+void shard_die (const struct shard *self, const char *what, const char *of, const char *why) __attribute__ ((noreturn));
+
 uint64_t shard_epoch (const struct shard *self);    /* 1 the first time it is taken */
 /* Puts it up to `epoch`, in the batch: of a store that was made anew. */
 void shard_raise_epoch (struct shard *self, uint64_t epoch);
 bool shard_by_force (const struct shard *self);     /* it was taken from a holder that may still run */
 const char *shard_dir (const struct shard *self);
-const char *shard_path (const struct shard *self);  /* the folder in it with the store's files */
+const char *shard_path (const struct shard *self);  /* the folder in it with the store's files; "" in memory */
 /* Random, of this store: one that was made anew has another. 0 in memory. */
 uint64_t shard_id (struct shard *self);
 /* Of a store that has lost something: another id, in the batch, so that whoever read from it before notices. */

@@ -1,6 +1,7 @@
 /* stream.h - ordered, durable logs of records in a shard, and the cursors of those who read them.
  *
- * Records of a stream are numbered 1, 2, ... without gaps. All changes go into the shard's batch. A producer's repeats
+ * Records of a stream are numbered 1, 2, ... without gaps. All changes go into the shard's batch. What is appended together
+ * stands together, in one value or in a file beside the store (stream_log.h): its cost is that of its bytes. A producer's repeats
  * (its own sequence not above the last one kept) are dropped: so a simulation that restarts from a checkpoint appends its
  * frames again and each stands once.
  */
@@ -24,8 +25,19 @@ bool producer_name_valid (const char *name);
 /* Bound on the bytes of records kept, stored with the stream. */
 void stream_set_limit (struct shard *shard, const char *name, uint64_t limit_bytes);
 
-/* Appends one record. producer NULL: always. 1: appended, *sequence is its number. 0: a repeat. -1: the bound is reached
- * (errno ENOSPC), or a name is not valid (EINVAL). */
+/* Records that are appended together: packed behind each other, of one producer. */
+struct stream_batch {
+    const char *producer;                /* NULL: every record is kept */
+    const uint64_t *producer_sequences;  /* rising; NULL without a producer */
+    const uint32_t *sizes;               /* bytes of each */
+    size_t count;
+    const void *bytes;                   /* all of them */
+};
+/* All or none: 0, *appended (may be NULL) of them, the last ones, have the numbers from *first (may be NULL) on; the others
+ * are repeats. -1: the bound is reached (errno ENOSPC), or a name or the batch is not valid (EINVAL). */
+int stream_append_batch (struct shard *shard, const char *name, const struct stream_batch *batch, int64_t now_us,
+                         uint64_t *first, size_t *appended, struct strata_error *error);
+/* One record. producer NULL: always. 1: appended, *sequence is its number. 0: a repeat. -1 as above. */
 int stream_append (struct shard *shard, const char *name, const char *producer, uint64_t producer_sequence,
                    const void *record, size_t size, int64_t now_us, uint64_t *sequence, struct strata_error *error);
 uint64_t stream_producer_last (struct shard *shard, const char *name, const char *producer);
@@ -38,6 +50,26 @@ void stream_producers (struct shard *shard,
 typedef int stream_each_f (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg);
 size_t stream_read (struct shard *shard, const char *name, uint64_t from, size_t max_records, size_t max_bytes,
                     stream_each_f *each, void *arg);
+/* What was appended together is kept together: a chunk. */
+struct stream_chunk {
+    uint64_t first;             /* sequence of its first record */
+    uint32_t count;
+    uint32_t part;              /* stream_part of its producer */
+    int64_t time_us;            /* when it was appended */
+    const uint32_t *sizes;      /* of its records, count of them */
+    size_t bytes;               /* of all */
+    const struct stream_place *place;
+};
+/* The bytes of records skip .. skip + count - 1: stream_chunk_bytes of them. They are checked against the chunk's checksum;
+ * damaged ones end the process. */
+void stream_chunk_copy (const struct stream_chunk *chunk, size_t skip, size_t count, void *bytes);
+size_t stream_chunk_bytes (const struct stream_chunk *chunk, size_t skip, size_t count);
+/* As stream_read, a chunk at a time: records skip .. skip + count - 1 of it are asked for. Don't read the stream in `each`. */
+typedef int stream_each_chunk_f (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg);
+size_t stream_read_chunks (struct shard *shard, const char *name, uint64_t from, size_t max_records, size_t max_bytes,
+                           stream_each_chunk_f *each, void *arg);
+/* Same for all records of a producer, spread evenly over producers. 0 for NULL. */
+uint32_t stream_part (const char *producer);
 /* Forgets records below `before`; at most 16,384 in one call, the rest in the next ones: a turn stays short. */
 void stream_trim (struct shard *shard, const char *name, uint64_t before);
 /* The next record gets at least number `next`: of a store that lost records which others have read. */

@@ -105,11 +105,16 @@ static int open_store (const char *path, struct shard **shard, struct strata_err
     return -1;
 }
 
-static int open_service (struct audit_world *world, const char *name, struct shard **shard, struct strata_error *error)
+static int open_shard (struct audit_world *world, const char *name, unsigned number, struct shard **shard, struct strata_error *error)
 {
     char path[4200];
-    snprintf (path, sizeof (path), "%s/shards/%s-0", world->workspace, name);
+    snprintf (path, sizeof (path), "%s/shards/%s-%u", world->workspace, name, number);
     return open_store (path, shard, error);
+}
+
+static int open_service (struct audit_world *world, const char *name, struct shard **shard, struct strata_error *error)
+{
+    return open_shard (world, name, 0, shard, error);
 }
 
 static int open_stages (struct audit_world *world, struct strata_error *error)
@@ -137,6 +142,10 @@ static int open_all (struct audit_world *world, struct strata_error *error)
     struct timespec ts;
     if (open_service (world, "feedback", &world->feedback, error) < 0)
         return -1;
+    /* After the one that reads from them. */
+    for (unsigned i = 1; i < world->campaign->feedback.shards && i < AUDIT_SHARDS_MAX; i++)
+        if (open_shard (world, "feedback", i, &world->collectors[i], error) < 0)
+            return -1;
     clock_gettime (CLOCK_REALTIME, &ts);
     world->schedule_seen_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
     if (open_service (world, "schedule", &world->schedule, error) < 0
@@ -168,6 +177,8 @@ static void world_fini (struct audit_world *world)
     free (world->choices.rows);
     free (world->jobs.rows);
     shard_close (&world->feedback);
+    for (size_t i = 0; i < AUDIT_SHARDS_MAX; i++)
+        shard_close (&world->collectors[i]);
     shard_close (&world->schedule);
     shard_close (&world->select);
     for (size_t i = 0; i < world->stages_count; i++)

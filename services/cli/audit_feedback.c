@@ -2,7 +2,10 @@
  * services/feedback/feedback_core.h.
  *
  * What feedback does with a frame is done again here, from the record alone: the same frame twice counts once, a frame
- * that does not fit the campaign counts not at all. What must come out is the same integer in every bin. */
+ * that does not fit the campaign counts not at all. What must come out is the same integer in every bin.
+ *
+ * With several shards (feedback.shards) the sums are those of shard 0, what the others have not handed over yet, and the
+ * partials that shard 0 has not merged yet; the first round of a frame of another shard is that of its partial. */
 #include <endian.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -24,7 +27,10 @@ struct sums {
     size_t block, cells;
     int64_t *counted, *stored; /* [states][rows][bins] */
     struct audit_table frames; /* accepted: struct frame */
-    uint64_t cursor, aside, repeats, marks;
+    uint64_t cursors[AUDIT_SHARDS_MAX]; /* of the stage that is read */
+    uint64_t aside, repeats, marks;
+    uint64_t merged[AUDIT_SHARDS_MAX];  /* partials of that shard in the sums of shard 0 */
+    bool trimmed;                       /* partials that are not merged are gone */
     uint64_t *marks_of_round; /* [rounds + 2] frames whose first round is this one */
     uint64_t rounds;
 };
@@ -74,22 +80,35 @@ static bool add_frame (struct sums *self, const Strata__Histogram *frame)
     return true;
 }
 
-static int take_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+static unsigned shards_of (const struct sums *self)
 {
-    struct sums *self = arg;
+    unsigned count = self->shape->shards ? self->shape->shards : 1;
+    return count < AUDIT_SHARDS_MAX ? count : AUDIT_SHARDS_MAX;
+}
+
+static struct shard *shard_at (const struct sums *self, unsigned i)
+{
+    return i ? self->world->collectors[i] : self->world->feedback;
+}
+
+/* reader: the shard of feedback that its producer's records go to. */
+static void take_record (struct sums *self, uint64_t sequence, unsigned reader, const void *record, size_t size)
+{
     struct shard_key mark;
-    if (sequence >= self->cursor)
-        return 1;
+    struct shard *shard = shard_at (self, reader);
+    if (sequence >= self->cursors[reader] || !shard)
+        return;
     Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
-    if (!frame || !producer_name_valid (frame->simulation)) {
+    if (!frame || !producer_name_valid (frame->simulation)
+        || (shards_of (self) > 1 && stream_part (frame->simulation) % shards_of (self) != reader)) {
         self->aside++;
         if (frame)
             strata__histogram__free_unpacked (frame, NULL);
-        return 0;
+        return;
     }
     shard_key (&mark, "feedback/done/%s/", frame->simulation);
     shard_key_u64 (&mark, frame->frame);
-    bool marked = shard_has (self->world->feedback, mark.data, mark.size);
+    bool marked = shard_has (shard, mark.data, mark.size);
     bool fits = add_frame (self, frame);
     if (fits) {
         char id[512];
@@ -104,6 +123,20 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
                          "no report's sums",
                          frame->frame, frame->simulation, sequence, self->shape->from);
     strata__histogram__free_unpacked (frame, NULL);
+}
+
+static int take_chunk (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg)
+{
+    struct sums *self = arg;
+    uint8_t *bytes = malloc (stream_chunk_bytes (chunk, skip, count) + 1);
+    if (!bytes) {
+        fprintf (stderr, "strata: out of memory\n");
+        exit (1);
+    }
+    stream_chunk_copy (chunk, skip, count, bytes);
+    for (size_t i = 0, at = 0; i < count; at += chunk->sizes[skip + i], i++)
+        take_record (self, chunk->first + skip + i, chunk->part % shards_of (self), bytes + at, chunk->sizes[skip + i]);
+    free (bytes);
     return 0;
 }
 
@@ -118,13 +151,13 @@ static void drop_repeats (struct sums *self)
     }
 }
 
-static void load_stored (struct sums *self)
+/* Adds the rows of one shard's sums to `into`. */
+static void load_rows (struct sums *self, struct shard *shard, int64_t *into)
 {
     struct shard_iter it;
     static const char prefix[] = "feedback/sum/";
     size_t n = sizeof (prefix) - 1, bins = self->shape->bins;
-    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more;
-         more = shard_iter_next (&it)) {
+    for (bool more = shard_iter_begin (shard, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it)) {
         uint64_t row = it.key_size == n + 8 ? shard_u64 (it.key + n) : UINT64_MAX;
         if (row >= self->cells / bins || it.value_size != bins * 8) {
             audit_violation (self->world->audit, AUDIT_FRAMES,
@@ -135,23 +168,118 @@ static void load_stored (struct sums *self)
         for (size_t i = 0; i < bins; i++) {
             uint64_t little;
             memcpy (&little, it.value + i * 8, 8);
-            self->stored[row * bins + i] = (int64_t)le64toh (little);
+            into[row * bins + i] += (int64_t)le64toh (little);
         }
     }
     shard_iter_end (&it);
 }
 
-static void load_marks (struct sums *self)
+/* The first report with partial `number` of a shard in it; 0: none yet. */
+static uint64_t round_of_partial (const struct sums *self, unsigned i, uint64_t number, uint64_t *frames)
+{
+    struct shard_key key;
+    void *value = NULL;
+    size_t size = 0;
+    shard_key (&key, "feedback/partial/");
+    shard_key_u64 (&key, i);
+    shard_key_u64 (&key, number);
+    if (!shard_get (self->world->feedback, key.data, key.size, &value, &size))
+        return 0;
+    uint64_t round = be64_at (value, size, 0);
+    if (frames)
+        *frames = be64_at (value, size, 1);
+    free (value);
+    return round;
+}
+
+/* Returns how many frames of the shard are in the sums of shard 0. */
+static uint64_t load_marks (struct sums *self, unsigned i)
 {
     struct shard_iter it;
     static const char prefix[] = "feedback/done/";
-    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, sizeof (prefix) - 1, NULL, 0); more;
+    uint64_t in_reports = 0;
+    for (bool more = shard_iter_begin (shard_at (self, i), &it, prefix, sizeof (prefix) - 1, NULL, 0); more;
          more = shard_iter_next (&it)) {
         uint64_t round = be64_at (it.value, it.value_size, 1);
+        if (i && round <= self->merged[i]) {
+            in_reports++;
+            round = round_of_partial (self, i, round, NULL);
+        } else if (i)
+            round = self->rounds + 1;
         self->marks++;
         self->marks_of_round[round <= self->rounds ? round : self->rounds + 1]++;
     }
     shard_iter_end (&it);
+    return in_reports;
+}
+
+struct partials {
+    struct sums *sums;
+    unsigned shard;
+    uint64_t seen;
+};
+
+/* One that shard 0 has not merged yet. */
+static int take_partial (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct partials *partials = arg;
+    struct sums *self = partials->sums;
+    size_t bins = self->shape->bins;
+    Strata__Partial *p = strata__partial__unpack (NULL, size, record);
+    bool fits = p && p->n_counts == p->n_rows * bins && p->number == self->merged[partials->shard] + ++partials->seen;
+    for (size_t i = 0; fits && i < p->n_rows; i++)
+        fits = p->rows[i] < self->cells / bins;
+    if (!fits)
+        audit_violation (self->world->audit, AUDIT_FRAMES,
+                         "record %" PRIu64 " of stream partials of feedback-%u is no partial, or not the next one", sequence,
+                         partials->shard);
+    for (size_t i = 0; fits && i < p->n_counts; i++)
+        self->stored[p->rows[i / bins] * bins + i % bins] += (int64_t)p->counts[i];
+    if (p)
+        strata__partial__free_unpacked (p, NULL);
+    return 0;
+}
+
+/* What another shard has summed up: each of its frames is in one partial, and each of those is merged once, in their order. */
+static void load_collector (struct sums *self, unsigned i)
+{
+    struct audit *audit = self->world->audit;
+    struct shard *shard = shard_at (self, i);
+    struct partials partials = { self, i, 0 };
+    struct shard_key key;
+    struct stream_stat stat;
+    char peer[32];
+    void *value;
+    size_t size;
+    uint64_t made = number_at (shard, "feedback/report", 0), handed = 0, frames;
+    shard_key (&key, "feedback/merged/");
+    shard_key_u64 (&key, i);
+    if (shard_get (self->world->feedback, key.data, key.size, &value, &size)) {
+        self->merged[i] = be64_at (value, size, 0);
+        free (value);
+    }
+    snprintf (peer, sizeof (peer), "feedback-%u", i);
+    uint64_t cursor = cursor_get (self->world->feedback, peer, "partials");
+    stream_stat (shard, "partials", &stat);
+    if (self->merged[i] > made || self->merged[i] != cursor - 1)
+        audit_violation (audit, AUDIT_FRAMES,
+                         "shard 0 of feedback has merged %" PRIu64 " partials of shard %u and read %" PRIu64 "; %" PRIu64
+                         " were made",
+                         self->merged[i], i, cursor - 1, made);
+    self->trimmed = self->trimmed || stat.first > cursor;
+    stream_read (shard, "partials", cursor, SIZE_MAX, SIZE_MAX, take_partial, &partials);
+    for (uint64_t n = 1; n <= self->merged[i]; n++) {
+        frames = 0;
+        if (!round_of_partial (self, i, n, &frames))
+            audit_violation (audit, AUDIT_FRAMES, "partial %" PRIu64 " of shard %u is merged, but in no report's books", n, i);
+        handed += frames;
+    }
+    uint64_t marked = load_marks (self, i);
+    if (marked != handed)
+        audit_violation (audit, AUDIT_FRAMES,
+                         "shard %u of feedback has %" PRIu64 " frames in its first %" PRIu64 " partials; shard 0 took %" PRIu64
+                         " frames in them",
+                         i, marked, self->merged[i], handed);
 }
 
 static void compare_sums (struct sums *self)
@@ -165,35 +293,76 @@ static void compare_sums (struct sums *self)
                              self->counted[i], self->stored[i]);
 }
 
-/* What feedback says of itself must agree whether or not the records are still there. */
-static void check_totals (struct sums *self)
+/* What a shard of feedback says of itself must agree whether or not the records are still there. marks: of its frames, with those
+ * of the partials that it has merged. */
+static void check_totals (struct sums *self, unsigned shard_number, uint64_t marks)
 {
     struct audit *audit = self->world->audit;
-    struct shard *shard = self->world->feedback;
+    struct shard *shard = shard_at (self, shard_number);
+    unsigned states = self->shape->states_count;
     uint64_t total = number_at (shard, "feedback/totals", 0), of_states = 0;
-    for (unsigned s = 0; s < self->shape->states_count; s++) {
+    int64_t *own = calloc (self->cells, sizeof (*own));
+    if (!own) {
+        fprintf (stderr, "strata: out of memory\n");
+        exit (1);
+    }
+    load_rows (self, shard, own);
+    for (unsigned s = 0; s < states; s++) {
         struct shard_key key;
         void *value = NULL;
         size_t size = 0;
-        uint64_t cells = 0;
+        uint64_t cells = shard_number ? number_at (shard, "feedback/report", 5 + states + s) : 0;
         shard_key (&key, "feedback/state/");
         shard_key_u64 (&key, s);
         shard_get (shard, key.data, key.size, &value, &size);
         for (size_t i = 0; i < self->block; i++)
-            cells += (uint64_t)self->stored[s * self->block + i];
+            cells += (uint64_t)own[s * self->block + i];
         of_states += be64_at (value, size, 0);
         if (cells != be64_at (value, size, 1))
             audit_violation (audit, AUDIT_FRAMES, "state %s: its bins add up to %" PRIu64 ", its total says %" PRIu64,
                              self->shape->states[s], cells, be64_at (value, size, 1));
         free (value);
     }
-    if (self->marks != total || of_states != total)
+    free (own);
+    if (marks != total || of_states != total)
         audit_violation (audit, AUDIT_FRAMES,
                          "feedback says it has %" PRIu64 " frames; it has %" PRIu64 " marks of frames, and %" PRIu64
                          " frames in its states",
-                         total, self->marks, of_states);
-    audit->summary.frames = total;
-    audit->summary.simulations = number_at (shard, "feedback/totals", 1);
+                         total, marks, of_states);
+}
+
+static uint64_t count_simulations (struct shard *shard)
+{
+    struct shard_iter it;
+    static const char prefix[] = "feedback/sim/";
+    uint64_t count = 0;
+    for (bool more = shard_iter_begin (shard, &it, prefix, sizeof (prefix) - 1, NULL, 0); more; more = shard_iter_next (&it))
+        count += be64_at (it.value, it.value_size, 0) > 0;
+    shard_iter_end (&it);
+    return count;
+}
+
+static void load_shards (struct sums *self)
+{
+    struct audit_summary *summary = &self->world->audit->summary;
+    uint64_t merged = 0;
+    load_marks (self, 0);
+    merged = self->marks;
+    for (unsigned i = 1; i < shards_of (self); i++) {
+        uint64_t before = self->marks;
+        if (!shard_at (self, i))
+            continue;
+        load_collector (self, i);
+        check_totals (self, i, self->marks - before);
+        load_rows (self, shard_at (self, i), self->stored);
+        summary->simulations += count_simulations (shard_at (self, i));
+        for (uint64_t n = 1, frames; n <= self->merged[i]; n++)
+            merged += round_of_partial (self, i, n, &frames) ? frames : 0;
+    }
+    load_rows (self, self->world->feedback, self->stored);
+    check_totals (self, 0, merged);
+    summary->frames = self->marks;
+    summary->simulations += count_simulations (self->world->feedback);
 }
 
 static void recount (struct sums *self)
@@ -203,22 +372,25 @@ static void recount (struct sums *self)
     for (size_t i = 0; i < world->stages_count; i++) {
         struct stream_stat stat;
         stream_stat (world->stages[i], self->shape->from, &stat);
-        self->cursor = cursor_get (world->feedback, world->stage_names[i], self->shape->from);
+        uint64_t least = UINT64_MAX;
+        for (unsigned k = 0; k < shards_of (self); k++) {
+            struct shard *shard = shard_at (self, k);
+            self->cursors[k] = shard ? cursor_get (shard, world->stage_names[i], self->shape->from) : 1;
+            least = self->cursors[k] < least ? self->cursors[k] : least;
+            if (self->cursors[k] > stat.next)
+                audit_violation (world->audit, AUDIT_FRAMES,
+                                 "feedback has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
+                                 self->shape->from, world->stage_names[i], self->cursors[k] - 1, stat.next - 1);
+        }
         trimmed += stat.first - 1;
         appended += stat.next - 1;
-        read += self->cursor - 1;
-        if (self->cursor > stat.next)
-            audit_violation (world->audit, AUDIT_FRAMES,
-                             "feedback has read stream %s of %s up to record %" PRIu64 ", but it ends at %" PRIu64,
-                             self->shape->from, world->stage_names[i], self->cursor - 1, stat.next - 1);
-        stream_read (world->stages[i], self->shape->from, 0, SIZE_MAX, SIZE_MAX, take_record, self);
+        read += least - 1;
+        stream_read_chunks (world->stages[i], self->shape->from, 0, SIZE_MAX, SIZE_MAX, take_chunk, self);
     }
     drop_repeats (self);
-    load_stored (self);
-    load_marks (self);
-    check_totals (self);
+    load_shards (self);
     /* Frames that two stages hold were added here once for each: then only the marks can be compared. */
-    bool exact = !trimmed && !self->repeats;
+    bool exact = !trimmed && !self->repeats && !self->trimmed;
     if (exact)
         compare_sums (self);
     if (!trimmed && self->frames.count - self->repeats != self->marks)

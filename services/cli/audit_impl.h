@@ -8,6 +8,7 @@
 #include "store/shard.h"
 
 #define AUDIT_STAGES_MAX 256
+#define AUDIT_SHARDS_MAX 64
 
 /* The first member of every row is its id, so that one function sorts and finds all. */
 struct audit_candidate { /* a record of the stream of candidates */
@@ -51,6 +52,7 @@ struct audit_world {
     const struct campaign *campaign;
     const char *workspace;
     struct shard *feedback, *schedule, *select; /* NULL: never started */
+    struct shard *collectors[AUDIT_SHARDS_MAX]; /* the other shards of feedback, by number from 1 on; NULL: never started */
     struct shard *stages[AUDIT_STAGES_MAX];
     char stage_names[AUDIT_STAGES_MAX][64];
     size_t stages_count;

@@ -212,6 +212,48 @@ static void check_counters (struct audit_world *world, const struct campaign_job
                    world->audit->checks[AUDIT_JOBS].counted[0] ? ", " : "", count, type->name, stored);
 }
 
+/* What a start reads instead of all jobs (services/schedule/schedule_index.c) says the same as the jobs. */
+static void check_index (struct audit_world *world)
+{
+    struct shard_key key;
+    struct shard_iter it;
+    uint64_t entries = 0, live = 0;
+    if (!shard_get_u64 (world->schedule, "indexed", 0))
+        return;
+    for (bool more = shard_iter_begin (world->schedule, &it, "live/", 5, NULL, 0); more; more = shard_iter_next (&it))
+        entries++;
+    shard_iter_end (&it);
+    AUDIT_EACH (struct audit_job, job, world->jobs) {
+        bool ended = job->state == JOB (SUCCEEDED) || job->state == JOB (ASIDE) || job->state == JOB (CANCELLED);
+        live += !ended;
+        shard_key (&key, "live/%s", job->id);
+        if (shard_has (world->schedule, key.data, key.size) == ended)
+            audit_violation (world->audit, AUDIT_JOBS, "job %s has %s, but the index of those that have not says otherwise", job->id,
+                             ended ? "ended" : "not ended");
+    }
+    if (entries != live)
+        audit_violation (world->audit, AUDIT_JOBS, "%" PRIu64 " jobs have not ended, the index has %" PRIu64, live, entries);
+}
+
+static void check_counts (struct audit_world *world, const struct campaign_job *type)
+{
+    struct shard_key key;
+    uint64_t counts[7] = { 0 };
+    void *value;
+    size_t size;
+    shard_key (&key, "counts/%s", type->name);
+    if (!shard_get (world->schedule, key.data, key.size, &value, &size))
+        return;
+    AUDIT_EACH (struct audit_job, job, world->jobs)
+        if (strcmp (job->type, type->name) == 0 && (unsigned)job->state < 7)
+            counts[job->state]++;
+    for (size_t i = 0; i < 7; i++)
+        if (size != sizeof (counts) || shard_u64 ((const uint8_t *)value + 8 * i) != counts[i])
+            audit_violation (world->audit, AUDIT_JOBS, "%" PRIu64 " jobs of type %s are in state %zu, the count says otherwise", counts[i],
+                             type->name, i);
+    free (value);
+}
+
 void audit_check_jobs (struct audit_world *world)
 {
     const struct campaign *campaign = world->campaign;
@@ -220,12 +262,14 @@ void audit_check_jobs (struct audit_world *world)
         audit_counted (world->audit, AUDIT_JOBS, "schedule was never started");
         return;
     }
+    check_index (world);
     AUDIT_EACH (struct audit_job, job, world->jobs)
         if (!type_of (world, job, &index))
             audit_violation (world->audit, AUDIT_JOBS, "job %s is of type '%s', which the campaign does not have",
                              job->id, job->type);
     for (unsigned i = 0; i < campaign->jobs_count; i++) {
         check_counters (world, &campaign->jobs[i]);
+        check_counts (world, &campaign->jobs[i]);
         const struct campaign_job *before =
             campaign->jobs[i].start == JOB_AFTER ? campaign_job_find (campaign, campaign->jobs[i].after) : NULL;
         if (before)

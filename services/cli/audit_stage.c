@@ -87,12 +87,47 @@ static int see_record (uint64_t sequence, int64_t time_us, const void *record, s
     return 0;
 }
 
-/* Records of one state of the queue: keys as at the top of store/queue.c. */
+static int count_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct queue_look *look = arg;
+    look->count++;
+    return see_record (sequence, time_us, record, size, arg);
+}
+
+static uint64_t see_run (struct queue_look *look, const char *queue, uint64_t first, uint64_t count)
+{
+    look->count = 0;
+    if (count)
+        stream_read (look->shard, queue, first, count, SIZE_MAX, count_record, look);
+    return look->count;
+}
+
+/* Those that were never handed out: from the head on, the sixth number of "Q/<queue>". */
+static uint64_t see_fresh (struct audit_world *world, struct audit_table *seen, struct shard *shard)
+{
+    const char *queue = world->campaign->patch.snapshots;
+    struct queue_look look = { world, seen, shard, "waiting", 0 };
+    struct stream_stat stream;
+    struct shard_key key;
+    void *value;
+    size_t size;
+    stream_stat (shard, queue, &stream);
+    shard_key (&key, "Q/%s", queue);
+    if (!shard_get (shard, key.data, key.size, &value, &size))
+        return 0;
+    uint64_t head = size >= 64 ? shard_u64 ((uint8_t *)value + 40) : stream.next;
+    free (value);
+    return see_run (&look, queue, head, stream.next > head ? stream.next - head : 0);
+}
+
+/* Records of one state of the queue: keys as at the top of store/queue.c. What is handed out and given back together has one
+ * key, and the count stands last in its value. */
 static uint64_t see_queue (struct audit_world *world, struct audit_table *seen, struct shard *shard, char kind,
                            const char *place)
 {
     const char *queue = world->campaign->patch.snapshots;
     struct queue_look look = { world, seen, shard, place, 0 };
+    uint64_t total = 0;
     struct shard_key prefix;
     struct shard_iter it;
     shard_key (&prefix, "q/%s/%c/", queue, kind);
@@ -100,15 +135,15 @@ static uint64_t see_queue (struct audit_world *world, struct audit_table *seen, 
          more = shard_iter_next (&it)) {
         if (it.key_size != prefix.size + 8)
             continue;
-        uint64_t sequence = shard_u64 (it.key + prefix.size);
-        look.count++;
+        uint64_t sequence = shard_u64 (it.key + prefix.size), count = 1;
+        if ((kind == 'l' && it.value_size == 32) || (kind == 'w' && it.value_size == 16))
+            count = shard_u64 (it.value + it.value_size - 8);
         if (kind == 'y')
             see_record (sequence, 0, it.value, it.value_size, &look);
-        else if (kind != 'x')
-            stream_read (shard, queue, sequence, 1, SIZE_MAX, see_record, &look);
+        total += kind == 'y' || kind == 'x' ? 1 : see_run (&look, queue, sequence, count ? count : 1);
     }
     shard_iter_end (&it);
-    return look.count;
+    return total;
 }
 
 static uint64_t check_queue (struct audit_world *world, struct audit_table *seen, size_t stage)
@@ -120,7 +155,7 @@ static uint64_t check_queue (struct audit_world *world, struct audit_table *seen
     struct stream_stat stream;
     queue_stat (shard, queue, &stat);
     stream_stat (shard, queue, &stream);
-    uint64_t waiting = see_queue (world, seen, shard, 'w', "waiting"),
+    uint64_t waiting = see_queue (world, seen, shard, 'w', "waiting") + see_fresh (world, seen, shard),
              leased = see_queue (world, seen, shard, 'l', "leased"),
              aside = see_queue (world, seen, shard, 'x', "aside");
     see_queue (world, seen, shard, 'y', "aside");

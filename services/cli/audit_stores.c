@@ -8,6 +8,7 @@
 
 #include "audit_impl.h"
 #include "store/damage.h"
+#include "verify.h"
 
 #define TRIES 5 /* of a store that is being written: its files may move while they are looked at */
 
@@ -44,15 +45,10 @@ bool audit_check_files (struct audit_world *world)
     return world->audit->checks[AUDIT_STORES].count == 0;
 }
 
-static void tell (uint64_t keys, void *arg)
-{
-    fprintf (stderr, "\r\033[Kverifies %s: %" PRIu64 " keys\r", (const char *)arg, keys);
-}
-
 static void verify (struct audit_world *world, struct shard *shard, const char *name, uint64_t *keys)
 {
     struct strata_error error;
-    if (shard && shard_verify (shard, isatty (STDERR_FILENO) ? tell : NULL, (void *)name, keys, &error) < 0)
+    if (shard && verify_store (shard_dir (shard), keys, &error) < 0)
         audit_violation (world->audit, AUDIT_STORES, "%s; 'strata repair %s' says what can be put back", error.text, name);
 }
 
@@ -60,6 +56,11 @@ static void each_store (struct audit_world *world, void (*each) (struct audit_wo
                         uint64_t *sum)
 {
     each (world, world->feedback, "feedback-0", sum);
+    for (unsigned i = 1; i < AUDIT_SHARDS_MAX; i++) {
+        char name[32];
+        snprintf (name, sizeof (name), "feedback-%u", i);
+        each (world, world->collectors[i], name, sum);
+    }
     each (world, world->schedule, "schedule-0", sum);
     each (world, world->select, "select-0", sum);
     for (size_t i = 0; i < world->stages_count; i++)
@@ -70,9 +71,7 @@ bool audit_verify_stores (struct audit_world *world)
 {
     uint64_t keys = 0;
     each_store (world, verify, &keys);
-    if (isatty (STDERR_FILENO))
-        fprintf (stderr, "\033[K");
-    audit_counted (world->audit, AUDIT_STORES, "; every block of %" PRIu64 " keys is whole", keys);
+    audit_counted (world->audit, AUDIT_STORES, "; every block and record of %" PRIu64 " keys is whole", keys);
     return world->audit->checks[AUDIT_STORES].count == 0;
 }
 

@@ -88,3 +88,10 @@ const char *cli_clock (int64_t time_us, char *out, size_t size)
         snprintf (out, size, "--:--:--");
     return out;
 }
+
+double cli_now_s (void)
+{
+    struct timespec ts;
+    clock_gettime (CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}

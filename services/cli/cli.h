@@ -27,6 +27,10 @@ enum cli_option {
     CLI_COUNT = 128,    /* -n N */
     CLI_DEEP = 4096,    /* --deep */
     CLI_ACCEPT_LOSS = 8192, /* --accept-loss */
+    CLI_REASON = 1 << 20, /* --reason TEXT */
+    CLI_SNAPSHOT = 1 << 21, /* --snapshot SIMULATION:INDEX */
+    CLI_QUEUE = 1 << 22,  /* --queue NAME */
+    CLI_CSV = 1 << 23,    /* --csv */
 };
 
 struct cli_args {
@@ -34,6 +38,8 @@ struct cli_args {
     bool json, foreground, follow, deep, accept_loss;
     int timeout_s; /* 0: none */
     const char *state, *type;
+    const char *reason, *snapshot, *queue; /* of select */
+    bool csv;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -64,6 +70,9 @@ int cmd_ls (const struct cli_args *args);
 int cmd_submit (const struct cli_args *args);
 int cmd_scale (const struct cli_args *args);
 int cmd_restart (const struct cli_args *args);
+int cmd_invalidate (const struct cli_args *args);
+int cmd_history (const struct cli_args *args);
+int cmd_import (const struct cli_args *args);
 int cmd_keygen (const struct cli_args *args);
 
 /* Prints "strata: <sentence>" to stderr, or {"error": sentence} to stdout with --json; returns code. */
@@ -80,6 +89,8 @@ const char *cli_clean (const char *text, char *out, size_t size);
 const char *cli_duration (double seconds, char *out, size_t size);
 /* "512 B", "3.4 MB" (decimal). Returns out. */
 const char *cli_bytes (double bytes, char *out, size_t size);
+/* Seconds of this machine's monotonic clock. */
+double cli_now_s (void);
 /* "HH:MM:SS" of this machine's zone. Returns out. */
 const char *cli_clock (int64_t time_us, char *out, size_t size);
 

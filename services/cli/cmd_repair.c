@@ -27,6 +27,7 @@
 #include "store/shard.h"
 #include "store/stream.h"
 #include "supervisor.h"
+#include "verify.h"
 
 enum outcome { WHOLE, HELD, REPAIRED, LEFT };
 
@@ -81,9 +82,7 @@ static bool is_whole (struct repair *self, const char *dir, const char *key, str
         say (self, key, "%s: %s", report->findings[i].file, report->findings[i].what);
     if (report->count || report->fresh)
         return !report->count;
-    struct shard *shard = shard_open_readonly (dir, &error);
-    bool whole = shard && shard_verify (shard, NULL, NULL, &keys, &error) == 0;
-    shard_close (&shard);
+    bool whole = verify_store (dir, &keys, &error) == 0;
     if (!whole && key)
         say (self, key, "%s", error.text);
     return whole;

@@ -40,13 +40,6 @@ struct run {
 
 enum verdict { GOES_ON, COMPLETE, INTERRUPTED, TIMED_OUT, STUCK, SUPERVISOR_ENDED };
 
-static double now_s (void)
-{
-    struct timespec ts;
-    clock_gettime (CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* ---- events ---- */
 
 static void keep_event (struct run *self, const Strata__Event *event)
@@ -113,7 +106,7 @@ static void take_status (struct run *self)
     if (self->status)
         strata__status_reply__free_unpacked (self->status, NULL);
     self->status = status;
-    self->status_s = now_s ();
+    self->status_s = cli_now_s ();
     take_events (self);
     const Strata__ReplicaStatus *schedule = figures_replica (status, "schedule");
     Strata__JobsReply *jobs = NULL;
@@ -131,19 +124,19 @@ static void show (struct run *self)
     struct screen screen = { .campaign = self->launch.campaign,
                              .status = self->status,
                              .jobs = self->jobs,
-                             .answer_age_s = self->status ? now_s () - self->status_s : 0,
-                             .elapsed_s = now_s () - self->started_s,
+                             .answer_age_s = self->status ? cli_now_s () - self->status_s : 0,
+                             .elapsed_s = cli_now_s () - self->started_s,
                              .events_count = self->events_count,
                              .note = self->note[0] ? self->note : NULL };
     for (size_t i = 0; i < self->events_count; i++)
         screen.events[i] = self->events[i];
     if (self->terminal)
         screen_draw (&screen);
-    else if (now_s () - self->line_s >= LINE_EVERY_S) {
+    else if (cli_now_s () - self->line_s >= LINE_EVERY_S) {
         screen_line (stdout, &screen);
         if (self->note[0])
             printf ("%s\n", self->note);
-        self->line_s = now_s ();
+        self->line_s = cli_now_s ();
     }
     fflush (stdout);
 }
@@ -157,7 +150,7 @@ static enum verdict judge (struct run *self)
         return COMPLETE;
     if (!launch_report (&self->launch, self->terminal ? NULL : stdout, "supervisor: "))
         return SUPERVISOR_ENDED;
-    if (self->args->timeout_s && now_s () - self->started_s > self->args->timeout_s)
+    if (self->args->timeout_s && cli_now_s () - self->started_s > self->args->timeout_s)
         return TIMED_OUT;
     double aside = self->status ? figures_metric (self->status, "schedule", "jobs_aside", 0) : 0;
     self->note[0] = '\0';
@@ -166,10 +159,10 @@ static enum verdict judge (struct run *self)
                   "%.0f jobs were set aside after too many failures; `strata jobs --state aside` says why", aside);
     if (self->status && figures_stuck (self->status, self->launch.campaign, why, sizeof (why))) {
         if (!self->stuck_since_s)
-            self->stuck_since_s = now_s ();
+            self->stuck_since_s = cli_now_s ();
         snprintf (self->note, sizeof (self->note), "nothing to do for %s: %s",
-                  cli_duration (now_s () - self->stuck_since_s, since, sizeof (since)), why);
-        if (now_s () - self->stuck_since_s > STUCK_S)
+                  cli_duration (cli_now_s () - self->stuck_since_s, since, sizeof (since)), why);
+        if (cli_now_s () - self->stuck_since_s > STUCK_S)
             return STUCK;
     } else
         self->stuck_since_s = 0;
@@ -211,10 +204,10 @@ static int conclude (struct run *self)
         code = audit.violations ? CLI_FAILED : CLI_OK;
     }
     if (self->status) {
-        printf ("this run     %s", cli_duration (now_s () - self->started_s, text, sizeof (text)));
+        printf ("this run     %s", cli_duration (cli_now_s () - self->started_s, text, sizeof (text)));
         printf (", cores %.0f %% occupied (since schedule started, until %s before its end)\n",
                 100 * figures_metric (self->status, "schedule", "occupancy", 0),
-                cli_duration (now_s () - self->status_s, text, sizeof (text)));
+                cli_duration (cli_now_s () - self->status_s, text, sizeof (text)));
     }
     audit_fini (&audit);
     return code;
@@ -268,7 +261,7 @@ static void run_fini (struct run *self)
 
 int cmd_run (const struct cli_args *args)
 {
-    struct run self = { .args = args, .terminal = isatty (STDOUT_FILENO), .started_s = now_s () };
+    struct run self = { .args = args, .terminal = isatty (STDOUT_FILENO), .started_s = cli_now_s () };
     struct timespec ts;
     clock_gettime (CLOCK_REALTIME, &ts);
     self.started_us = (int64_t)ts.tv_sec * 1000000;

@@ -94,6 +94,12 @@ int cmd_scale (const struct cli_args *args)
     int code = parse (args, &scale);
     if (code || (code = steer_init (&steer, args)))
         return code;
+    unsigned shards = strcmp (scale.service, "feedback") == 0 ? steer.campaign->feedback.shards : 1;
+    if (scale.wanted < shards) {
+        steer_fini (&steer);
+        return cli_fail (args, CLI_FAILED, "feedback has %u shards, and a replica holds one: it needs at least %u replicas", shards,
+                         shards);
+    }
     if (replicas_read (steer.workspace.path, steer.campaign, &now, &error) < 0)
         code = cli_fail (args, CLI_FAILED, "%s", error.text);
     else {

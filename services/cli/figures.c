@@ -19,13 +19,24 @@ const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status,
     return best;
 }
 
-double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing)
+static const Strata__Metric *find_metric (const Strata__ReplicaStatus *r, const char *name)
 {
-    const Strata__ReplicaStatus *r = figures_replica (status, service);
     for (size_t i = 0; r && i < r->heartbeat->n_metrics; i++)
         if (strcmp (r->heartbeat->metrics[i]->name, name) == 0)
-            return r->heartbeat->metrics[i]->value;
-    return missing;
+            return r->heartbeat->metrics[i];
+    return NULL;
+}
+
+/* Of several that work the first one that has the figure: a service with several shards tells some by one of them only. */
+double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing)
+{
+    const Strata__Metric *metric = find_metric (figures_replica (status, service), name);
+    for (size_t i = 0; !metric && i < status->n_replicas; i++) {
+        const Strata__ReplicaStatus *r = status->replicas[i];
+        if (r->heartbeat && r->alive && r->heartbeat->active && strcmp (r->heartbeat->service, service) == 0)
+            metric = find_metric (r, name);
+    }
+    return metric ? metric->value : missing;
 }
 
 bool figures_stream (const Strata__StatusReply *status, const char *service, const char *stream, Strata__StreamState *sum)
@@ -97,9 +108,9 @@ static json_t *replica_json (const Strata__ReplicaStatus *r)
     }
     for (size_t i = 0; i < r->n_streams; i++)
         json_array_append_new (streams, stream_json (r->streams[i]));
-    return json_pack ("{s:o s:o s:o s:I s:b s:b s:b s:f s:f s:o s:o s:o s:o}", "replica", text_json (hb->replica),
+    return json_pack ("{s:o s:o s:o s:I s:b s:b s:i s:b s:f s:f s:o s:o s:o s:o}", "replica", text_json (hb->replica),
                       "service", text_json (hb->service), "node", text_json (hb->node), "pid", (json_int_t)hb->pid,
-                      "alive", (int)r->alive, "active", (int)hb->active, "stopped", (int)r->stopped, "age_s",
+                      "alive", (int)r->alive, "active", (int)hb->active, "shard", (int)hb->shard, "stopped", (int)r->stopped, "age_s",
                       (double)r->age_us / 1e6, "up_s",
                       hb->started_us ? (double)(hb->now_us - hb->started_us) / 1e6 : 0.0, "trouble",
                       text_json (hb->trouble), "metrics", metrics, "streams", streams, "streams_age_s",

@@ -35,13 +35,6 @@ void launch_catch_signals (volatile sig_atomic_t **stop)
     *stop = &caught;
 }
 
-static double now_s (void)
-{
-    struct timespec ts;
-    clock_gettime (CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 int launch_init (struct launch *self, const struct cli_args *args)
 {
     struct strata_error error;
@@ -180,7 +173,7 @@ int launch_wait (struct launch *self, volatile sig_atomic_t *stop)
     size_t count = supervisor_plan (&wanted, names, NAMES_MAX);
     int code = -1;
     memset (is_alive, 0, sizeof (is_alive));
-    for (double end = now_s () + READY_S; code < 0;) {
+    for (double end = cli_now_s () + READY_S; code < 0;) {
         if (!client)
             client = strata_open (self->workspace.path, "strata", 700, &error);
         Strata__StatusReply *status = client ? ask_status (client, &error) : NULL;
@@ -201,7 +194,7 @@ int launch_wait (struct launch *self, volatile sig_atomic_t *stop)
             code = CLI_OK;
         else if (*stop)
             code = CLI_INTERRUPTED;
-        else if (now_s () > end)
+        else if (cli_now_s () > end)
             code = not_ready (self, names, count, is_alive,
                               "not everything is up after 60 s (it is still tried; `strata down` ends it)");
         else
@@ -234,8 +227,8 @@ bool launch_stop (const struct workspace *workspace, volatile sig_atomic_t *stop
     pid_t pid = workspace_supervisor (workspace);
     if (pid)
         kill (pid, SIGTERM);
-    double end = now_s () + STOP_S;
-    while (pid && workspace_supervisor (workspace) == pid && now_s () < end) {
+    double end = cli_now_s () + STOP_S;
+    while (pid && workspace_supervisor (workspace) == pid && cli_now_s () < end) {
         if (log)
             follow (log, out);
         if (*stop != seen) {

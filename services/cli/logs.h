@@ -14,6 +14,8 @@
 void logs_path (const char *workspace, const char *name, char *path, size_t size);
 /* For appending; NULL when it can't be opened. */
 FILE *logs_open (const char *workspace, const char *name);
+/* Makes it this process's standard output and error; its input is /dev/null. */
+int logs_redirect (const char *workspace, const char *name);
 /* 0, also when there is nothing to do. -1 with errno: it was cut, and what stood in it could not be kept. */
 int logs_bound (const char *workspace, const char *name);
 

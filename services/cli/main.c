@@ -60,6 +60,20 @@ static const struct command commands[] = {
       "new one. A store that a service holds is left alone.\n"
       "exit codes: 0 nothing is damaged any more, 1 something still is, 2 wrong usage",
       CLI_WORKSPACE | CLI_JSON | CLI_ACCEPT_LOSS, 0, 1, cmd_repair },
+    { "invalidate", "[ID ...] [--snapshot SIMULATION:INDEX] --reason TEXT [--workspace DIR] [--json]",
+      "takes candidates out that were found bad",
+      "By id, and all of a snapshot, also those that are still to come. None of them is proposed any more; those of an\n"
+      "open proposal are taken out if it comes back; what was selected before stays.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_REASON | CLI_SNAPSHOT, 0, 10000, cmd_invalidate },
+    { "history", "[--queue NAME] [--csv] [--workspace DIR] [--json]", "tells every move of every candidate, oldest first",
+      "--csv: DynIm's columns, with the counts of the candidate's queue after the move. --json: one object a line.\n"
+      "Reads the store of select, whether it runs or not.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_QUEUE | CLI_CSV, 0, 0, cmd_history },
+    { "import", "QUEUE FILE.npz [--workspace DIR] [--json]", "takes candidates of another campaign into a selection queue",
+      "The file holds ids (unicode), points (float32 [n][d]), states (int32: 0 waits, 1 selected, 2 discarded) and ranks\n"
+      "(float64); scripts/dynim_to_npz.py makes it from a workspace of DynIm. Ids that are known already are left alone.\n"
+      EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 2, 2, cmd_import },
     { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
       CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
     { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
@@ -120,6 +134,10 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "type", required_argument, NULL, CLI_TYPE },
         { "deep", no_argument, NULL, CLI_DEEP },
         { "accept-loss", no_argument, NULL, CLI_ACCEPT_LOSS },
+        { "reason", required_argument, NULL, CLI_REASON },
+        { "snapshot", required_argument, NULL, CLI_SNAPSHOT },
+        { "queue", required_argument, NULL, CLI_QUEUE },
+        { "csv", no_argument, NULL, CLI_CSV },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -150,6 +168,10 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->workspace = opt == CLI_WORKSPACE ? optarg : args->workspace;
         args->state = opt == CLI_STATE ? optarg : args->state;
         args->type = opt == CLI_TYPE ? optarg : args->type;
+        args->reason = opt == CLI_REASON ? optarg : args->reason;
+        args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
+        args->queue = opt == CLI_QUEUE ? optarg : args->queue;
+        args->csv = args->csv || opt == CLI_CSV;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;
     }

@@ -12,17 +12,10 @@
 #define ASK_MS 1500
 #define LOOK_US 100000
 
-static double now_s (void)
-{
-    struct timespec ts;
-    clock_gettime (CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 int steer_init (struct steer *self, const struct cli_args *args)
 {
     struct strata_error error;
-    *self = (struct steer){ .args = args, .lock_fd = -1, .started_s = now_s () };
+    *self = (struct steer){ .args = args, .lock_fd = -1, .started_s = cli_now_s () };
     if (workspace_find (args->workspace, &self->workspace, &error) < 0
         || !(self->campaign = workspace_campaign (&self->workspace, &error))
         || (self->lock_fd = replicas_lock (self->workspace.path, &error)) < 0) {
@@ -45,7 +38,7 @@ void steer_fini (struct steer *self)
 
 double steer_seconds (const struct steer *self)
 {
-    return now_s () - self->started_s;
+    return cli_now_s () - self->started_s;
 }
 
 void steer_say (struct steer *self, const char *fmt, ...)
@@ -66,7 +59,7 @@ int steer_wait (struct steer *self, int timeout_s,
                 bool (*done) (struct steer *self, const Strata__StatusReply *status, void *arg), void *arg)
 {
     struct strata_error error;
-    for (double end = now_s () + timeout_s; now_s () < end; usleep (LOOK_US)) {
+    for (double end = cli_now_s () + timeout_s; cli_now_s () < end; usleep (LOOK_US)) {
         if (*self->stop)
             return CLI_INTERRUPTED;
         if (!workspace_supervisor (&self->workspace))

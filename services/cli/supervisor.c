@@ -145,22 +145,16 @@ int supervisor_check (struct strata_error *error)
 
 static void exec_child (struct supervisor *self, const struct child *child)
 {
-    char program[4300], log[4300], number[16];
+    char program[4300], number[16];
     snprintf (program, sizeof (program), "%s/strata-%s", self->bin_dir, kinds[child->kind].service);
-    logs_path (self->workspace->path, child->replica, log, sizeof (log));
     snprintf (number, sizeof (number), "%u", child->number);
     /* A group of its own: Ctrl-C at the supervisor's terminal is the supervisor's to pass on. */
     setpgid (0, 0);
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != self->pid)
         _exit (1); /* it died before the line above */
-    int in = open ("/dev/null", O_RDONLY), out = open (log, O_WRONLY | O_CREAT | O_APPEND, 0666);
-    if (in < 0 || out < 0 || dup2 (in, 0) < 0 || dup2 (out, 1) < 0 || dup2 (out, 2) < 0)
+    if (logs_redirect (self->workspace->path, child->replica) < 0)
         _exit (126);
-    if (in > 2)
-        close (in);
-    if (out > 2)
-        close (out);
     signal (SIGPIPE, SIG_DFL);
     signal (SIGHUP, SIG_DFL);
     sigprocmask (SIG_SETMASK, &self->kept, NULL);
@@ -543,21 +537,14 @@ int supervisor_spawn (const struct campaign *campaign, const struct workspace *w
         return strata_fail (error, "a process can't be made: %s", strerror (errno));
     }
     if (pid == 0) {
-        char path[4200];
         setsid ();
         pid = fork (); /* no session leader: it can't get a terminal by accident */
         if (pid)
             _exit (pid < 0);
         close (ends[0]);
         fcntl (ends[1], F_SETFL, O_NONBLOCK);
-        logs_path (workspace->path, "supervisor", path, sizeof (path));
-        int in = open ("/dev/null", O_RDONLY), out = open (path, O_WRONLY | O_CREAT | O_APPEND, 0666);
-        if (in < 0 || out < 0 || dup2 (in, 0) < 0 || dup2 (out, 1) < 0 || dup2 (out, 2) < 0)
+        if (logs_redirect (workspace->path, "supervisor") < 0)
             _exit (1);
-        if (in > 2)
-            close (in);
-        if (out > 2)
-            close (out);
         _exit (supervisor_run (campaign, workspace, lock_fd, ends[1]));
     }
     waitpid (pid, NULL, 0);

@@ -14,26 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/files.h"
 #include "mesh/cards.h"
-
-/* mkdir -p */
-static int make_folders (const char *path, struct strata_error *error)
-{
-    char part[4096];
-    if ((size_t)snprintf (part, sizeof (part), "%s", path) >= sizeof (part))
-        return strata_fail (error, "workspace %.200s...: the path is too long", path);
-    for (char *p = part + 1;; p++) {
-        if (*p != '/' && *p != '\0')
-            continue;
-        char kept = *p;
-        *p = '\0';
-        if (mkdir (part, 0777) < 0 && errno != EEXIST)
-            return strata_fail (error, "folder %s can't be made: %s", part, strerror (errno));
-        if (!kept)
-            return 0;
-        *p = kept;
-    }
-}
 
 static int copy_file (const char *from, const char *to, struct strata_error *error)
 {
@@ -111,7 +93,7 @@ int workspace_make (const struct campaign *campaign, const char *dir, struct wor
     static const char *const folders[] = { "log", "cards", "shards", "jobs" };
     char path[4200];
     *self = (struct workspace){ .path = "" };
-    if (make_folders (dir ? dir : campaign->workspace, error) < 0)
+    if (files_make_dirs (dir ? dir : campaign->workspace, error) < 0)
         return -1;
     if (!realpath (dir ? dir : campaign->workspace, self->path))
         return strata_fail (error, "workspace %s: %s", dir ? dir : campaign->workspace, strerror (errno));

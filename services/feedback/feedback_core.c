@@ -1,7 +1,8 @@
 /* feedback_core.c - see feedback_core.h
  *
- * The shard is the truth; memory holds a copy of the sums and totals, changed together with it. Only rows that a frame
- * has counts in are written (bins * 8 bytes each), so a frame of one state costs tens of kilobytes, not the tensor.
+ * The shard is the truth; memory holds a copy of the sums and totals, changed together with it. Only rows that frames had
+ * counts in are written (bins * 8 bytes each), and each once a commit: marks, totals and the reading position of a page of
+ * frames are in the same batch.
  */
 #include "feedback_core.h"
 
@@ -12,41 +13,10 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "feedback_impl.h"
 #include "store/stream.h"
 
 #define TENSOR_MAX ((size_t)1 << 30)
-#define SHAPE_KEY "feedback/shape"
-#define TOTALS_KEY "feedback/totals"
-#define REPORT_KEY "feedback/report"
-
-enum total {
-    TOTAL_FRAMES,
-    TOTAL_SIMULATIONS,
-    TOTAL_REPEATS,
-    TOTAL_ASIDE,
-    TOTAL_TAKEN,
-    TOTAL_UPTAKES_ASIDE,
-    TOTAL_REFERENCE_US, /* `seconds` are counted from here: the last decision, else when the shard was new */
-    TOTALS
-};
-
-enum sim_field { SIM_FRAMES, SIM_LAST, SIM_REPEATS, SIM_ASIDE, SIM_FIELDS };
-enum report_field { REPORT_ROUND, REPORT_STATE, REPORT_CREATED, REPORT_FRAMES, REPORT_SIMULATIONS, REPORT_FIELDS };
-enum report_state { REPORT_WRITTEN, REPORT_DECIDED, REPORT_HELD };
-
-struct feedback {
-    struct shard *shard;
-    const struct campaign_feedback *config;
-    size_t block, cells; /* rows * bins; states * rows * bins */
-    int64_t *sums;       /* [states][rows][bins] */
-    int64_t *held;       /* the pending report's when it is held, else NULL */
-    uint64_t *state_frames, *state_counts;
-    uint64_t totals[TOTALS];
-    enum report_state report_state;
-    struct feedback_report report;           /* the newest round */
-    uint64_t *report_frames, *report_counts; /* what report's pointers stand on */
-};
-
 /* A name from outside as a sentence may show it: at most 64 printable characters. */
 struct shown {
     char text[65];
@@ -62,9 +32,9 @@ static struct shown show (const char *name)
 
 /* ---- lists of numbers as values ---- */
 
-static void numbers_put (struct shard *shard, const struct shard_key *key, const uint64_t *numbers, size_t count)
+void feedback_numbers_put (struct shard *shard, const struct shard_key *key, const uint64_t *numbers, size_t count)
 {
-    uint64_t stored[8];
+    uint64_t stored[8] = { 0 };
     uint64_t *out = count <= 8 ? stored : malloc (count * sizeof (*out));
     if (!out) {
         log_error ("out of memory");
@@ -77,8 +47,7 @@ static void numbers_put (struct shard *shard, const struct shard_key *key, const
         free (out);
 }
 
-/* False, and numbers left alone, when the key isn't there. A value of another length is a damaged store. */
-static bool numbers_get (struct shard *shard, const struct shard_key *key, uint64_t *numbers, size_t count)
+bool feedback_numbers_get (struct shard *shard, const struct shard_key *key, uint64_t *numbers, size_t count)
 {
     void *value;
     size_t size;
@@ -96,21 +65,35 @@ static bool numbers_get (struct shard *shard, const struct shard_key *key, uint6
 
 /* ---- the tensor's rows ---- */
 
-static void row_key (struct shard_key *key, const char *prefix, size_t row)
+void feedback_row_key (struct shard_key *key, const char *prefix, size_t row)
 {
     shard_key (key, "%s", prefix);
     shard_key_u64 (key, row);
 }
 
-static void row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells)
+void feedback_row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells)
 {
     struct shard_key key;
-    row_key (&key, prefix, row);
+    feedback_row_key (&key, prefix, row);
 #if __BYTE_ORDER == __LITTLE_ENDIAN
     shard_put (self->shard, key.data, key.size, cells, self->config->bins * sizeof (*cells));
 #else
 #error "rows are stored little-endian: swap them here and in rows_load on this machine"
 #endif
+}
+
+void feedback_row_changed (struct feedback *self, size_t row)
+{
+    self->dirty[row] = true;
+}
+
+static void put_changed_rows (void *arg)
+{
+    struct feedback *self = arg;
+    for (size_t row = 0; row < self->cells / self->config->bins; row++)
+        if (self->dirty[row])
+            feedback_row_put (self, "feedback/sum/", row, self->sums + row * self->config->bins);
+    memset (self->dirty, 0, self->cells / self->config->bins * sizeof (*self->dirty));
 }
 
 static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, struct strata_error *error)
@@ -136,7 +119,7 @@ static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, 
     return rc;
 }
 
-static bool row_empty (const int64_t *cells, size_t bins)
+bool feedback_row_empty (const int64_t *cells, size_t bins)
 {
     for (size_t i = 0; i < bins; i++)
         if (cells[i])
@@ -146,18 +129,18 @@ static bool row_empty (const int64_t *cells, size_t bins)
 
 /* ---- totals, states and simulations ---- */
 
-static void totals_save (struct feedback *self)
+void feedback_totals_save (struct feedback *self)
 {
     struct shard_key key;
     shard_key (&key, TOTALS_KEY);
-    numbers_put (self->shard, &key, self->totals, TOTALS);
+    feedback_numbers_put (self->shard, &key, self->totals, TOTALS);
 }
 
-static void state_save (struct feedback *self, size_t state)
+void feedback_state_save (struct feedback *self, size_t state)
 {
     struct shard_key key;
-    row_key (&key, "feedback/state/", state);
-    numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
+    feedback_row_key (&key, "feedback/state/", state);
+    feedback_numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
 }
 
 static void sim_load (struct feedback *self, const char *simulation, uint64_t sim[SIM_FIELDS])
@@ -165,19 +148,19 @@ static void sim_load (struct feedback *self, const char *simulation, uint64_t si
     struct shard_key key;
     memset (sim, 0, SIM_FIELDS * sizeof (*sim));
     shard_key (&key, "feedback/sim/%s", simulation);
-    numbers_get (self->shard, &key, sim, SIM_FIELDS);
+    feedback_numbers_get (self->shard, &key, sim, SIM_FIELDS);
 }
 
 static void sim_save (struct feedback *self, const char *simulation, const uint64_t sim[SIM_FIELDS])
 {
     struct shard_key key;
     shard_key (&key, "feedback/sim/%s", simulation);
-    numbers_put (self->shard, &key, sim, SIM_FIELDS);
+    feedback_numbers_put (self->shard, &key, sim, SIM_FIELDS);
 }
 
 /* ---- the report's record: five numbers, then frames and counts of each state ---- */
 
-static void report_save (struct feedback *self)
+void feedback_report_save (struct feedback *self)
 {
     size_t states = self->config->states_count, count = REPORT_FIELDS + 2 * states;
     uint64_t *numbers = malloc (count * sizeof (*numbers));
@@ -194,7 +177,7 @@ static void report_save (struct feedback *self)
     memcpy (numbers + REPORT_FIELDS + states, self->report_counts, states * sizeof (*numbers));
     struct shard_key key;
     shard_key (&key, REPORT_KEY);
-    numbers_put (self->shard, &key, numbers, count);
+    feedback_numbers_put (self->shard, &key, numbers, count);
     free (numbers);
 }
 
@@ -206,7 +189,7 @@ static int report_load (struct feedback *self, struct strata_error *error)
         return strata_fail (error, "out of memory");
     struct shard_key key;
     shard_key (&key, REPORT_KEY);
-    if (numbers_get (self->shard, &key, numbers, count)) {
+    if (feedback_numbers_get (self->shard, &key, numbers, count)) {
         self->report.round = numbers[REPORT_ROUND];
         self->report_state = (enum report_state)numbers[REPORT_STATE];
         self->report.created_us = (int64_t)numbers[REPORT_CREATED];
@@ -244,6 +227,8 @@ static char *shape_text (const struct campaign_feedback *config)
     fprintf (out, "\nrows");
     for (unsigned i = 0; i < config->rows_count; i++)
         fprintf (out, " %s", config->rows[i]);
+    if (config->shards > 1)
+        fprintf (out, "\nshards %u", config->shards);
     if (fclose (out) != 0) {
         free (text);
         return NULL;
@@ -301,20 +286,20 @@ static int load (struct feedback *self, int64_t now_us, struct strata_error *err
         return -1;
     for (size_t i = 0; i < self->config->states_count; i++) {
         uint64_t numbers[2] = { 0, 0 };
-        row_key (&key, "feedback/state/", i);
-        numbers_get (self->shard, &key, numbers, 2);
+        feedback_row_key (&key, "feedback/state/", i);
+        feedback_numbers_get (self->shard, &key, numbers, 2);
         self->state_frames[i] = numbers[0];
         self->state_counts[i] = numbers[1];
     }
     shard_key (&key, TOTALS_KEY);
-    if (!numbers_get (self->shard, &key, self->totals, TOTALS)) {
+    if (!feedback_numbers_get (self->shard, &key, self->totals, TOTALS)) {
         self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
-        totals_save (self);
+        feedback_totals_save (self);
     }
     return report_load (self, error);
 }
 
-struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, int64_t now_us,
+struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, unsigned number, int64_t now_us,
                                struct strata_error *error)
 {
     size_t rows, cells, bytes;
@@ -340,6 +325,7 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
     }
     self->shard = shard;
     self->config = config;
+    self->number = number;
     self->block = (size_t)config->rows_count * config->bins;
     self->cells = cells;
     self->sums = calloc (cells, sizeof (*self->sums));
@@ -350,11 +336,14 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
     self->report.shape = config;
     self->report.state_frames = self->report_frames;
     self->report.state_counts = self->report_counts;
-    bool memory = self->sums && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
+    self->dirty = calloc (rows, sizeof (*self->dirty));
+    bool memory = self->sums && self->dirty && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
     if (!memory)
         strata_fail (error, "out of memory for sums of %zu numbers", cells);
     if (!memory || load (self, now_us, error) < 0)
         feedback_free (&self);
+    else
+        *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = put_changed_rows };
     return self;
 }
 
@@ -363,8 +352,14 @@ void feedback_free (struct feedback **self_p)
     struct feedback *self = *self_p;
     if (!self)
         return;
+    struct shard_part *part = shard_part (self->shard, SHARD_CORE);
+    if (part->data == self) {
+        put_changed_rows (self); /* a last commit may come */
+        *part = (struct shard_part){ NULL };
+    }
     free (self->sums);
     free (self->held);
+    free (self->dirty);
     free (self->state_frames);
     free (self->state_counts);
     free (self->report_frames);
@@ -374,6 +369,12 @@ void feedback_free (struct feedback **self_p)
 }
 
 /* ---- frames ---- */
+
+/* As the stage shares them out by their producers' names. */
+unsigned feedback_shard_of (const struct campaign_feedback *config, const char *simulation)
+{
+    return config->shards > 1 ? stream_part (simulation) % config->shards : 0;
+}
 
 /* The state's index, or -1 with the sentence. */
 static int frame_check (const struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
@@ -431,17 +432,17 @@ static void frame_apply (struct feedback *self, const Strata__Histogram *frame, 
     for (size_t row = 0; row < rows; row++) {
         const int64_t *counts = frame->counts + row * bins;
         int64_t *sums = self->sums + state * self->block + row * bins;
-        if (row_empty (counts, bins))
+        if (feedback_row_empty (counts, bins))
             continue;
         for (size_t i = 0; i < bins; i++) {
             sums[i] += counts[i];
             self->state_counts[state] += (uint64_t)counts[i];
         }
-        row_put (self, "feedback/sum/", state * rows + row, sums);
+        feedback_row_changed (self, state * rows + row);
     }
     self->state_frames[state]++;
     self->totals[TOTAL_FRAMES]++;
-    state_save (self, state);
+    feedback_state_save (self, state);
 }
 
 static enum feedback_outcome aside (struct feedback *self, const char *simulation)
@@ -451,7 +452,7 @@ static enum feedback_outcome aside (struct feedback *self, const char *simulatio
     sim[SIM_ASIDE]++;
     sim_save (self, simulation, sim);
     self->totals[TOTAL_ASIDE]++;
-    totals_save (self);
+    feedback_totals_save (self);
     return sim[SIM_ASIDE] <= FEEDBACK_ASIDE_TOLD ? FEEDBACK_ASIDE : FEEDBACK_ASIDE_QUIET;
 }
 
@@ -477,6 +478,13 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
                      show (frame->simulation).text);
         return aside (self, "(no valid name)");
     }
+    if (feedback_shard_of (self->config, frame->simulation) != self->number) {
+        strata_fail (why,
+                     "frame %llu of %s came under another producer's name, which belongs to another shard of feedback",
+                     (unsigned long long)frame->frame,
+                     frame->simulation);
+        return aside (self, frame->simulation);
+    }
     shard_key (&mark, "feedback/done/%s/", frame->simulation);
     shard_key_u64 (&mark, frame->frame);
     if (shard_has (self->shard, mark.data, mark.size)) {
@@ -486,7 +494,7 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
         sim[SIM_REPEATS]++;
         sim_save (self, frame->simulation, sim);
         self->totals[TOTAL_REPEATS]++;
-        totals_save (self);
+        feedback_totals_save (self);
         return FEEDBACK_REPEAT;
     }
     int state = frame_check (self, frame, why);
@@ -499,8 +507,8 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
     if (frame->frame > sim[SIM_LAST])
         sim[SIM_LAST] = frame->frame;
     sim_save (self, frame->simulation, sim);
-    numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
-    totals_save (self);
+    feedback_numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
+    feedback_totals_save (self);
     return FEEDBACK_ADDED;
 }
 
@@ -510,7 +518,7 @@ enum feedback_outcome feedback_take_broken (struct feedback *self, const char *f
 {
     strata_fail (why, "a record of stream %s of %s is no uptake", self->config->uptake, from);
     self->totals[TOTAL_UPTAKES_ASIDE]++;
-    totals_save (self);
+    feedback_totals_save (self);
     return FEEDBACK_ASIDE;
 }
 
@@ -524,15 +532,15 @@ enum feedback_outcome feedback_take (struct feedback *self, const Strata__Uptake
                      (unsigned long long)uptake->round,
                      (unsigned long long)self->report.round);
         self->totals[TOTAL_UPTAKES_ASIDE]++;
-        totals_save (self);
+        feedback_totals_save (self);
         return FEEDBACK_ASIDE;
     }
-    row_key (&key, "feedback/taken/", uptake->round);
+    feedback_row_key (&key, "feedback/taken/", uptake->round);
     if (shard_has (self->shard, key.data, key.size))
         return FEEDBACK_REPEAT;
-    numbers_put (self->shard, &key, &uptake->step, 1);
+    feedback_numbers_put (self->shard, &key, &uptake->step, 1);
     self->totals[TOTAL_TAKEN]++;
-    totals_save (self);
+    feedback_totals_save (self);
     return FEEDBACK_ADDED;
 }
 
@@ -550,7 +558,7 @@ bool feedback_due (struct feedback *self, int64_t now_us)
         self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
         reference = now_us;
     }
-    if (self->report_state != REPORT_WRITTEN || frames_since (self) == 0)
+    if (self->number || self->report_state != REPORT_WRITTEN || frames_since (self) == 0)
         return false;
     return frames_since (self) >= self->config->frames
            || now_us - reference >= (int64_t)self->config->seconds * 1000000;
@@ -570,8 +578,8 @@ void feedback_decide (struct feedback *self, int64_t now_us)
     memcpy (self->report_counts, self->state_counts, size);
     self->report_state = REPORT_DECIDED;
     self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
-    totals_save (self);
-    report_save (self);
+    feedback_totals_save (self);
+    feedback_report_save (self);
 }
 
 const struct feedback_report *feedback_pending (const struct feedback *self)
@@ -594,12 +602,12 @@ void feedback_hold (struct feedback *self)
         return; /* stays decided: frames wait a little longer */
     memcpy (held, self->sums, self->cells * sizeof (*held));
     for (size_t row = 0; row < self->cells / bins; row++)
-        if (!row_empty (held + row * bins, bins))
-            row_put (self, "feedback/held/", row, held + row * bins);
+        if (!feedback_row_empty (held + row * bins, bins))
+            feedback_row_put (self, "feedback/held/", row, held + row * bins);
     self->held = held;
     self->report.sums = held;
     self->report_state = REPORT_HELD;
-    report_save (self);
+    feedback_report_save (self);
 }
 
 void feedback_written (struct feedback *self)
@@ -608,16 +616,16 @@ void feedback_written (struct feedback *self)
     if (self->report_state == REPORT_WRITTEN)
         return;
     for (size_t row = 0; self->held && row < self->cells / bins; row++)
-        if (!row_empty (self->held + row * bins, bins)) {
+        if (!feedback_row_empty (self->held + row * bins, bins)) {
             struct shard_key key;
-            row_key (&key, "feedback/held/", row);
+            feedback_row_key (&key, "feedback/held/", row);
             shard_delete (self->shard, key.data, key.size);
         }
     free (self->held);
     self->held = NULL;
     self->report.sums = self->sums;
     self->report_state = REPORT_WRITTEN;
-    report_save (self);
+    feedback_report_save (self);
 }
 
 void feedback_figures (const struct feedback *self, struct feedback_figures *figures)

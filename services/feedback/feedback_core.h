@@ -13,6 +13,14 @@
  *   feedback/held/ row(u64)         the sums of a report that could not be written yet, while feedback/sum goes on
  *   feedback/taken/ round(u64)      the step from which on the model uses that round
  *
+ *   feedback/merged/ shard(u64)     how many partials of that shard are in the sums (shard 0 alone)
+ *   feedback/partial/ shard(u64) number(u64)   round, frames: the first report with that partial in it (shard 0 alone)
+ *
+ * With config->shards above 1 the simulations are shared out by their names' hash. Shard 0 makes the reports. The others
+ * hold in feedback/sum only what came since their last partial, a record of their stream "partials" that shard 0 adds to its
+ * sums; there the round of a mark, and of feedback/report, is the number of a partial. A partial, its emptied sums and its
+ * number are one batch; so are, in shard 0, the sums with it and the reading position. So each frame is in one report first.
+ *
  * Numbers in values are big-endian u64 unless it says otherwise. A report moves like this, each arrow in one batch:
  *
  *   (none) --feedback_decide--> decided --feedback_written--> (none)
@@ -60,12 +68,12 @@ struct feedback_report {
 struct feedback_figures {
     uint64_t frames, simulations, repeats, refused; /* refused: frames and uptakes set aside */
     uint64_t reports_written, reports_taken;        /* taken: distinct rounds */
-    uint64_t frames_since_report;                   /* frames that are in no report yet */
+    uint64_t frames_since_report;                   /* frames that are in no report yet; in other shards than 0, partial */
 };
 
 /* Builds the state from the shard; config must outlive it. Refused: `weights: true` (this build makes unweighted
- * reports), a tensor of more than 1 GiB, and a shard that holds sums of another shape. */
-struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, int64_t now_us,
+ * reports), a tensor of more than 1 GiB, and a shard that holds sums of another shape. number: which of config->shards. */
+struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, unsigned number, int64_t now_us,
                                struct strata_error *error);
 void feedback_free (struct feedback **self);
 
@@ -89,6 +97,18 @@ void feedback_hold (struct feedback *self);
 bool feedback_held (const struct feedback *self);
 /* The pending report is on disk. */
 void feedback_written (struct feedback *self);
+
+/* ---- several shards (feedback_partial.c) ---- */
+#define FEEDBACK_PARTIALS "partials" /* the stream */
+
+unsigned feedback_shard_of (const struct campaign_feedback *config, const char *simulation);
+/* Whether shard `number` > 0 is to hand over what it has: its share of a quarter of `frames`, or a tenth of `seconds` since the
+ * last one (1 s to 10 s). */
+bool feedback_partial_due (struct feedback *self, int64_t now_us);
+/* Appends it to the stream. -1: the stream is full; the sums are kept and go with the next one. */
+int feedback_hand_over (struct feedback *self, int64_t now_us, struct strata_error *error);
+/* Shard 0 adds one to its sums. Nothing in it is trusted. */
+enum feedback_outcome feedback_merge (struct feedback *self, const Strata__Partial *partial, struct strata_error *why);
 
 void feedback_figures (const struct feedback *self, struct feedback_figures *figures);
 

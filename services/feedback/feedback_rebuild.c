@@ -140,7 +140,10 @@ int feedback_rebuild (struct rebuild *rebuild, struct strata_error *error)
     const struct campaign_feedback *config = &rebuild_campaign (rebuild)->feedback;
     struct summing self = { .core = NULL };
     uint64_t records = 0, uptakes = 0;
-    self.core = feedback_new (rebuild_shard (rebuild), config, rebuild_now_us (), error);
+    if (config->shards > 1)
+        return strata_fail (error, "feedback has %u shards: which of their frames came into which round can't be had back from staging",
+                            config->shards);
+    self.core = feedback_new (rebuild_shard (rebuild), config, 0, rebuild_now_us (), error);
     int rc = self.core ? load_rounds (&self, rebuild_workspace (rebuild), error) : -1;
     if (rc == 0)
         rc = rebuild_stream (rebuild, "stage", config->from, add, &self, &records, error);

@@ -35,6 +35,21 @@ static void decide_if_due (struct service *service)
     self->commits = shard_commits (service_shard (service));
 }
 
+/* A shard that makes no reports hands over what it has summed up. */
+static void hand_over_if_due (struct service *service, int64_t now_us)
+{
+    struct state *self = service_state (service);
+    struct strata_error error;
+    if (!feedback_partial_due (self->core, now_us))
+        return;
+    if (feedback_hand_over (self->core, now_us, &error) < 0) {
+        service_trouble (service, "%s", error.text);
+        return;
+    }
+    service_trouble (service, NULL);
+    service_announce (service, FEEDBACK_PARTIALS);
+}
+
 static int on_histogram (struct service *service, const char *peer, uint64_t sequence, int64_t time_us,
                          const void *record, size_t size, void *arg)
 {
@@ -51,8 +66,10 @@ static int on_histogram (struct service *service, const char *peer, uint64_t seq
                        why.text);
     if (frame)
         strata__histogram__free_unpacked (frame, NULL);
-    if (outcome == FEEDBACK_ADDED)
+    if (outcome == FEEDBACK_ADDED) {
         decide_if_due (service);
+        hand_over_if_due (service, service_now_us (service));
+    }
     return outcome == FEEDBACK_LATER ? -1 : 0;
 }
 
@@ -79,6 +96,22 @@ static int on_uptake (struct service *service, const char *peer, uint64_t sequen
     if (uptake)
         strata__uptake__free_unpacked (uptake, NULL);
     return 0;
+}
+
+static int on_partial (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record, size_t size,
+                       void *arg)
+{
+    struct state *self = service_state (service);
+    struct strata_error why = { "a record of stream " FEEDBACK_PARTIALS " is no partial" };
+    Strata__Partial *partial = strata__partial__unpack (NULL, size, record);
+    enum feedback_outcome outcome = partial ? feedback_merge (self->core, partial, &why) : FEEDBACK_ASIDE;
+    if (outcome == FEEDBACK_ASIDE)
+        service_event (service, "partial-aside", peer, "%s", why.text);
+    if (partial)
+        strata__partial__free_unpacked (partial, NULL);
+    if (outcome == FEEDBACK_ADDED)
+        decide_if_due (service);
+    return outcome == FEEDBACK_LATER ? -1 : 0;
 }
 
 /* Moves the pending report one step on: its decision on disk -> writing -> written, or held and tried again. */
@@ -129,6 +162,10 @@ static void move_report (struct service *service, int64_t now_us)
 
 static void on_tick (struct service *service, int64_t now_us)
 {
+    if (service_shard_number (service)) {
+        hand_over_if_due (service, now_us);
+        return;
+    }
     move_report (service, now_us);
     decide_if_due (service);
 }
@@ -155,14 +192,22 @@ static int start (struct service *service, struct strata_error *error)
         stop (service);
         return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
     }
-    self->core = feedback_new (service_shard (service), config, service_now_us (service), error);
+    unsigned number = service_shard_number (service);
+    self->core = feedback_new (service_shard (service), config, number, service_now_us (service), error);
     self->writer = self->core ? writer_new (self->dir, error) : NULL;
     if (!self->writer) {
         stop (service);
         return -1;
     }
-    service_consume (service, "stage", config->from, on_histogram, NULL);
-    service_consume (service, "stage", config->uptake, on_uptake, NULL);
+    service_consume_part (service, "stage", config->from, number, config->shards, on_histogram, NULL);
+    if (number == 0)
+        service_consume (service, "stage", config->uptake, on_uptake, NULL);
+    if (number == 0 && config->shards > 1)
+        service_consume (service, "feedback", FEEDBACK_PARTIALS, on_partial, NULL);
+    if (number)
+        stream_set_limit (service_shard (service),
+                          FEEDBACK_PARTIALS,
+                          (uint64_t)service_campaign (service)->stage.queue_mb << 20);
     return 0;
 }
 
@@ -173,13 +218,24 @@ static void metrics (struct service *service)
     if (!self)
         return;
     feedback_figures (self->core, &f);
+    service_metric (service, "repeats", (double)f.repeats, 0);
+    service_metric (service, "refused", (double)f.refused, 0);
+    if (service_shard_number (service)) {
+        service_metric (service, "frames_of_shard", (double)f.frames, 0);
+        service_metric (service, "partials_handed_over", (double)f.reports_written, 0);
+        service_metric (service, "frames_since_partial", (double)f.frames_since_report, 0);
+        return;
+    }
     service_metric (service, "frames", (double)f.frames, 0);
     service_metric (service, "simulations", (double)f.simulations, 0);
     service_metric (service, "reports_written", (double)f.reports_written, 0);
     service_metric (service, "reports_taken", (double)f.reports_taken, 0);
     service_metric (service, "frames_since_report", (double)f.frames_since_report, 0);
-    service_metric (service, "repeats", (double)f.repeats, 0);
-    service_metric (service, "refused", (double)f.refused, 0);
+}
+
+static unsigned shards (const struct campaign *campaign)
+{
+    return campaign->feedback.shards;
 }
 
 int main (int argc, char **argv)
@@ -190,6 +246,7 @@ int main (int argc, char **argv)
         .name = "feedback",
         .about = "sums what the fine simulations measure and reports it to the coarse model",
         .has_shard = true,
+        .shards = shards,
         .handlers = handlers,
         .timers = timers,
         .start = start,

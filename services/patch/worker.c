@@ -436,7 +436,7 @@ static void on_taken (struct service *service, const struct reply *reply, void *
     struct worker *self = arg;
     const Strata__QueueTakeReply *taken = reply->ok ? (const Strata__QueueTakeReply *)reply->body : NULL;
     self->step = IDLE;
-    if (!taken || !taken->found || !taken->record) {
+    if (!taken || taken->count == 0) {
         self->turn++;
         self->empty++;
         if (self->empty >= self->stages)
@@ -447,9 +447,9 @@ static void on_taken (struct service *service, const struct reply *reply, void *
     }
     self->empty = 0;
     self->look_us = service_now_us (service) + POLL_US;
-    self->sequence = taken->record->sequence;
+    self->sequence = taken->first;
     self->token = taken->token;
-    self->snapshot = strata__snapshot__unpack (NULL, taken->record->data.len, taken->record->data.data);
+    self->snapshot = reply->blobs_count ? strata__snapshot__unpack (NULL, reply->blobs[0].size, reply->blobs[0].data) : NULL;
     if (!self->snapshot) {
         strata_fail (&self->error, "record %llu is not a snapshot", (unsigned long long)self->sequence);
         self->final = true;

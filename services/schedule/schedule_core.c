@@ -81,11 +81,12 @@ struct live *schedule_find_live (struct schedule *self, const char *id)
 
 /* ---- records ---- */
 
-static void put_job (struct schedule *self, const Strata__Job *job)
+static void put_job (struct schedule *self, const Strata__Job *job, const struct job_type *type)
 {
     struct shard_key key;
     shard_key (&key, "job/%s", job->id);
     shard_put_message (self->shard, &key, &job->base);
+    schedule_index_put (self, job, type);
     self->sink.job (self->sink.arg, job);
 }
 
@@ -164,7 +165,7 @@ struct live *schedule_create (struct schedule *self, struct job_type *type, Stra
     job->created_us = now_us;
     struct live *live = add_live (self, job, type);
     type->counts[state]++;
-    put_job (self, job);
+    put_job (self, job, type);
     return live;
 }
 
@@ -185,7 +186,7 @@ int schedule_move (struct schedule *self, struct live *live, Strata__JobState to
     }
     live->type->counts[from]--;
     live->type->counts[to]++;
-    put_job (self, job);
+    put_job (self, job, live->type);
     return 0;
 }
 
@@ -208,6 +209,7 @@ void schedule_forget (struct schedule *self, struct live *live)
     shard_key (&key, "chain/%s", live->job->simulation);
     shard_delete (self->shard, key.data, key.size);
     live->type->counts[live->job->state]--;
+    schedule_index_forget (self, live->job, live->type);
     for (size_t i = 0; i < self->live_count; i++)
         if (self->live[i] == live)
             self->live[i--] = self->live[--self->live_count];
@@ -272,41 +274,6 @@ static void make_resources (struct schedule *self, const struct schedule_capacit
     }
 }
 
-static int load_jobs (struct schedule *self, struct strata_error *error)
-{
-    struct shard_iter it;
-    int rc = 0;
-    for (bool more = shard_iter_begin (self->shard, &it, "job/", 4, NULL, 0); more && rc == 0;
-         more = shard_iter_next (&it)) {
-        Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
-        if (!job) {
-            rc = strata_fail (error, "store %s: the record %.*s does not parse; the store is damaged",
-                              shard_dir (self->shard), (int)it.key_size, (const char *)it.key);
-            errno = EBADMSG;
-            break;
-        }
-        struct job_type *type = schedule_find_type (self, job->type);
-        if (!type || (unsigned)job->state >= STATES) {
-            rc = strata_fail (error,
-                              "job %.100s is of type %.100s, which the campaign file doesn't have; start with the file "
-                              "that this workspace was made with",
-                              job->id, job->type);
-            strata__job__free_unpacked (job, NULL);
-            break;
-        }
-        type->counts[job->state]++;
-        if (schedule_state_ended (job->state)) {
-            strata__job__free_unpacked (job, NULL);
-            continue;
-        }
-        renew_folders (self, job);
-        add_live (self, job, type);
-        schedule_hold (self, job);
-    }
-    shard_iter_end (&it);
-    return rc;
-}
-
 struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
                                const struct schedule_capacity *capacity, const struct schedule_sink *sink,
                                int64_t now_us, struct strata_error *error)
@@ -323,7 +290,7 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
         out_of_memory ();
     make_types (self);
     make_resources (self, capacity);
-    if (load_jobs (self, error) != 0 || schedule_load_proposals (self, error) != 0
+    if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
     return self;
@@ -594,7 +561,7 @@ static int cancel_one (struct schedule *self, struct live *live, int64_t now_us)
         return cancelled (self, live, NULL);
     }
     /* RUNNING: when it has ended. PROPOSED: when select knows that the candidate is ours. */
-    put_job (self, job);
+    put_job (self, job, live->type);
     return 0;
 }
 

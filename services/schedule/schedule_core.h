@@ -20,6 +20,7 @@
  *
  * Keys in the shard (audit reads them):
  *   job/<id>      Strata Job: every job there ever was, <id> = <type>-<number>
+ *   live/<id>, counts/<type>, indexed   what a start reads instead of all jobs (schedule_index.c)
  *   prop/<name>   Strata Question: questions to select that have no final answer yet
  *   breaker/<type>  Strata Breaker: of a type whose jobs were set aside in a row (schedule_breaker.c)
  *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two

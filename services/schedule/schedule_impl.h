@@ -82,6 +82,11 @@ void schedule_give_back (struct schedule *self, struct live *live);
 /* An ended job, read from the shard, is on the live list again; takes the record. */
 struct live *schedule_revive (struct schedule *self, Strata__Job *job, struct job_type *type);
 
+/* schedule_index.c: see there. put: in the batch of each change of a job, after its type's counts. */
+void schedule_index_put (struct schedule *self, const Strata__Job *job, const struct job_type *type);
+void schedule_index_forget (struct schedule *self, const Strata__Job *job, const struct job_type *type);
+int schedule_index_load (struct schedule *self, struct strata_error *error);
+
 /* Whether a pause that ends at `until_us` is over; also when the clock was set back by more than any pause is long. */
 bool schedule_pause_over (int64_t until_us, int64_t now_us);
 

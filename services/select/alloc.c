@@ -17,10 +17,8 @@ static void *checked (void *p, size_t count, size_t size)
     return p;
 }
 
-void *select_grow (void *items, size_t *capacity, size_t count, size_t size)
+void *select_grow_more (void *items, size_t *capacity, size_t count, size_t size)
 {
-    if (count <= *capacity)
-        return items;
     size_t n = *capacity < 16 ? 16 : *capacity;
     while (n < count)
         n = n > SIZE_MAX / 2 ? count : 2 * n;

@@ -4,8 +4,12 @@
 
 #include <stddef.h>
 
+void *select_grow_more (void *items, size_t *capacity, size_t count, size_t size);
 /* `items` *capacity of `size` bytes, made to hold at least `count` (twice as many as before when it has to grow). */
-void *select_grow (void *items, size_t *capacity, size_t count, size_t size);
+static inline void *select_grow (void *items, size_t *capacity, size_t count, size_t size)
+{
+    return count <= *capacity ? items : select_grow_more (items, capacity, count, size);
+}
 void *select_calloc (size_t count, size_t size);
 char *select_strdup (const char *text);
 /* On a boundary of 64 bytes; freed with free. */

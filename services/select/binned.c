@@ -1,7 +1,8 @@
 /* binned.c - see binned.h
  *
- * A bin's candidates stand in one array: a heap, and behind it those that have come since, of which only the best one is
- * known. They join the heap when one of them is picked. So a candidate that is never near a pick is never moved. */
+ * Of each bin the best few candidates stand apart, in order; the rest in no order. A new candidate is looked at once: it
+ * joins the best few, or the rest. When the best few have all been picked, one pass over the rest finds the next. So a
+ * candidate that is never near a pick is moved only when others of its bin are used up. */
 #include "binned.h"
 
 #include <stdlib.h>
@@ -10,21 +11,26 @@
 #include "alloc.h"
 #include "bins.h"
 
+#define BEST 32u
+
 struct member {
     double rank;
     uint32_t slot;
 };
 
 struct bin {
-    struct member *members;     /* [count]: [heaped] in a heap, the first to pick on top; then in no order */
+    struct member *rest;        /* [count], in no order; each goes after all of best */
     size_t capacity;
-    uint32_t count, heaped, best;   /* best: of those behind the heap */
+    uint32_t count, best_count;
+    double limit;               /* what has a lower rank belongs to the rest: the rank of best[0], or none */
+    struct member *best;        /* [best_count], the first to pick last; room for BEST */
 };
 
 struct binned {
     struct points points;
     struct bins *bins;
     struct bin *bin;            /* [bins_count] */
+    struct member *best;        /* of all bins */
     uint64_t *candidates, *selected, *chunk;    /* [bins_count] */
     size_t bins_count;
     double novelty;
@@ -40,54 +46,72 @@ static bool before (const struct binned *self, struct member a, struct member b)
     return strcmp (points_id (&self->points, a.slot), points_id (&self->points, b.slot)) < 0;
 }
 
-static void heap_down (const struct binned *self, struct bin *bin, size_t at)
+/* There is room for it. */
+static void best_insert (const struct binned *self, struct bin *bin, struct member member)
 {
-    struct member member = bin->members[at];
-    for (size_t child; (child = 2 * at + 1) < bin->heaped; at = child) {
-        if (child + 1 < bin->heaped && before (self, bin->members[child + 1], bin->members[child]))
-            child++;
-        if (!before (self, bin->members[child], member))
-            break;
-        bin->members[at] = bin->members[child];
-    }
-    bin->members[at] = member;
+    uint32_t at = bin->best_count++;
+    for (; at > 0 && before (self, bin->best[at - 1], member); at--)
+        bin->best[at] = bin->best[at - 1];
+    bin->best[at] = member;
+    bin->limit = bin->best[0].rank;
 }
 
-static void bin_heap (const struct binned *self, struct bin *bin)
+/* Makes room among the best when there is none. Returns the last one of them. */
+static struct member best_remove_last (struct bin *bin)
 {
-    bin->heaped = bin->count;
-    for (size_t i = bin->count / 2; i-- > 0;)
-        heap_down (self, bin, i);
+    struct member last = bin->best[0];
+    memmove (bin->best, bin->best + 1, --bin->best_count * sizeof (last));
+    return last;
 }
 
 static void bin_add (const struct binned *self, struct bin *bin, struct member member)
 {
-    bin->members = select_grow (bin->members, &bin->capacity, (size_t)bin->count + 1, sizeof (*bin->members));
-    bin->members[bin->count] = member;
-    if (bin->count == bin->heaped || before (self, member, bin->members[bin->best]))
-        bin->best = bin->count;
-    bin->count++;
+    bool room = bin->best_count < BEST;
+    if ((room && bin->count == 0) || (member.rank >= bin->limit && before (self, member, bin->best[0]))) {
+        if (room) {
+            best_insert (self, bin, member);
+            return;
+        }
+        struct member last = best_remove_last (bin);
+        best_insert (self, bin, member);
+        member = last;
+    }
+    bin->rest = select_grow (bin->rest, &bin->capacity, (size_t)bin->count + 1, sizeof (*bin->rest));
+    bin->rest[bin->count++] = member;
+}
+
+/* The best of the rest, when none of the best are left. */
+static void bin_refill (const struct binned *self, struct bin *bin)
+{
+    uint32_t kept = 0;
+    if (bin->best_count > 0)
+        return;
+    for (uint32_t i = 0; i < bin->count; i++) {
+        struct member member = bin->rest[i];
+        if (bin->best_count == BEST) {
+            if (before (self, member, bin->best[0])) {
+                struct member last = best_remove_last (bin);
+                best_insert (self, bin, member);
+                member = last;
+            }
+            bin->rest[kept++] = member;
+        }
+        else
+            best_insert (self, bin, member);
+    }
+    bin->count = kept;
 }
 
 /* There is one. */
-static struct member bin_top (const struct binned *self, const struct bin *bin)
+static struct member bin_top (const struct bin *bin)
 {
-    if (bin->heaped == 0)
-        return bin->members[bin->best];
-    if (bin->heaped == bin->count || before (self, bin->members[0], bin->members[bin->best]))
-        return bin->members[0];
-    return bin->members[bin->best];
+    return bin->best[bin->best_count - 1];
 }
 
 static struct member bin_pop (const struct binned *self, struct bin *bin)
 {
-    if (bin->heaped < bin->count)
-        bin_heap (self, bin);
-    struct member top = bin->members[0];
-    bin->members[0] = bin->members[--bin->count];
-    bin->heaped = bin->count;
-    if (bin->count > 0)
-        heap_down (self, bin, 0);
+    struct member top = bin->best[--bin->best_count];
+    bin_refill (self, bin);
     return top;
 }
 
@@ -98,8 +122,9 @@ static void binned_destroy (void *arg)
     struct binned *self = arg;
     points_fini (&self->points);
     for (size_t b = 0; b < self->bins_count; b++)
-        free (self->bin[b].members);
+        free (self->bin[b].rest);
     free (self->bin);
+    free (self->best);
     free (self->candidates);
     free (self->selected);
     free (self->chunk);
@@ -117,6 +142,9 @@ static void *create (const struct sampler_options *options, unsigned items, stru
     }
     self->bins_count = bins_count (self->bins);
     self->bin = select_calloc (self->bins_count, sizeof (*self->bin));
+    self->best = select_calloc (self->bins_count * BEST, sizeof (*self->best));
+    for (size_t b = 0; b < self->bins_count; b++)
+        self->bin[b].best = self->best + b * BEST;
     self->candidates = select_calloc (self->bins_count, sizeof (uint64_t));
     self->selected = select_calloc (self->bins_count, sizeof (uint64_t));
     self->chunk = select_calloc (self->bins_count, sizeof (uint64_t));
@@ -142,7 +170,7 @@ static void *random_create (const struct sampler_options *options, struct strata
 static void member_add (struct binned *self, uint32_t slot)
 {
     size_t b = bins_find (self->bins, points_at (&self->points, slot));
-    struct member member = { ids_random (self->seed, points_id (&self->points, slot)), slot };
+    struct member member = { ids_random_of (&self->points.ids, self->seed, self->points.id[slot]), slot };
     bin_add (self, &self->bin[b], member);
     self->candidates[b]++;
 }
@@ -174,7 +202,7 @@ static size_t bin_best (const struct binned *self)
     size_t best = self->bins_count;
     for (size_t b = 0; b < self->bins_count; b++)
         if (self->chunk[b] > 0
-            && (best == self->bins_count || before (self, bin_top (self, &self->bin[b]), bin_top (self, &self->bin[best]))))
+            && (best == self->bins_count || before (self, bin_top (&self->bin[b]), bin_top (&self->bin[best]))))
             best = b;
     return best;
 }
@@ -229,14 +257,18 @@ static void forget (struct binned *self, const unsigned char *gone)
 {
     for (size_t b = 0; b < self->bins_count; b++) {
         struct bin *bin = &self->bin[b];
-        uint32_t kept = 0;
+        uint32_t kept = 0, best = 0;
         for (uint32_t i = 0; i < bin->count; i++)
-            if (!gone[bin->members[i].slot])
-                bin->members[kept++] = bin->members[i];
-        if (kept == bin->count)
-            continue;
-        self->candidates[b] = bin->count = kept;
-        bin_heap (self, bin);
+            if (!gone[bin->rest[i].slot])
+                bin->rest[kept++] = bin->rest[i];
+        for (uint32_t i = 0; i < bin->best_count; i++)
+            if (!gone[bin->best[i].slot])
+                bin->best[best++] = bin->best[i];
+        bin->count = kept;
+        bin->best_count = best;
+        bin->limit = best > 0 ? bin->best[0].rank : 0;
+        self->candidates[b] = (uint64_t)kept + best;
+        bin_refill (self, bin);
     }
     for (size_t slot = 0, n = self->points.slots; slot < n; slot++)
         if (gone[slot])
@@ -268,9 +300,13 @@ static size_t binned_drop (void *arg, size_t count, sampler_drop_f *each, void *
     size_t n = 0;
     struct member *members = select_calloc (self->points.waiting + 1, sizeof (*members));
     unsigned char *gone = select_calloc (self->points.slots + 1, 1);
-    for (size_t b = 0; b < self->bins_count; b++)
-        for (uint32_t i = 0; i < self->bin[b].count; i++)
-            members[n++] = self->bin[b].members[i];
+    for (size_t b = 0; b < self->bins_count; b++) {
+        const struct bin *bin = &self->bin[b];
+        for (uint32_t i = 0; i < bin->count; i++)
+            members[n++] = bin->rest[i];
+        for (uint32_t i = 0; i < bin->best_count; i++)
+            members[n++] = bin->best[i];
+    }
     qsort_r (members, n, sizeof (*members), least_wanted_first, self);
     if (count > n)
         count = n;
@@ -293,7 +329,7 @@ static size_t binned_bytes (const void *arg)
 {
     const struct binned *self = arg;
     size_t bytes = sizeof (*self) + points_bytes (&self->points)
-        + self->bins_count * (sizeof (struct bin) + 3 * sizeof (uint64_t));
+        + self->bins_count * (sizeof (struct bin) + BEST * sizeof (struct member) + 3 * sizeof (uint64_t));
     for (size_t b = 0; b < self->bins_count; b++)
         bytes += self->bin[b].capacity * sizeof (struct member);
     return bytes;

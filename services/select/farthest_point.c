@@ -21,7 +21,7 @@
 #define PENDING_MAX 1024u       /* new candidates that wait for their bounds while nothing is picked */
 #define ALONE 8u                /* ranks brought up to date one by one before it is done in batches */
 #define BATCH 256u
-#define PARALLEL_MIN 1000000u   /* distances that are worth waking threads for */
+#define PARALLEL_MIN 10000000u  /* distances that are worth waking threads for */
 
 struct entry {
     double rank;                /* an upper bound, or the rank: see is_exact */
@@ -206,7 +206,7 @@ static void top_settle (struct farthest_point *self)
             batch[n] = heap_pop (self);
             list_give (self, batch[n].slot);
         }
-#pragma omp parallel for schedule(dynamic, 8) if (n * (selected - batch[n - 1].seen + 1) > PARALLEL_MIN)
+#pragma omp parallel for schedule(dynamic, 8) if (n * selected > PARALLEL_MIN)
         for (size_t i = 0; i < n; i++)
             entry_evaluate (self, &batch[i]);
         for (size_t i = 0; i < n; i++)

@@ -14,14 +14,14 @@ static size_t words_of (const char *id)
 
 uint32_t ids_add (struct ids *self, const char *id)
 {
-    size_t n = words_of (id), at = self->used;
+    size_t length = strlen (id), n = length / 8 + 1, at = self->used;
     if (at + n > UINT32_MAX) {
         log_error ("the ids of one queue take more than 32 GiB; split it into several queues");
         abort ();
     }
     self->words = select_grow (self->words, &self->capacity, at + n, sizeof (uint64_t));
     self->words[at + n - 1] = 0;
-    memcpy (self->words + at, id, strlen (id));
+    memcpy (self->words + at, id, length);
     self->used = at + n;
     return (uint32_t)at;
 }
@@ -71,9 +71,25 @@ static uint64_t hash (uint64_t seed, const char *id)
     return x;
 }
 
+static double unit (uint64_t x)
+{
+    return (double)(x >> 11) * 0x1p-53;
+}
+
 double ids_random (uint64_t seed, const char *id)
 {
-    return (double)(hash (seed, id) >> 11) * 0x1p-53;
+    return unit (hash (seed, id));
+}
+
+double ids_random_of (const struct ids *self, uint64_t seed, uint32_t name)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t x = mix (seed);
+    for (const uint64_t *word = self->words + name;; word++) {
+        x = mix (x ^ *word);
+        if ((*word - ones) & ~*word & (ones << 7))      /* a zero byte: the last word */
+            return unit (x);
+    }
 }
 
 struct id_set {

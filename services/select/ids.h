@@ -30,6 +30,8 @@ size_t ids_bytes (const struct ids *self);
 
 /* In [0, 1), from seed and id alone: the random choice that a restart repeats. */
 double ids_random (uint64_t seed, const char *id);
+/* The same of one that is kept. */
+double ids_random_of (const struct ids *self, uint64_t seed, uint32_t name);
 
 /* A set of ids, which the caller keeps. */
 struct id_set;

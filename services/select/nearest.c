@@ -20,7 +20,7 @@
 #define GROUP 4                     /* blocks that are looked at together */
 #define GROUP_POINTS (GROUP * LANES)
 #define CELLS_MAX 1024u
-#define BOUND_CELLS 3               /* cells that nearest_bound looks into */
+#define BOUND_CELLS 2               /* cells that nearest_bound looks into */
 
 /* Points by coordinate: [block][dimension][LANES], whole groups; lanes without a point hold NAN, which is near nothing. */
 struct blocks {
@@ -189,42 +189,42 @@ static void cells_free (struct nearest *self)
     self->cells_count = 0;
 }
 
-struct near_cell {
-    float square;               /* to the centre, single precision */
-    uint32_t cell;
+/* Squares of the distances to the centres of all cells, in single precision; behind them INFINITY. */
+struct centres_near {
+    _Alignas (64) float squares[CELLS_MAX + GROUP_POINTS];
 };
 
-/* All cells with the square of the distance to their centres; room for CELLS_MAX. */
-static size_t cells_near (const struct nearest *self, const float *point, struct near_cell *near)
+static void centres_measure (const struct nearest *self, const float *point, struct centres_near *near)
 {
-    _Alignas (64) float squares[GROUP_POINTS];
-    for (size_t g = 0, at = 0, n = groups_used (&self->centres); g < n; g++) {
-        group_near (group_at (&self->centres, g, self->dimensions), point, self->dimensions, 0, squares);
-        for (size_t i = 0; i < GROUP_POINTS && at < self->cells_count; i++, at++)
-            near[at] = (struct near_cell){ squares[i], (uint32_t)at };
-    }
-    return self->cells_count;
+    for (size_t g = 0, n = groups_used (&self->centres); g < n; g++)
+        group_near (group_at (&self->centres, g, self->dimensions), point, self->dimensions, 0,
+                    near->squares + g * GROUP_POINTS);
+    for (size_t i = self->cells_count; i % GROUP_POINTS != 0; i++)
+        near->squares[i] = INFINITY;
 }
 
-/* The nearest of near[from..count) comes to near[from]. */
-static void nearest_first (struct near_cell *near, size_t from, size_t count)
+/* The nearest cell that was not taken yet; takes it. */
+SIMD_CLONES static size_t centres_take (struct centres_near *near, size_t count)
 {
-    size_t best = from;
-    for (size_t i = from + 1; i < count; i++)
-        if (near[i].square < near[best].square)
-            best = i;
-    struct near_cell swap = near[from];
-    near[from] = near[best];
-    near[best] = swap;
+    float *squares = near->squares, least = INFINITY;
+    size_t n = (count + LANES - 1) / LANES * LANES, at = 0;
+#pragma omp simd reduction(min : least) aligned(squares : 64)
+    for (size_t i = 0; i < n; i++)
+        least = squares[i] < least ? squares[i] : least;
+    while (at + 1 < count && squares[at] != least)
+        at++;
+    squares[at] = INFINITY;
+    return at;
 }
 
 static void cell_add (struct nearest *self, uint32_t slot)
 {
-    struct near_cell near[CELLS_MAX];
+    struct centres_near near;
     const float *point = nearest_point (self, slot);
-    nearest_first (near, 0, cells_near (self, point, near));
-    struct cell *cell = &self->cells[near[0].cell];
-    double radius = sqrt (nearest_square (point, nearest_point (self, self->centres.slots[near[0].cell]), self->dimensions));
+    centres_measure (self, point, &near);
+    size_t at = centres_take (&near, self->cells_count);
+    struct cell *cell = &self->cells[at];
+    double radius = sqrt (nearest_square (point, nearest_point (self, self->centres.slots[at]), self->dimensions));
     if (radius > cell->radius)
         cell->radius = radius;
     blocks_add (&cell->blocks, point, self->dimensions, slot);
@@ -312,27 +312,30 @@ void nearest_keep (struct nearest *self, const unsigned char *keep)
 }
 
 /* No point of the cell can have a square below `square`: sums and roots in double round by far less than 1e-6. */
-static bool cell_is_out (const struct nearest *self, struct near_cell near, double square)
+static bool cell_is_out (const struct nearest *self, size_t cell, float centre_square, double square)
 {
-    double least = sqrt ((double)near.square) * (1 - (self->dimensions + 4) * (double)FLT_EPSILON) * (1 - 1e-6)
-        - self->cells[near.cell].radius * (1 + 1e-6) - sqrt ((self->dimensions + 1) * (double)FLT_MIN);
+    double least = sqrt ((double)centre_square) * (1 - (self->dimensions + 4) * (double)FLT_EPSILON) * (1 - 1e-6)
+        - self->cells[cell].radius * (1 + 1e-6) - sqrt ((self->dimensions + 1) * (double)FLT_MIN);
     return least > 0 && least * least > square * (1 + 1e-6);
 }
 
 size_t nearest_search (const struct nearest *self, const float *point, size_t k, double *squares)
 {
     struct lowest lowest = { squares, k < self->count ? k : self->count, 0 };
-    struct near_cell near[CELLS_MAX];
+    struct centres_near near;
+    size_t n = self->cells_count, taken = 0;
     if (lowest.k == 0)
         return 0;
-    /* The nearest cells give the limit; it leaves out most of the others, in whatever order they are looked at. */
-    size_t n = cells_near (self, point, near);
-    for (size_t i = 0; i < n; i++) {
-        if (i < BOUND_CELLS || lowest.count < lowest.k)
-            nearest_first (near, i, n);
-        if (lowest.count == lowest.k && cell_is_out (self, near[i], squares[lowest.k - 1]))
-            continue;
-        blocks_search (self, &self->cells[near[i].cell].blocks, 0, point, &lowest);
+    centres_measure (self, point, &near);
+    /* The nearest cells give the limit; it leaves out many of the others, in whatever order they are looked at. */
+    for (; taken < n && (taken < BOUND_CELLS || lowest.count < lowest.k); taken++)
+        blocks_search (self, &self->cells[centres_take (&near, n)].blocks, 0, point, &lowest);
+    for (size_t i = 0; i < n && taken < n; i++) {
+        if (isinf (near.squares[i]))
+            continue;       /* taken */
+        taken++;
+        if (!cell_is_out (self, i, near.squares[i], squares[lowest.k - 1]))
+            blocks_search (self, &self->cells[i].blocks, 0, point, &lowest);
     }
     return lowest.count;
 }
@@ -340,13 +343,13 @@ size_t nearest_search (const struct nearest *self, const float *point, size_t k,
 double nearest_bound (const struct nearest *self, const float *point, size_t k)
 {
     const unsigned d = self->dimensions;
-    struct near_cell near[CELLS_MAX];
+    struct centres_near near;
     _Alignas (64) float rough[GROUP_POINTS];
     float lowest[NEAREST_K_MAX], limit = FLT_MAX;
-    size_t n = cells_near (self, point, near), count = 0;
+    size_t n = self->cells_count, count = 0;
+    centres_measure (self, point, &near);
     for (size_t i = 0; i < n && (i < BOUND_CELLS || count < k); i++) {
-        nearest_first (near, i, n);
-        const struct blocks *blocks = &self->cells[near[i].cell].blocks;
+        const struct blocks *blocks = &self->cells[centres_take (&near, n)].blocks;
         for (size_t g = 0, groups = groups_used (blocks); g < groups; g++)
             for (uint64_t bits = group_near (group_at (blocks, g, d), point, d, limit, rough); bits; bits &= bits - 1) {
                 float square = rough[__builtin_ctzll (bits)];

@@ -173,7 +173,7 @@ bool points_weigh (struct points *self, uint64_t distances)
         if (distances == 0)
             return false;
         distances -= done < distances ? done : distances;
-#pragma omp parallel for schedule(dynamic, 64) if (done > 1000000)
+#pragma omp parallel for schedule(dynamic, 64) if (done > 10000000)
         for (size_t slot = from; slot < end; slot++) {
             if (self->id[slot] == POINTS_NONE || self->owner_seen[slot] == n)
                 continue;

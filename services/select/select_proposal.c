@@ -151,7 +151,9 @@ static void note_fewer (const struct select_core *self, uint64_t got, uint32_t c
 {
     struct select_stat all;
     select_stat (self, &all);
-    if (got > 0)
+    if (got == SELECT_TURN_MAX)
+        snprintf (note, size, "%u of %u: one proposal holds no more; ask for the rest by another", SELECT_TURN_MAX, count);
+    else if (got > 0)
         snprintf (note, size, "%" PRIu64 " of %u: no more candidates wait in queues with a quota above 0", got, count);
     else if (all.waiting > 0)
         snprintf (note, size,
@@ -172,7 +174,7 @@ static Strata__SelectProposal *proposal_new (struct select_core *self, const cha
         shares[i].candidates = queue_points (self, &self->queues[i])->waiting;
         shares[i].selected = points_selected (queue_points (self, &self->queues[i]));
     }
-    uint64_t got = quota_share (shares, self->queues_count, count);
+    uint64_t got = quota_share (shares, self->queues_count, count < SELECT_TURN_MAX ? count : SELECT_TURN_MAX);
     Strata__SelectProposal *proposal = select_calloc (1, sizeof (*proposal));
     strata__select_proposal__init (proposal);
     char note[256] = "";

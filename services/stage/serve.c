@@ -6,6 +6,7 @@
 
 #include "core/crc32c.h"
 #include "serve.h"
+#include "store/stream.h"
 
 #define ORIGINS_KEPT_US (86400LL * 1000000) /* a move is over by then, whatever died */
 #define FORGET_US (60LL * 1000000)
@@ -341,6 +342,13 @@ int serve_start (struct service *service, struct strata_error *error)
     self->slots = self->core ? slots_new (service_shard (service), service_workspace (service), self->shard, error) : NULL;
     self->moves = moves_new (service);
     self->waits = waits_new ();
+    /* Each shard of feedback reads its part: nothing is trimmed before all of them have, also those that never ran yet. */
+    const struct campaign_feedback *feedback = &service_campaign (service)->feedback;
+    for (unsigned i = 0; feedback->shards > 1 && i < feedback->shards; i++) {
+        char consumer[32];
+        snprintf (consumer, sizeof (consumer), "feedback-%u", i);
+        stream_consumer_set (service_shard (service), feedback->from, consumer, 1);
+    }
     if (self->slots && self->moves && self->waits)
         return 0;
     if (self->slots)

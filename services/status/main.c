@@ -51,7 +51,7 @@ static void on_events_read (struct service *service, const struct reply *reply, 
     probe->events_asked = false;
     if (reply->ok
         && status_take_events (self->core, probe->replica, (const Strata__StreamReadReply *)reply->body,
-                               service_now_us (service)))
+                               reply->blobs, reply->blobs_count, service_now_us (service)))
         ask_events (service, probe);
 }
 

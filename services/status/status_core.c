@@ -287,25 +287,38 @@ void status_want_events (struct status_core *self, const char *replica, uint64_t
     *max = *from ? STATUS_PAGE : 1;
 }
 
-static void add_pending (struct status_core *self, const Strata__Record *record, int64_t now_us)
+struct taking {
+    struct status_core *self;
+    struct source *source;
+    int64_t now_us;
+};
+
+static int add_pending (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
 {
+    struct taking *taking = arg;
+    struct status_core *self = taking->self;
+    if (sequence < taking->source->next)
+        return 0;
+    taking->source->next = sequence + 1;
     if (self->pending_count == self->pending_size) {
-        size_t size = self->pending_size ? self->pending_size * 2 : 256;
-        struct entry *grown = realloc (self->pending, size * sizeof (*grown));
+        size_t room = self->pending_size ? self->pending_size * 2 : 256;
+        struct entry *grown = realloc (self->pending, room * sizeof (*grown));
         if (!grown)
-            return;
+            return 0;
         self->pending = grown;
-        self->pending_size = size;
+        self->pending_size = room;
     }
-    Strata__Event *event = strata__event__unpack (NULL, record->data.len, record->data.data);
+    Strata__Event *event = strata__event__unpack (NULL, size, record);
     if (event)
         self->pending[self->pending_count++] =
-            (struct entry){ event, record->data.len + sizeof (*event), now_us, self->arrivals++ };
+            (struct entry){ event, size + sizeof (*event), taking->now_us, self->arrivals++ };
+    return 0;
 }
 
 bool status_take_events (struct status_core *self, const char *replica, const Strata__StreamReadReply *reply,
-                         int64_t now_us)
+                         const struct blob *blobs, size_t blobs_count, int64_t now_us)
 {
+    struct strata_error error;
     struct source *source = source_of (self, replica);
     if (!source)
         return false;
@@ -319,15 +332,13 @@ bool status_take_events (struct status_core *self, const char *replica, const St
         source->behind = source->next < reply->next;
         return source->behind;
     }
-    for (size_t i = 0; i < reply->n_records; i++)
-        if (reply->records[i]->sequence >= source->next) {
-            source->next = reply->records[i]->sequence + 1;
-            add_pending (self, reply->records[i], now_us);
-        }
+    struct taking taking = { self, source, now_us };
+    if (chunks_each (reply->chunks, reply->n_chunks, blobs, blobs_count, add_pending, &taking, &error) < 0)
+        return false; /* asked again with the next look */
     /* A store that was replaced by an older or empty one: go on from its end. */
     if (reply->next && reply->next < source->next)
         source->next = reply->next;
-    source->behind = reply->n_records > 0 && source->next < reply->next;
+    source->behind = reply->n_chunks > 0 && source->next < reply->next;
     return source->behind;
 }
 

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "core/campaign.h"
+#include "mesh/chunks.h"
 #include "core/replicas.h"
 #include "status.pb-c.h"
 #include "stream.pb-c.h"
@@ -58,7 +59,7 @@ void status_take_streams (struct status_core *self, const char *replica, const S
 void status_want_events (struct status_core *self, const char *replica, uint64_t *from, uint32_t *max);
 /* The answer. True when there is more to read at once. */
 bool status_take_events (struct status_core *self, const char *replica, const Strata__StreamReadReply *reply,
-                         int64_t now_us);
+                         const struct blob *blobs, size_t blobs_count, int64_t now_us);
 
 /* Fills a reply whose strings and messages belong to self; status_reply_fini frees the lists only. */
 void status_reply (struct status_core *self, int64_t now_us, Strata__StatusReply *reply);

@@ -30,6 +30,7 @@ static const char usage[] = "crash-load MODE [options]: job programs for tests t
                             "  setup       fetches and checks the patch of --candidate ID, writes --out DIR/sim.json\n"
                             "  simulation  hands in the frames of --simulation NAME, prepared in --in DIR, writes "
                             "--out DIR/done.json (--frames N --pace-ms N)\n"
+                            "  frames      hands in --frames N of each of 64 simulations at once (--workspace W)\n"
                             "  requests    asks all services as client --simulation NAME until --hold FILE is there, "
                             "writes --out DIR/requests.json (--seed N --pace-ms N)\n"
                             "  recount     after `strata down`: what feedback and stage of --workspace DIR hold "
@@ -403,6 +404,7 @@ static const struct mode {
     { "setup", load_setup },
     { "simulation", load_simulation },
     { "requests", load_requests },
+    { "frames", load_frames_of_many },
 };
 
 int main (int argc, char **argv)
@@ -425,6 +427,7 @@ int main (int argc, char **argv)
         if (strcmp (argv[1], modes[i].name) == 0) {
             bool lacks = (modes[i].run == load_setup && !options.candidate)
                          || (modes[i].run == load_simulation && (!options.simulation || !options.in))
+                         || (modes[i].run == load_frames_of_many && !options.workspace)
                          || (modes[i].run == load_requests && (!options.simulation || !options.hold));
             if (lacks) {
                 fputs (usage, stderr);

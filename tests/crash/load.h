@@ -21,6 +21,8 @@ int load_model (const struct load_options *options, struct strata_error *error);
 int load_continuum (const struct load_options *options, struct strata_error *error);
 int load_setup (const struct load_options *options, struct strata_error *error);
 int load_simulation (const struct load_options *options, struct strata_error *error);
+/* frames.c: --frames of each of 64 simulations, states S0 to S17 */
+int load_frames_of_many (const struct load_options *options, struct strata_error *error);
 /* requests.c */
 int load_requests (const struct load_options *options, struct strata_error *error);
 /* recount.c: 0 also when there are violations; they stand in *violations. */

@@ -162,10 +162,49 @@ static void read_sums (struct recount *self, struct shard *feedback)
         for (size_t i = 0; i < CONTENT_BINS; i++) {
             uint64_t little;
             memcpy (&little, it.value + i * 8, 8);
-            self->stored[row * CONTENT_BINS + i] = (int64_t)le64toh (little);
+            self->stored[row * CONTENT_BINS + i] += (int64_t)le64toh (little);
         }
     }
     shard_iter_end (&it);
+}
+
+/* What another shard has handed over and shard 0 has not read yet. */
+static int take_partial (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct recount *self = arg;
+    Strata__Partial *p = strata__partial__unpack (NULL, size, record);
+    if (!p || p->n_counts != p->n_rows * CONTENT_BINS)
+        violation (self, "record %" PRIu64 " of a stream of partials is broken", sequence);
+    for (size_t i = 0; p && i < p->n_counts && p->n_counts == p->n_rows * CONTENT_BINS; i++) {
+        size_t row = p->rows[i / CONTENT_BINS];
+        if (row < CONTENT_STATES * CONTENT_ROWS)
+            self->stored[row * CONTENT_BINS + i % CONTENT_BINS] += (int64_t)p->counts[i];
+    }
+    if (p)
+        strata__partial__free_unpacked (p, NULL);
+    return 0;
+}
+
+/* One shard of feedback, or as many as share the simulations. */
+static int read_feedback (struct recount *self, struct shard *first, struct strata_error *error)
+{
+    read_marks (self, first);
+    read_sums (self, first);
+    for (unsigned i = 1; i < 64; i++) {
+        char name[32], path[4200];
+        snprintf (name, sizeof (name), "feedback-%u", i);
+        snprintf (path, sizeof (path), "%s/shards/%s", self->options->workspace, name);
+        if (access (path, F_OK) < 0)
+            break;
+        struct shard *shard = shard_open_readonly (path, error);
+        if (!shard)
+            return -1;
+        read_marks (self, shard);
+        read_sums (self, shard);
+        stream_read (shard, "partials", cursor_get (first, name, "partials"), SIZE_MAX, SIZE_MAX, take_partial, self);
+        shard_close (&shard);
+    }
+    return 0;
 }
 
 /* ---- what the stage holds ---- */
@@ -264,8 +303,8 @@ int load_recount (const struct load_options *options, uint64_t *violations, stru
     self.stored = calloc (CELLS, sizeof (*self.stored));
     if (!stage || !self.expected || !self.stored || read_folders (&self, error) < 0)
         goto done;
-    read_marks (&self, feedback);
-    read_sums (&self, feedback);
+    if (read_feedback (&self, feedback, error) < 0)
+        goto done;
     for (unsigned n = 0; stage; n++) {
         char name[32];
         if (read_stream (&self, stage, error) < 0)

@@ -26,6 +26,7 @@
 #define RECORD 200
 #define STREAM "requests"
 #define QUEUE "requests-queue"
+#define QUEUE_KEEPER "stage-0" /* one queue for all clients, however many stages there are */
 #define DONE "requests-done"
 #define NAMESPACE "requests"
 #define LEASE_MS 60000
@@ -145,21 +146,27 @@ static int append (struct requests *self, struct strata_error *error)
 
 static void offer (struct requests *self)
 {
-    char text[128];
+    char text[128], producer[128];
+    struct strata_error error = { "" };
     ProtobufCMessage *reply;
     uint64_t sequence = ++self->offered;
-    Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
     snprintf (text, sizeof (text), "%.60s %" PRIu64, self->options->simulation, sequence);
-    ProtobufCBinaryData record = { strlen (text), (uint8_t *)text };
+    uint32_t size = (uint32_t)strlen (text);
+    struct blob blob = { text, size };
+    Strata__StreamAppend body = STRATA__STREAM_APPEND__INIT;
     body.stream = QUEUE;
     body.queue = true;
-    body.producer = (char *)self->options->simulation;
+    snprintf (producer, sizeof (producer), "%.60s.offers", self->options->simulation);
+    body.producer = producer; /* another than that of append, which may be another stage's */
     body.producer_sequence = &sequence;
     body.n_producer_sequence = 1;
-    body.records = &record;
-    body.n_records = 1;
-    if (ask (self, OFFER, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base,
-             &strata__stream_append_reply__descriptor, &reply))
+    body.sizes = &size;
+    body.n_sizes = 1;
+    begin (self);
+    if (ended (self, OFFER,
+               client_request (self->client, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND, &body.base, &blob, 1,
+                               &strata__stream_append_reply__descriptor, &reply, NULL, NULL, &error),
+               &error))
         protobuf_c_message_free_unpacked (reply, NULL);
 }
 
@@ -171,30 +178,38 @@ static bool take_and_ack (struct requests *self)
     Strata__QueueOutput output = STRATA__QUEUE_OUTPUT__INIT;
     Strata__QueueOutput *outputs[] = { &output };
     ProtobufCMessage *reply, *done;
+    struct strata_error error = { "" };
+    void *record = NULL;
+    size_t size = 0;
     take.queue = QUEUE;
     take.consumer = (char *)self->options->simulation;
     take.lease_ms = LEASE_MS;
-    if (!ask (self, TAKE, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base,
-              &strata__queue_take_reply__descriptor, &reply))
+    begin (self);
+    if (!ended (self, TAKE,
+                client_request (self->client, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base, NULL, 0,
+                                &strata__queue_take_reply__descriptor, &reply, &record, &size, &error),
+                &error))
         return false;
     const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply;
-    bool found = taken->found && taken->record;
+    ProtobufCBinaryData data = { size, record };
+    bool found = taken->count > 0;
     if (found) {
         ack.queue = QUEUE;
-        ack.sequence = taken->record->sequence;
+        ack.sequence = taken->first;
         ack.token = taken->token;
         output.stream = DONE;
-        output.records = &taken->record->data;
+        output.records = &data;
         output.n_records = 1;
         ack.outputs = outputs;
         ack.n_outputs = 1;
-        if (ask (self, ACK, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
+        if (ask (self, ACK, QUEUE_KEEPER, STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base,
                  &strata__queue_ack_reply__descriptor, &done)) {
             self->taken++;
             protobuf_c_message_free_unpacked (done, NULL);
         }
     }
     protobuf_c_message_free_unpacked (reply, NULL);
+    free (record);
     return found;
 }
 

@@ -7,7 +7,7 @@
 CLIENTS=6
 cp -r "$bin" "$work/bin" || fail "the programs can't be copied"
 bin=$work/bin
-make_small_campaign
+make_small_campaign -e 's/^replicas: {/replicas: {stage: 2, /'
 "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 until_true 60 "simulations are done" at_least schedule simulation_succeeded 2
 

@@ -294,6 +294,8 @@ static const struct wrong references[] = {
       "c.yaml:30: feedback.range_max_angstrom: must be above range_min_angstrom, but is 0.05 while "
       "range_min_angstrom is "
       "0.1 by default" },
+    { "  rows: [POPC, CHOL]\n", "  rows: [POPC, CHOL]\n  shards: 2\n",
+      "c.yaml:30: feedback.shards: each shard needs a replica: must be at most replicas.feedback, which is 1, but is 2" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 31\n",
       "c.yaml:7: patch.coarse: must not be above patch.points, but is 37 by default while points is 31" },
 };

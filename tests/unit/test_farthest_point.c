@@ -425,7 +425,10 @@ static void random_ranks_are_spread_evenly_and_differ_by_seed (void **state)
     int tenth[10] = { 0 };
     for (int i = 0; i < 10000; i++) {
         char id[32];
-        snprintf (id, sizeof (id), "sim-1/%08d", i);
+        snprintf (id, sizeof (id), "sim-1/%0*d", i % 17, i);
+        struct ids ids = { NULL, 0, 0, 0 };
+        assert_true (ids_random (2026, id) == ids_random_of (&ids, 2026, ids_add (&ids, id)));
+        ids_fini (&ids);
         double r = ids_random (2026, id);
         assert_true (r >= 0 && r < 1);
         assert_true (r == ids_random (2026, id));

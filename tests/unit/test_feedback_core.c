@@ -50,7 +50,7 @@ static void world_open (struct world *w)
     w->shard = shard_open (w->store, &error);
     if (!w->shard)
         fail_msg ("%s", error.text);
-    w->feedback = feedback_new (w->shard, &w->config, 100 * SECOND, &error);
+    w->feedback = feedback_new (w->shard, &w->config, 0, 100 * SECOND, &error);
     if (!w->feedback)
         fail_msg ("%s", error.text);
 }
@@ -468,7 +468,7 @@ static void a_campaign_that_does_not_fit_is_refused_at_the_start (void **state)
     };
     commit (w);
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
-        assert_null (feedback_new (w->shard, cases[i].config, 0, &error));
+        assert_null (feedback_new (w->shard, cases[i].config, 0, 0, &error));
         if (!strstr (error.text, cases[i].says))
             fail_msg ("case %zu: '%s'", i, error.text);
     }

@@ -20,6 +20,7 @@
 #include "scratch.h"
 #include "store/lease.h"
 #include "store/shard.h"
+#include "store/stream.h"
 
 #define LEASE_US 200000 /* the holder's, and how long its taker waits */
 
@@ -219,6 +220,46 @@ static void a_shard_taken_by_force_has_all_that_was_told_and_nothing_of_the_stal
     assert_false (shard_has (next, "garbage", 7));
     assert_true (shard_has (next, "good", 4));
     assert_int_equal (count_names ("", ""), 1); /* the old generation is gone */
+    shard_close (&next);
+}
+
+static int count_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    *(size_t *)arg += size == 40000 && ((const uint8_t *)record)[39999] == (uint8_t)sequence;
+    return 0;
+}
+
+static size_t append_large (struct shard *shard, uint64_t from, uint64_t to)
+{
+    static uint8_t record[40000]; /* in a segment file beside the store */
+    struct strata_error error;
+    for (uint64_t i = from; i <= to; i++) {
+        memset (record, (int)i, sizeof (record));
+        assert_int_equal (stream_append (shard, "large", NULL, 0, record, sizeof (record), 1, NULL, &error), 1);
+    }
+    return (size_t)(to - from + 1);
+}
+
+/* Segments are linked: the stale holder appends to one, and forgets another, in a commit that came too late. */
+static void a_shard_taken_by_force_has_the_records_of_its_streams (void **state)
+{
+    struct strata_error error;
+    struct shard *stale = take (NULL);
+    size_t seen = 0, n = append_large (stale, 1, 900); /* more than two segments */
+    assert_int_equal (shard_commit (stale, &error), 0);
+    struct shard *next = take_at_last ();
+    append_large (stale, 901, 910);
+    stream_trim (stale, "large", 850);
+    assert_int_equal (shard_commit (stale, &error), -1);
+    assert_int_equal (errno, ESTALE);
+    assert_int_equal (append_large (next, 901, 905), 5);
+    assert_int_equal (shard_commit (next, &error), 0);
+    shard_close (&stale);
+    shard_close (&next);
+    next = take (NULL);
+    assert_non_null (next);
+    assert_int_equal (stream_read (next, "large", 0, SIZE_MAX, SIZE_MAX, count_record, &seen), n + 5);
+    assert_int_equal (seen, n + 5);
     shard_close (&next);
 }
 
@@ -429,6 +470,7 @@ int main (void)
         TEST (a_holder_whose_lease_ran_out_goes_on_when_no_one_has_taken_its_shard),
         TEST (a_standby_that_was_stopped_itself_begins_to_count_anew),
         TEST (a_shard_taken_by_force_has_all_that_was_told_and_nothing_of_the_stale_holder_afterwards),
+        TEST (a_shard_taken_by_force_has_the_records_of_its_streams),
         TEST (a_holder_that_writes_while_it_is_taken_over_loses_nothing_that_it_told),
         TEST (a_taker_killed_in_the_middle_leaves_nothing_half),
         TEST (of_many_standbys_one_takes_the_shard),

@@ -13,7 +13,7 @@
 #include "scratch.h"
 
 static char folder[64], file[96];
-static const struct campaign campaign = { .replicas = { .patch = 3, .select = 2, .schedule = 1, .feedback = 1 } };
+static const struct campaign campaign = { .replicas = { .stage = 2, .patch = 3, .select = 2, .schedule = 1, .feedback = 1 } };
 
 static int set_up (void **state)
 {
@@ -48,7 +48,7 @@ static unsigned wanted (const char *service)
 
 static void without_the_file_the_campaigns_numbers_hold (void **state)
 {
-    static const unsigned numbers[REPLICAS_SERVICES] = { 1, 2, 1, 3, 1, 1 };
+    static const unsigned numbers[REPLICAS_SERVICES] = { 2, 2, 1, 3, 1, 1 };
     for (size_t i = 0; i < REPLICAS_SERVICES; i++)
         assert_int_equal (wanted (replicas_services[i]), numbers[i]);
 }

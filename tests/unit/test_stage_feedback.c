@@ -227,41 +227,33 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
     assert_int_equal (end (stage, SIGTERM), 0);
 }
 
+struct look {
+    const char *kind;
+    char *text;
+    unsigned count;
+};
+
+static int see_event (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct look *look = arg;
+    Strata__Event *event = strata__event__unpack (NULL, size, record);
+    assert_non_null (event);
+    if (strcmp (event->kind, look->kind) == 0) {
+        look->count++;
+        snprintf (look->text, 400, "%s", event->text);
+    }
+    strata__event__free_unpacked (event, NULL);
+    return 0;
+}
+
 /* How many events of a kind feedback has recorded; *text: the last one's sentence. */
 static unsigned events_of (struct strata_client *c, const char *kind, char text[400])
 {
     struct strata_error error = { "" };
-    Strata__StreamRead read = STRATA__STREAM_READ__INIT;
-    ProtobufCMessage *reply;
-    unsigned count = 0;
-    read.stream = "events";
-    read.max_records = 1000;
-    read.max_bytes = 1 << 20;
-    if (client_request (c,
-                        "feedback",
-                        STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
-                        &read.base,
-                        NULL,
-                        0,
-                        &strata__stream_read_reply__descriptor,
-                        &reply,
-                        NULL,
-                        NULL,
-                        &error)
-        < 0)
+    struct look look = { kind, text, 0 };
+    if (client_read (c, "feedback", "events", 0, see_event, &look, NULL, &error) < 0)
         fail_msg ("events: %s", error.text);
-    const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply;
-    for (size_t i = 0; i < page->n_records; i++) {
-        Strata__Event *event = strata__event__unpack (NULL, page->records[i]->data.len, page->records[i]->data.data);
-        assert_non_null (event);
-        if (strcmp (event->kind, kind) == 0) {
-            count++;
-            snprintf (text, 400, "%s", event->text);
-        }
-        strata__event__free_unpacked (event, NULL);
-    }
-    protobuf_c_message_free_unpacked (reply, NULL);
-    return count;
+    return look.count;
 }
 
 static void wait_for_event (struct strata_client *c, const char *kind, const char *says)

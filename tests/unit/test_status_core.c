@@ -164,29 +164,31 @@ static bool feed (struct status_core *core, const char *replica, uint64_t first_
                   int64_t time_us, int64_t step, const char *text, int64_t now_us)
 {
     Strata__StreamReadReply reply = STRATA__STREAM_READ_REPLY__INIT;
-    Strata__Record *records = calloc (count ? count : 1, sizeof (*records));
-    Strata__Record **pointers = calloc (count ? count : 1, sizeof (*pointers));
+    struct chunks chunks = { 0 };
+    struct blob blobs[WIRE_MAX_BLOBS];
+    size_t blobs_count;
     for (size_t i = 0; i < count; i++) {
         Strata__Event event = STRATA__EVENT__INIT;
         event.time_us = time_us + (int64_t)i * step;
         event.service = (char *)replica;
         event.text = (char *)text;
-        strata__record__init (&records[i]);
-        records[i].sequence = first_sequence + i;
-        records[i].data.len = strata__event__get_packed_size (&event);
-        records[i].data.data = malloc (records[i].data.len);
-        strata__event__pack (&event, records[i].data.data);
-        pointers[i] = &records[i];
+        uint32_t size = (uint32_t)strata__event__get_packed_size (&event);
+        uint8_t *bytes = malloc (size);
+        strata__event__pack (&event, bytes);
+        chunks_add_bytes (&chunks, first_sequence + i, now_us, &size, 1, bytes, size);
+        free (bytes);
     }
+    zframe_t **frames = chunks_blobs (&chunks, &blobs_count);
+    for (size_t i = 0; i < blobs_count; i++)
+        blobs[i] = (struct blob){ zframe_data (frames[i]), zframe_size (frames[i]) };
     reply.first = 1;
     reply.next = next;
-    reply.records = pointers;
-    reply.n_records = count;
-    bool more = status_take_events (core, replica, &reply, now_us);
-    for (size_t i = 0; i < count; i++)
-        free (records[i].data.data);
-    free (records);
-    free (pointers);
+    reply.chunks = chunks.rows;
+    reply.n_chunks = chunks.count;
+    bool more = status_take_events (core, replica, &reply, blobs, blobs_count, now_us);
+    for (size_t i = 0; i < blobs_count; i++)
+        zframe_destroy (&frames[i]);
+    chunks_fini (&chunks);
     return more;
 }
 

@@ -1,0 +1,41 @@
+/* bench.h - what the programs of tests/bench share: arguments, clocks, a consumer in a process of its own, figures.
+ *
+ * A program measures once and prints one line a figure, `name<TAB>value<TAB>unit`; run.py runs the programs in turn, takes
+ * medians and makes the table.
+ */
+#ifndef STRATA_BENCH_H
+#define STRATA_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bench_option {
+    const char *name;           /* "records": --records N */
+    const char *help;
+    const char *text;           /* its value; set to the default before */
+};
+
+/* Fills in the options' texts; `about` is the first line of --help. Ends the process on --help or a wrong argument. */
+void bench_arguments (int argc, char **argv, const char *about, struct bench_option *options, size_t count);
+uint64_t bench_number (const struct bench_option *option);
+/* Prints the sentence and ends the process with 1. */
+void bench_fail (const char *fmt, ...) __attribute__ ((format (printf, 1, 2), noreturn));
+
+int64_t bench_now_ns (void); /* CLOCK_MONOTONIC: the same in every process of this machine */
+void bench_figure (const char *name, double value, const char *unit);
+int bench_compare_ns (const void *a, const void *b); /* for qsort of int64_t */
+
+/* A record of a bench: its number, then bytes that depend on it, so that each can be checked in full. */
+void bench_record (uint8_t *record, size_t size, uint64_t number);
+/* Ends the process when the bytes are another record's. */
+void bench_record_check (const uint8_t *record, size_t size, uint64_t number);
+
+/* Runs `work (arg)` in a process of its own, which ends with 0 when it returns. Waits until it calls bench_ready. */
+pid_t bench_fork (void (*work) (void *arg), void *arg);
+void bench_ready (void);
+/* Waits for its end; fails when that was not 0. */
+void bench_join (pid_t pid);
+
+#endif

@@ -1,0 +1,383 @@
+/* bench_strata.c - the mesh's streams, queues and requests, each between real processes: a producer with the client library,
+ * the stage, and a consumer that is a service with a store of its own.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "bench_mesh.h"
+#include "mesh/chunks.h"
+#include "mesh/client_internal.h"
+#include "mesh/service_internal.h"
+#include "stream.pb-c.h"
+
+#define LEASE_MS 60000
+#define TAKES_AHEAD 4
+
+enum { WHAT, RECORDS, SIZE, BATCH, QUEUED, OPTIONS };
+static struct bench_option options[OPTIONS] = {
+    [WHAT] = { "what", "streams, queues, lockstep, requests or takes", "streams" },
+    [RECORDS] = { "records", "how many (requests: how many requests)", "20000" },
+    [SIZE] = { "size", "bytes of a record", "1024" },
+    [BATCH] = { "batch", "records of one take and one acknowledgement", "256" },
+    [QUEUED] = { "queued", "records that wait already (requests, takes)", "1000" },
+};
+static uint64_t records, size, batch, queued;
+
+/* What the processes see of each other. */
+struct shared {
+    int64_t committed_ns;   /* when the consumer's commit of `committed` records was done */
+    uint64_t committed;
+    int wake;               /* eventfd: a commit is done (lockstep) */
+};
+static struct shared *shared;
+
+/* ---- a consumer of the stream: each record's effect and cursor in its own store ---- */
+
+struct sink {
+    uint64_t seen, committed;
+    int (*commit) (void *arg);
+};
+
+static int take_record (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
+                        size_t bytes, void *arg)
+{
+    struct sink *self = arg;
+    if (bytes != size)
+        bench_fail ("strata: a record is wrong");
+    bench_record_check (record, bytes, self->seen++);
+    return 0;
+}
+
+/* Around the service's own commit: when it is done, the records' cursor is on this process's disk. */
+static int commit (void *arg)
+{
+    struct service *service = arg;
+    struct sink *self = service_state (service);
+    int rc = self->commit (arg);
+    if (rc < 0 || self->seen == self->committed)
+        return rc;
+    self->committed = self->seen;
+    shared->committed_ns = bench_now_ns ();
+    __atomic_store_n (&shared->committed, self->committed, __ATOMIC_RELEASE);
+    if (shared->wake >= 0 && eventfd_write (shared->wake, 1) < 0)
+        bench_fail ("eventfd: %s", strerror (errno));
+    if (self->committed == records)
+        service_quit (service, 0);
+    return rc;
+}
+
+static int start_sink (struct service *service, struct strata_error *error)
+{
+    static struct sink sink;
+    service_set_state (service, &sink);
+    sink.commit = service->mesh.commit;
+    service->mesh.commit = commit;
+    service_consume (service, "stage", "bench", take_record, &sink);
+    bench_ready ();
+    return 0;
+}
+
+static const struct service_spec sink_spec = { .name = "sink", .about = "consumes", .has_shard = true, .start = start_sink };
+
+/* ---- a consumer of the queue: several takes under way, each run acknowledged as a whole ---- */
+
+struct worker {
+    uint64_t taken, acknowledged;
+    size_t takes; /* under way */
+    uint8_t *counts;
+};
+
+static void take_more (struct service *service);
+
+static int see_taken (uint64_t sequence, int64_t time_us, const void *record, size_t bytes, void *arg)
+{
+    struct worker *self = arg;
+    if (bytes != size || sequence > records || self->counts[sequence - 1]++)
+        bench_fail ("strata: a record is wrong or came twice");
+    bench_record_check (record, bytes, sequence - 1);
+    self->taken++;
+    return 0;
+}
+
+static void on_acked (struct service *service, const struct reply *reply, void *arg)
+{
+    struct worker *self = service_state (service);
+    if (!reply->ok)
+        bench_fail ("strata: %s", reply->error);
+    self->acknowledged += (uint64_t)(uintptr_t)arg;
+    if (self->acknowledged == records) {
+        shared->committed_ns = bench_now_ns ();
+        service_quit (service, 0);
+    }
+}
+
+static void on_taken (struct service *service, const struct reply *reply, void *arg)
+{
+    struct worker *self = service_state (service);
+    struct strata_error error;
+    if (!reply->ok)
+        bench_fail ("strata: %s", reply->error);
+    const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply->body;
+    self->takes--;
+    if (chunks_each (taken->chunks, taken->n_chunks, reply->blobs, reply->blobs_count, see_taken, self, &error) < 0)
+        bench_fail ("strata: %s", error.text);
+    if (taken->count) {
+        Strata__QueueAck ack = STRATA__QUEUE_ACK__INIT;
+        ack.queue = "bench";
+        ack.sequence = taken->first;
+        ack.count = taken->count;
+        ack.token = taken->token;
+        service_call (service,
+                      "stage",
+                      STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK,
+                      &ack.base,
+                      NULL,
+                      0,
+                      &strata__queue_ack_reply__descriptor,
+                      60000,
+                      on_acked,
+                      (void *)(uintptr_t)taken->count);
+        take_more (service);
+    }
+}
+
+static void take_more (struct service *service)
+{
+    struct worker *self = service_state (service);
+    Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
+    take.queue = "bench";
+    take.consumer = "worker";
+    take.lease_ms = LEASE_MS;
+    take.max_records = (uint32_t)batch;
+    for (; self->takes < TAKES_AHEAD && self->taken < records; self->takes++)
+        service_call (service,
+                      "stage",
+                      STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE,
+                      &take.base,
+                      NULL,
+                      0,
+                      &strata__queue_take_reply__descriptor,
+                      60000,
+                      on_taken,
+                      NULL);
+}
+
+/* Takes that found nothing are made again. */
+static void look_again (struct service *service, int64_t now_us)
+{
+    take_more (service);
+}
+
+static int start_worker (struct service *service, struct strata_error *error)
+{
+    static struct worker worker;
+    worker.counts = calloc (records, 1);
+    if (!worker.counts)
+        return strata_fail (error, "out of memory");
+    service_set_state (service, &worker);
+    bench_ready ();
+    return 0;
+}
+
+static const struct service_timer worker_timers[] = { { 1, look_again }, { 0, NULL } };
+static const struct service_spec worker_spec = { .name = "worker", .about = "takes", .start = start_worker, .timers = worker_timers };
+
+/* ---- the producer ---- */
+
+static void put_records (struct strata_client *c, bool queue, uint64_t count)
+{
+    struct strata_error error = { "" };
+    uint8_t *record = malloc (size);
+    for (uint64_t i = 0; i < count; i++) {
+        bench_record (record, size, i);
+        if (client_append_ahead (c, "bench", queue, "p", i + 1, record, size, &error) < 0)
+            bench_fail ("strata: %s", error.text);
+    }
+    if (strata_flush (c, NULL, &error) < 0)
+        bench_fail ("strata: %s", error.text);
+    free (record);
+}
+
+static void through (struct bench_mesh *mesh, bool queue)
+{
+    pid_t consumer = bench_service (mesh, queue ? &worker_spec : &sink_spec);
+    struct strata_client *c = bench_client (mesh);
+    uint64_t none;
+    strata_last_sequence (c, "bench", "p", &none, &(struct strata_error){ "" }); /* connected, as the peers' clients are */
+    int64_t start = bench_now_ns ();
+    put_records (c, queue, records);
+    int64_t published = bench_now_ns ();
+    bench_join (consumer);
+    bench_figure ("published", (double)records * 1e9 / (double)(published - start), "records/s");
+    bench_figure ("acknowledged", (double)records * 1e9 / (double)(shared->committed_ns - start), "records/s");
+    bench_figure ("rss_stage", (double)bench_rss (mesh->stage) / 1e6, "MB");
+    strata_close (&c);
+}
+
+/* One record at a time: from before it is published until the consumer has its effect on its own disk. */
+static void lockstep (struct bench_mesh *mesh)
+{
+    struct strata_error error = { "" };
+    uint8_t *record = malloc (size);
+    int64_t *took = malloc (records * sizeof (*took));
+    eventfd_t value;
+    shared->wake = eventfd (0, 0);
+    pid_t consumer = bench_service (mesh, &sink_spec);
+    struct strata_client *c = bench_client (mesh);
+    if (!record || !took || shared->wake < 0)
+        bench_fail ("out of memory");
+    for (uint64_t i = 0; i < records; i++) {
+        bench_record (record, size, i);
+        int64_t start = bench_now_ns ();
+        if (strata_append (c, "bench", "p", i + 1, record, size, NULL, &error) < 0)
+            bench_fail ("strata: %s", error.text);
+        while (__atomic_load_n (&shared->committed, __ATOMIC_ACQUIRE) <= i)
+            if (eventfd_read (shared->wake, &value) < 0)
+                bench_fail ("eventfd: %s", strerror (errno));
+        took[i] = shared->committed_ns - start;
+    }
+    bench_join (consumer);
+    strata_close (&c);
+    qsort (took, records, sizeof (*took), bench_compare_ns);
+    bench_figure ("lockstep_median", (double)took[records / 2] / 1e3, "us");
+    bench_figure ("lockstep_p99", (double)took[records * 99 / 100] / 1e3, "us");
+    free (record);
+    free (took);
+}
+
+/* ---- read-only requests, pipelined ---- */
+
+struct asking {
+    struct strata_client *c;
+    uint64_t asked, answered;
+    uint64_t expected;
+};
+
+static void ask (struct asking *self);
+
+static void on_last (void *owner, const struct reply *reply, void *arg)
+{
+    struct asking *self = arg;
+    if (!reply->ok)
+        bench_fail ("strata: %s", reply->error);
+    if (((const Strata__ProducerLastReply *)reply->body)->sequence != self->expected)
+        bench_fail ("strata: a request has a wrong answer");
+    if (++self->answered == records)
+        self->c->mesh.stay_awake = true;
+    if (self->asked < records)
+        ask (self);
+}
+
+static void ask (struct asking *self)
+{
+    Strata__ProducerLast ask = STRATA__PRODUCER_LAST__INIT;
+    ask.stream = "bench";
+    ask.producer = "p";
+    self->asked++;
+    mesh_call (&self->c->mesh,
+               "stage",
+               STRATA__MESSAGE_TYPE__TYPE_PRODUCER_LAST,
+               &ask.base,
+               NULL,
+               0,
+               &strata__producer_last_reply__descriptor,
+               60000,
+               on_last,
+               NULL,
+               self);
+}
+
+static void requests (struct bench_mesh *mesh)
+{
+    struct strata_client *c = bench_client (mesh);
+    put_records (c, false, queued);
+    struct asking asking = { .c = c, .expected = queued };
+    int64_t start = bench_now_ns ();
+    for (uint64_t i = 0; i < 1000 && i < records; i++)
+        ask (&asking);
+    c->mesh.stay_awake = false;
+    while (asking.answered < records)
+        uv_run (&c->loop, UV_RUN_ONCE);
+    bench_figure ("requests", (double)records * 1e9 / (double)(bench_now_ns () - start), "requests/s");
+    strata_close (&c);
+}
+
+/* Take and acknowledge one record at a time beside many that wait. */
+static void takes (struct bench_mesh *mesh)
+{
+    struct strata_client *c = bench_client (mesh);
+    struct strata_error error = { "" };
+    put_records (c, true, queued);
+    int64_t *took = malloc (records * sizeof (*took));
+    if (!took || records > queued)
+        bench_fail ("takes: fewer records than are queued");
+    for (uint64_t i = 0; i < records; i++) {
+        Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
+        Strata__QueueAck ack = STRATA__QUEUE_ACK__INIT;
+        ProtobufCMessage *reply, *done;
+        void *record;
+        size_t bytes;
+        take.queue = "bench";
+        take.consumer = "worker";
+        take.lease_ms = LEASE_MS;
+        int64_t start = bench_now_ns ();
+        if (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_TAKE, &take.base, NULL, 0,
+                            &strata__queue_take_reply__descriptor, &reply, &record, &bytes, &error)
+            < 0)
+            bench_fail ("strata: %s", error.text);
+        const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply;
+        if (taken->count != 1 || bytes != size)
+            bench_fail ("strata: a take found %u records", taken->count);
+        bench_record_check (record, bytes, taken->first - 1);
+        ack.queue = "bench";
+        ack.sequence = taken->first;
+        ack.token = taken->token;
+        if (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, &ack.base, NULL, 0,
+                            &strata__queue_ack_reply__descriptor, &done, NULL, NULL, &error)
+            < 0)
+            bench_fail ("strata: %s", error.text);
+        took[i] = bench_now_ns () - start;
+        protobuf_c_message_free_unpacked (reply, NULL);
+        protobuf_c_message_free_unpacked (done, NULL);
+        free (record);
+    }
+    qsort (took, records, sizeof (*took), bench_compare_ns);
+    bench_figure ("take_ack_median", (double)took[records / 2] / 1e3, "us");
+    free (took);
+    strata_close (&c);
+}
+
+int main (int argc, char **argv)
+{
+    struct bench_mesh mesh;
+    bench_arguments (argc, argv, "streams, queues and requests of the stage, between real processes", options, OPTIONS);
+    const char *what = options[WHAT].text;
+    records = bench_number (&options[RECORDS]);
+    size = bench_number (&options[SIZE]);
+    batch = bench_number (&options[BATCH]);
+    queued = bench_number (&options[QUEUED]);
+    shared = mmap (NULL, sizeof (*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || records == 0 || size < 8)
+        bench_fail ("at least one record of 8 bytes");
+    shared->wake = -1;
+    bool asking = strcmp (what, "requests") == 0;
+    bench_mesh_up (&mesh, 16384, asking ? 0 : -1);
+    if (strcmp (what, "streams") == 0 || strcmp (what, "queues") == 0)
+        through (&mesh, what[0] == 'q');
+    else if (strcmp (what, "lockstep") == 0)
+        lockstep (&mesh);
+    else if (asking)
+        requests (&mesh);
+    else if (strcmp (what, "takes") == 0)
+        takes (&mesh);
+    else
+        bench_fail ("--what %s: streams, queues, lockstep, requests or takes", what);
+    bench_mesh_down (&mesh);
+    return 0;
+}
