@@ -132,7 +132,7 @@ static int fill_feedback (struct shard *shard, uint64_t i)
     int64_t counts[8] = { (int64_t)(i % 7), 1, 2, 3 };
     char simulation[64];
     Strata__Histogram frame = STRATA__HISTOGRAM__INIT;
-    if (!core && !(core = feedback_new (shard, &campaign->feedback, 1, &error)))
+    if (!core && !(core = feedback_new (shard, &campaign->feedback, 0, 1, &error)))
         return -1;
     snprintf (simulation, sizeof (simulation), "sim-%06llu", (unsigned long long)i / 100);
     frame.simulation = simulation;
