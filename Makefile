@@ -1,7 +1,7 @@
 # Strata: every target a person types. `make help` lists them.
 #
 # Layout decides what is built; a new source file needs no line here:
-#   common/*/*.c            -> build/libstrata.a
+#   common/*/*.c            -> build/libstrata.a; the client's part of it also -> build/libstrata.so (python/)
 #   services/NAME/*.c       -> build/libsvc-NAME.a + build/bin/strata-NAME   (main.c)
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
@@ -57,6 +57,11 @@ SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICES:%=$(BUILD)/bin/strata-
 APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
+# The client library alone, for other languages: what include/strata.h and strata_npz.h name, and what that needs.
+CLIENT_LIB := $(BUILD)/libstrata.so
+CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/campaign% common/mesh/service.c common/mesh/request.c common/mesh/consume.c \
+              common/mesh/replies.c common/mesh/stream_server.c,$(COMMON_SRC))
+CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
 .PHONY: bench benches-built help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
         crash-points recovery tsan audit lint clean install
@@ -79,7 +84,7 @@ help:
 deps:
 	$(Q)scripts/deps.sh
 
-all: $(BINS) $(CRASH_LOAD)
+all: $(BINS) $(CRASH_LOAD) $(CLIENT_LIB)
 
 # Before anything is compiled: says what to do rather than let the first missing program fail.
 needed:
@@ -153,6 +158,26 @@ $(BUILD)/proto/%.o: $(BUILD)/proto/%.c
 $(BUILD)/libstrata.a: $(COMMON_OBJ)
 	@rm -f $@; ar rcs $@ $^
 
+$(BUILD)/pic/%.o: %.c | $(PROTO_C)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC      $< (for libstrata.so)')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -ffunction-sections -I$(BUILD)/proto -I$(dir $<) -MMD -MP -c -o $@ $<
+
+$(BUILD)/pic/proto/%.o: $(BUILD)/proto/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -fPIC -I$(BUILD)/proto -MMD -MP -c -o $@ $<
+
+$(BUILD)/pic/libstrata.a: $(CLIENT_OBJ)
+	@rm -f $@; ar rcs $@ $^
+
+# Only what the named parts call; only their public names are seen. What nobody calls goes, and with it what that needs: the
+# store (RocksDB) is not in it.
+CLIENT_PARTS := $(patsubst %,$(BUILD)/pic/common/%.o,mesh/client mesh/client_objects data/npz)
+$(CLIENT_LIB): $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a common/include/libstrata.map
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-soname,libstrata.so -Wl,--version-script,common/include/libstrata.map \
+	    $(if $(SAN),,-Wl,-z,defs) -o $@ $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a -Wl,--as-needed $(LDLIBS)
+
 # A folder's sources without main.c: what its program and the unit tests link.
 part-objs = $(patsubst %.c,$(BUILD)/%.o,$(filter $(1)/%,$(PART_SRC)))
 
@@ -197,7 +222,8 @@ BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+$(BUILD)/bench/bench_select: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/select/*.c)))
 benches-built: all $(BENCHES)
 
 # Everything side by side; about 15 minutes on two idle cores. RUNS=5, ONLY=streams,queues ...
@@ -214,6 +240,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/createsim
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libstrata.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(CLIENT_LIB) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 common/include/*.h $(DESTDIR)$(PREFIX)/include
 	cp -r apps/membrane/createsim/forcefield $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/createsim/
 	cp -r apps/membrane/campaign.yaml apps/membrane/encoder $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/

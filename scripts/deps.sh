@@ -4,15 +4,9 @@
 set -euo pipefail
 
 packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
-<<<<<<< HEAD
-    librocksdb-dev libuv1-dev libfaiss-dev libopenblas-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
-    libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq dpkg-dev
-    redis-server nats-server libhiredis-dev libnats-dev)
-prefix=${STRATA_DEPS:-$HOME/.cache/strata-deps}
-=======
     librocksdb-dev libuv1-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
-    libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq)
->>>>>>> main
+    libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq
+    redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-pip python3-setuptools python3-wheel)
 
 say () { printf 'deps: %s\n' "$*"; }
 die () { printf 'deps: %s\n' "$*" >&2; exit 1; }

@@ -125,6 +125,13 @@ struct campaign_mesh {
     unsigned lease_s;       /* YAML key `lease`: a holder that shows no life for so long loses its shard; default 3 */
 };
 
+/* Which shards keep a record of their inputs, for `strata replay`. */
+struct campaign_replay {
+    bool select, schedule, feedback; /* default true */
+    unsigned keep_mb;       /* inputs and checkpoints of a shard at the most; default 128 */
+    unsigned checkpoint_mb; /* a checkpoint after so many inputs; at most a quarter of keep_mb; default 32 */
+};
+
 /* The campaign is complete when all of these hold; 0 = not asked for. */
 struct campaign_goal {
     char *job;              /* job type that counts */
@@ -151,6 +158,7 @@ struct campaign {
     struct campaign_job *jobs;
     unsigned jobs_count;
     struct campaign_feedback feedback;
+    struct campaign_replay replay;
     struct campaign_goal goal;
     /* not in the file: */
     char *path;             /* absolute path of the file */

@@ -454,6 +454,20 @@ static void check_resources (struct cross *self, size_t i)
     }
 }
 
+/* Some intervals stand beside the one that is being recorded. */
+static void check_replay (struct cross *self)
+{
+    yaml_node_t *replay = section (self, "replay");
+    uint64_t keep = 128, checkpoint = 32;
+    size_t line = 1, other = 1;
+    bool known = whole_at (self, replay, "keep_mb", &keep, &line);
+    known = whole_at (self, replay, "checkpoint_mb", &checkpoint, &other) && known;
+    if (known && checkpoint > keep / 4)
+        campaign_found_add (self->found, campaign_yaml_get (self->yaml, replay, "checkpoint_mb", NULL) ? other : line,
+                            "replay.checkpoint_mb",
+                            "must be at most a quarter of replay.keep_mb, but is %" PRIu64 " while that is %" PRIu64, checkpoint, keep);
+}
+
 static void check_goal (struct cross *self)
 {
     yaml_node_t *goal = section (self, "goal");
@@ -486,5 +500,6 @@ void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct c
         check_resources (&self, i);
     }
     check_cycles (&self);
+    check_replay (&self);
     check_goal (&self);
 }

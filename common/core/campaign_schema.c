@@ -270,6 +270,22 @@ static const struct campaign_field goal_fields[] = {
     END,
 };
 
+static const struct campaign_field replay_fields[] = {
+    { .key = "select", .kind = KIND_BOOL, AT (struct campaign_replay, select), .fallback = "true",
+      .help = "Whether the inputs of select are recorded.", .example = "select: false" },
+    { .key = "schedule", .kind = KIND_BOOL, AT (struct campaign_replay, schedule), .fallback = "true",
+      .help = "Whether the inputs of schedule are recorded.", .example = "schedule: false" },
+    { .key = "feedback", .kind = KIND_BOOL, AT (struct campaign_replay, feedback), .fallback = "true",
+      .help = "Whether the inputs of feedback are recorded: as many bytes as its frames have.",
+      .example = "feedback: false" },
+    { .key = "keep_mb", WHOLE (struct campaign_replay, keep_mb, 4, 16777216), .fallback = "128",
+      .help = "Recorded inputs and checkpoints at the most, in MiB, each shard; the oldest are removed.",
+      .example = "keep_mb: 4096" },
+    { .key = "checkpoint_mb", WHOLE (struct campaign_replay, checkpoint_mb, 1, 4194304), .fallback = "32",
+      .help = "Inputs between two checkpoints, in MiB; at most a quarter of `keep_mb`.", .example = "checkpoint_mb: 512" },
+    END,
+};
+
 static const struct campaign_field campaign_fields[] = {
     { .key = "strata", WHOLE (struct campaign, format, CAMPAIGN_FORMAT, CAMPAIGN_FORMAT), .required = true,
       .help = "Format of the file.", .example = "strata: 1" },
@@ -299,6 +315,9 @@ static const struct campaign_field campaign_fields[] = {
     { .key = "feedback", MAP (struct campaign, feedback, feedback_fields), .required = true,
       .help = "Summing up what simulations measure and reporting it to the coarser model.",
       .example = "feedback: {from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}" },
+    { .key = "replay", MAP (struct campaign, replay, replay_fields),
+      .help = "The record of inputs that strata replay plays again.",
+      .example = "replay: {keep_mb: 4096, checkpoint_mb: 512}" },
     { .key = "goal", MAP (struct campaign, goal, goal_fields),
       .help = "When the campaign is complete; without it, it runs until it is stopped.",
       .example = "goal: {job: cg, successes: 6}" },

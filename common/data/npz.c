@@ -291,6 +291,7 @@ done:
 struct loaded {
     struct npy array;
     unsigned char *bytes; /* what array.data points into; NULL: not asked for yet */
+    char *name;           /* without ".npy"; NULL: not asked for yet */
 };
 
 struct npz {
@@ -406,8 +407,10 @@ void npz_close (struct npz **self)
 {
     if (!self || !*self)
         return;
-    for (size_t i = 0; (*self)->loaded && i < (*self)->count; i++)
+    for (size_t i = 0; (*self)->loaded && i < (*self)->count; i++) {
         free ((*self)->loaded[i].bytes);
+        free ((*self)->loaded[i].name);
+    }
     free ((*self)->loaded);
     if ((*self)->zip)
         zip_discard ((*self)->zip);
@@ -620,6 +623,24 @@ static int64_t find_member (struct npz *self, const char *name)
 int npz_has (struct npz *self, const char *name)
 {
     return find_member (self, name) != -1;
+}
+
+size_t npz_count (struct npz *self)
+{
+    return self->count;
+}
+
+const char *npz_name (struct npz *self, size_t i)
+{
+    const char *there = i < self->count ? zip_get_name (self->zip, i, ZIP_FL_ENC_RAW) : NULL;
+    if (!there)
+        return NULL;
+    size_t n = strlen (there);
+    if (n > 4 && strcmp (there + n - 4, ".npy") == 0)
+        n -= 4;
+    if (!self->loaded[i].name)
+        self->loaded[i].name = strndup (there, n);
+    return self->loaded[i].name;
 }
 
 static void fail_missing (struct npz *self, const char *name, struct strata_error *error)

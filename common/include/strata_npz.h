@@ -48,6 +48,9 @@ struct npz *npz_open_file (const char *path, struct strata_error *error);
 void npz_close (struct npz **self);
 /* 1 when there is a member of that name, for optional ones; it may still be refused by npz_get. */
 int npz_has (struct npz *self, const char *name);
+/* How many members there are, and the name of each without ".npy" (valid until npz_close; NULL: no such member). */
+size_t npz_count (struct npz *self);
+const char *npz_name (struct npz *self, size_t i);
 /* NULL, with the names that are there in the error, when the member is missing. */
 const struct npy *npz_get (struct npz *self, const char *name, struct strata_error *error);
 /* Like npz_get, and checks kind and shape (SIZE_MAX = any length in that dimension). */

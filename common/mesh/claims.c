@@ -45,11 +45,9 @@ void claim_of_slot (struct claim *claim, const char *workspace, unsigned slot)
 
 void claim_of_producer (struct claim *claim, const char *workspace, const char *producer)
 {
-    char kind[32], name[24];
-    uint64_t hash = claim_hash (producer, strlen (producer));
-    snprintf (kind, sizeof (kind), "producers/%02x", (unsigned)(hash & 0xff));
-    snprintf (name, sizeof (name), "%016" PRIx64, hash);
-    name_claim (claim, workspace, kind, name);
+    char name[24];
+    snprintf (name, sizeof (name), "%016" PRIx64, claim_hash (producer, strlen (producer)));
+    name_claim (claim, workspace, "producers", name);
 }
 
 void claim_of_keeper (struct claim *claim, const char *workspace, const char *stage)
@@ -79,17 +77,6 @@ int claim_read (const struct claim *claim, char owner[REPLICA_NAME_MAX], struct 
     return strata_fail (error, "claim %s can't be read: %s", path, strerror (errno));
 }
 
-static int sync_folder (const char *folder)
-{
-    int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync (fd);
-    int saved = errno;
-    if (fd >= 0)
-        close (fd);
-    errno = saved;
-    return rc;
-}
-
 static int make_link (const struct claim *claim, const char *path, const char *stage, struct strata_error *error)
 {
     if (symlink (stage, path) == 0)
@@ -109,6 +96,17 @@ static int fail_write (const char *path, struct strata_error *error)
     return -1;
 }
 
+int claim_sync (const struct claim *claim, struct strata_error *error)
+{
+    int fd = open (claim->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 || fsync (fd) < 0 ? fail_write (claim->folder, error) : 0;
+    int saved = errno;
+    if (fd >= 0)
+        close (fd);
+    errno = saved;
+    return rc;
+}
+
 int claim_take (const struct claim *claim, const char *stage, char owner[REPLICA_NAME_MAX], struct strata_error *error)
 {
     char path[4300];
@@ -118,7 +116,7 @@ int claim_take (const struct claim *claim, const char *stage, char owner[REPLICA
     path_of (claim, path, sizeof (path));
     if (make_link (claim, path, stage, error) == 0) {
         snprintf (owner, REPLICA_NAME_MAX, "%s", stage);
-        return sync_folder (claim->folder) < 0 ? fail_write (path, error) : 1;
+        return 1;
     }
     if (errno != EEXIST)
         return fail_write (path, error);
@@ -132,9 +130,9 @@ int claim_pass (const struct claim *claim, const char *to, struct strata_error *
     path_of (claim, path, sizeof (path));
     snprintf (fresh, sizeof (fresh), "%s~", path);
     unlink (fresh); /* left by a crash */
-    if (symlink (to, fresh) < 0 || rename (fresh, path) < 0 || sync_folder (claim->folder) < 0)
+    if (symlink (to, fresh) < 0 || rename (fresh, path) < 0)
         return fail_write (path, error);
-    return 0;
+    return claim_sync (claim, error);
 }
 
 static int by_name (const void *a, const void *b)

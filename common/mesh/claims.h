@@ -1,7 +1,7 @@
 /* claims.h - which stage keeps a name: said once, for all nodes, by a symbolic link in <workspace>/claims.
  *
  *   claims/slots/<0000..1023>       objects: a name falls into one of 1,024 slots, a slot belongs to one stage
- *   claims/producers/<xx>/<hash>    records: a producer (a simulation) belongs to one stage
+ *   claims/producers/<hash>         records: a producer (a simulation) belongs to one stage
  *   claims/keepers/<stage>          a stage that has, or had, slots: who must be asked for a whole list of names
  *
  * The link's target is the stage's name. Making a link fails when there is one, on every file system: of two stages that
@@ -35,9 +35,11 @@ void claim_of_keeper (struct claim *claim, const char *workspace, const char *st
 
 /* 1: claimed, `owner` is filled. 0: not claimed. -1: can't be read. */
 int claim_read (const struct claim *claim, char owner[REPLICA_NAME_MAX], struct strata_error *error);
-/* Claims for `stage` what is not claimed; on disk when it returns. 1: it is stage's. 0: another's, in `owner`. -1 with
- * errno: it can't be written (ENOSPC ...). */
+/* Claims for `stage` what is not claimed. 1: it is stage's. 0: another's, in `owner`. -1 with errno: it can't be written
+ * (ENOSPC ...). It is on disk when claim_sync has returned: nothing that relies on it may leave before. */
 int claim_take (const struct claim *claim, const char *stage, char owner[REPLICA_NAME_MAX], struct strata_error *error);
+/* The claims of this one's kind. */
+int claim_sync (const struct claim *claim, struct strata_error *error);
 /* Gives a claim that is the caller's to stage `to`; on disk when it returns. */
 int claim_pass (const struct claim *claim, const char *to, struct strata_error *error);
 

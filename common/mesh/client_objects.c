@@ -35,6 +35,7 @@ union body {
 
 struct op {
     const char *ns, *key; /* where it goes to */
+    bool mixed;           /* a put of several slots: what refuses it is told at once, and it is sent again in parts */
     struct client_call call;
     union body body;
 };
@@ -62,7 +63,7 @@ static void run_bunch (struct strata_client *self, struct op *ops, size_t count,
         mesh_look_at_cards (client_mesh (self));
         for (size_t i = 0; i < count; i++) {
             struct client_call *call = &ops[i].call;
-            if (call->failed != EXDEV && call->failed != ENOSPC)
+            if ((call->failed != EXDEV && call->failed != ENOSPC) || (ops[i].mixed && call->peer[0] && call->failed == EXDEV))
                 continue;
             snprintf (call->peer, sizeof (call->peer), "%s", mesh_route_object (client_mesh (self), ops[i].ns, ops[i].key));
             calls[open++] = call;
@@ -73,9 +74,10 @@ static void run_bunch (struct strata_client *self, struct op *ops, size_t count,
         for (size_t i = 0; i < open; i++)
             if (calls[i]->failed == ENOSPC || (calls[i]->failed == EXDEV && !passes))
                 passes = calls[i]->failed;
+        if (passes == EXDEV)
+            mesh_route_forget (client_mesh (self));
         if (!passes || !client_pause (passes, deadline_us))
             return;
-        mesh_route_forget (client_mesh (self));
     }
 }
 
@@ -137,33 +139,59 @@ struct bunch {
 };
 
 struct puts {
+    struct strata_client *client;
     const char *ns;
     const char *const *keys;
     const void *const *data;
     const size_t *sizes;
+    size_t *order; /* [count] items */
     size_t count;
-    size_t *order; /* items, those of one slot together */
+    int *codes; /* [of all items] */
+    bool in_parts; /* a request for each slot: else for each stage */
+    struct strata_error error; /* of the first failure */
 };
 
-static int by_slot (const void *a, const void *b, void *arg)
+/* What items have to share to be in one request. */
+static const char *stage_of (const struct puts *puts, size_t item)
+{
+    return mesh_route_object (client_mesh (puts->client), puts->ns, puts->keys[item]);
+}
+
+static unsigned slot_of (const struct puts *puts, size_t item)
+{
+    return claim_slot (puts->ns, puts->keys[item]);
+}
+
+static int by_place (const void *a, const void *b, void *arg)
 {
     const struct puts *puts = arg;
     size_t i = *(const size_t *)a, k = *(const size_t *)b;
-    unsigned x = claim_slot (puts->ns, puts->keys[i]), y = claim_slot (puts->ns, puts->keys[k]);
-    if (x != y)
-        return x < y ? -1 : 1;
-    return i < k ? -1 : i > k;
+    char stage[REPLICA_NAME_MAX];
+    int order = 0;
+    if (!puts->in_parts) {
+        snprintf (stage, sizeof (stage), "%s", stage_of (puts, i));
+        order = strcmp (stage, stage_of (puts, k));
+    }
+    if (order == 0)
+        order = (slot_of (puts, i) > slot_of (puts, k)) - (slot_of (puts, i) < slot_of (puts, k));
+    return order ? order : (i > k) - (i < k);
 }
 
-/* Keys of one slot, as many as fit: they are at one stage for certain. Returns how many of order[from..] were taken. */
+/* Items from order[from] on, as many as fit and go together. Returns how many. */
 static size_t fill (const struct puts *puts, size_t from, struct op *op, struct bunch *bunch)
 {
     size_t n = 0, bytes = 0;
-    unsigned slot = claim_slot (puts->ns, puts->keys[puts->order[from]]);
+    unsigned slot = slot_of (puts, puts->order[from]);
+    char stage[REPLICA_NAME_MAX];
+    snprintf (stage, sizeof (stage), "%s", stage_of (puts, puts->order[from]));
+    *op = (struct op){ .ns = NULL };
     for (; from + n < puts->count && n < PUT_KEYS; n++) {
         size_t i = puts->order[from + n];
-        if (n && (claim_slot (puts->ns, puts->keys[i]) != slot || bytes + puts->sizes[i] > PUT_BYTES))
+        if (n
+            && (bytes + puts->sizes[i] > PUT_BYTES || (puts->in_parts && slot_of (puts, i) != slot)
+                || strcmp (stage_of (puts, i), stage) != 0))
             break;
+        op->mixed |= slot_of (puts, i) != slot;
         bytes += puts->sizes[i];
         bunch->keys[n] = (char *)puts->keys[i];
         bunch->blobs[n] = (struct blob){ puts->data[i], puts->sizes[i] };
@@ -181,44 +209,68 @@ static size_t fill (const struct puts *puts, size_t from, struct op *op, struct 
     return n;
 }
 
-int strata_put_many (struct strata_client *self, const char *ns, const char *const *keys, const void *const *data,
-                     const size_t *sizes, size_t count, int *codes, struct strata_error *error)
+/* Refused for the sake of some of its items, not of all. */
+static bool is_divisible (const struct op *op)
 {
-    struct puts puts = { ns, keys, data, sizes, count, calloc (count ? count : 1, sizeof (size_t)) };
-    struct op *ops = calloc (BUNCH, sizeof (*ops));
-    struct bunch *bunches = calloc (BUNCH, sizeof (*bunches));
-    struct strata_error why;
-    int failed = 0;
-    if (!puts.order || !ops || !bunches) {
-        failed = ENOMEM;
-        strata_fail (error, "out of memory for a put of %zu objects", count);
-        count = 0;
-    }
-    for (size_t i = 0; i < count; i++)
-        puts.order[i] = i;
-    if (count)
-        qsort_r (puts.order, count, sizeof (*puts.order), by_slot, &puts);
-    for (size_t done = 0; done < count;) {
+    return op->mixed && op->call.failed && op->call.failed != ETIMEDOUT && op->call.failed != ENOSPC;
+}
+
+/* Sends all of puts->order; what a request of several slots was refused for is left in it. */
+static void put_round (struct puts *puts, struct op *ops, struct bunch *bunches, int *failed)
+{
+    size_t left = 0;
+    qsort_r (puts->order, puts->count, sizeof (*puts->order), by_place, puts);
+    for (size_t done = 0; done < puts->count;) {
         size_t n = 0;
-        memset (ops, 0, BUNCH * sizeof (*ops));
-        for (size_t bytes = 0; done < count && n < BUNCH && (n == 0 || bytes < 4 * PUT_BYTES); n++) {
-            size_t taken = fill (&puts, done, &ops[n], &bunches[n]);
+        struct strata_error why;
+        for (size_t bytes = 0; done < puts->count && n < BUNCH && (n == 0 || bytes < 4 * PUT_BYTES); n++) {
+            size_t taken = fill (puts, done, &ops[n], &bunches[n]);
             for (size_t k = 0; k < taken; k++)
                 bytes += bunches[n].blobs[k].size;
             done += taken;
         }
-        if (run (self, ops, n, &why) < 0 && !failed) {
-            failed = errno;
-            if (error)
-                *error = why;
-        }
+        run (puts->client, ops, n, &why);
         for (size_t i = 0; i < n; i++) {
-            for (size_t k = 0; codes && k < ops[i].body.put.n_keys; k++)
-                codes[bunches[i].items[k]] = ops[i].call.failed;
+            for (size_t k = 0; k < ops[i].body.put.n_keys; k++) {
+                puts->codes[bunches[i].items[k]] = ops[i].call.failed;
+                if (is_divisible (&ops[i]))
+                    puts->order[left++] = bunches[i].items[k]; /* below `done`: what stood there was sent */
+            }
+            if (ops[i].call.failed && !is_divisible (&ops[i]) && !*failed) {
+                *failed = ops[i].call.failed;
+                puts->error = ops[i].call.error;
+            }
             client_call_fini (&ops[i].call);
         }
     }
+    puts->count = left;
+}
+
+int strata_put_many (struct strata_client *self, const char *ns, const char *const *keys, const void *const *data,
+                     const size_t *sizes, size_t count, int *codes, struct strata_error *error)
+{
+    size_t room = count ? count : 1;
+    struct puts puts = { .client = self, .ns = ns, .keys = keys, .data = data, .sizes = sizes, .count = count };
+    struct op *ops = calloc (BUNCH, sizeof (*ops));
+    struct bunch *bunches = calloc (BUNCH, sizeof (*bunches));
+    int failed = 0;
+    puts.order = calloc (room, sizeof (*puts.order));
+    puts.codes = codes ? codes : calloc (room, sizeof (*codes));
+    if (!puts.order || !puts.codes || !ops || !bunches) {
+        failed = ENOMEM;
+        strata_fail (&puts.error, "out of memory for a put of %zu objects", count);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            puts.order[i] = i;
+        put_round (&puts, ops, bunches, &failed);
+        puts.in_parts = true;
+        put_round (&puts, ops, bunches, &failed);
+    }
+    if (failed && error)
+        *error = puts.error;
     free (puts.order);
+    if (!codes)
+        free (puts.codes);
     free (ops);
     free (bunches);
     errno = failed;

@@ -75,12 +75,14 @@ static void source_add (struct consumer *consumer, const char *peer)
     grown[consumer->sources_count++] = source;
 }
 
-/* False: the records of a reply can't be taken. */
-static bool fits (struct source *source, const Strata__StreamReadReply *page)
+/* The stream is kept from `first` to before `next`. False: nothing may be taken from it. */
+static bool fits (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
-    if (page->next < source->cursor) {
+    if (first > source->cursor || next < source->cursor)
+        recording_page (service, source->peer, consumer->stream, first, next);
+    if (next < source->cursor) {
         /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
          * records without a word, and reading from its start could count some twice: a person must decide. */
         if (!source->restarted)
@@ -91,7 +93,7 @@ static bool fits (struct source *source, const Strata__StreamReadReply *page)
                            "back; nothing more is read from it",
                            consumer->stream,
                            source->peer,
-                           (unsigned long long)page->next - 1,
+                           (unsigned long long)next - 1,
                            (unsigned long long)source->cursor - 1);
         snprintf (service->stream_trouble,
                   sizeof (service->stream_trouble),
@@ -102,16 +104,16 @@ static bool fits (struct source *source, const Strata__StreamReadReply *page)
     }
     if (source->restarted)
         return false;
-    if (page->first > source->cursor) {
+    if (first > source->cursor) {
         service_event (service,
                        "records-missing",
                        consumer->stream,
                        "records %llu to %llu of %s were trimmed by %s before they were read here",
                        (unsigned long long)source->cursor,
-                       (unsigned long long)page->first - 1,
+                       (unsigned long long)first - 1,
                        consumer->stream,
                        source->peer);
-        source->cursor = page->first;
+        source->cursor = first;
     }
     return true;
 }
@@ -122,6 +124,7 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
     struct consumer *consumer = source->consumer;
     if (sequence < source->cursor)
         return 0; /* the page was read twice */
+    recording_record (consumer->service, sequence, time_us, record, size);
     if (consumer->each (consumer->service, source->peer, sequence, time_us, record, size, consumer->arg) != 0)
         return 1;
     crash_point ("consume.taken");
@@ -145,19 +148,64 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     struct strata_error error = { "" };
     uint64_t before = source->cursor;
     committed (source);
+    if (count || upto > source->cursor)
+        recording_page (service, source->peer, source->consumer->stream, 0, UINT64_MAX);
     int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
     if (rc < 0)
         log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
     if (rc == 0 && upto > source->cursor)
         source->cursor = upto;
     if (source->cursor != before) {
+        recording_cursor (service, source->cursor);
         cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
     }
     return rc == 0;
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg);
+/* ---- from the record ---- */
+
+static bool is_text (const struct blob *blob, const char *text)
+{
+    return blob->size == strlen (text) && memcmp (blob->data, text, blob->size) == 0;
+}
+
+void replay_page (struct service *self, const struct journal_item *item)
+{
+    char peer[REPLICA_NAME_MAX];
+    self->replay_source = NULL;
+    for (struct consumer *c = self->consumers; c && item->parts_count == 2; c = c->next) {
+        if (!is_text (&item->parts[1], c->stream))
+            continue;
+        snprintf (peer, sizeof (peer), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
+        source_add (c, peer);
+        self->replay_source = source_find (c, peer);
+        break;
+    }
+    if (self->replay_source)
+        fits (self->replay_source, item->a, item->b);
+    else
+        replay_differs (self, "records of a stream are recorded that is not read");
+}
+
+void replay_record (struct service *self, const struct journal_item *item)
+{
+    if (self->replay_source && item->parts_count == 1)
+        take_record (item->a, (int64_t)item->b, item->parts[0].data, item->parts[0].size, self->replay_source);
+}
+
+void replay_cursor (struct service *self, const struct journal_item *item)
+{
+    struct source *source = self->replay_source;
+    if (!source)
+        return;
+    if (source->cursor > item->a)
+        replay_differs (self, "more records were taken than are recorded");
+    source->cursor = item->a;
+    cursor_set (self->shard, source->shard, source->consumer->stream, source->cursor);
+}
+
+static void on_page (void *owner, const struct reply *reply, void *arg);
 
 /* The cursor is the shard's, whichever replica holds it: a name of the replica's own would stand at the producer for ever
  * after a standby took over, and keep it from ever trimming. */
@@ -182,6 +230,7 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
     source->reading = true;
     source->asked = from;
+    /* Past service_call: what it reads is recorded record by record, and a replay reads nothing. */
     (ahead ? mesh_call_ahead : mesh_call) (&consumer->service->mesh,
                                            source->peer,
                                            STRATA__MESSAGE_TYPE__TYPE_STREAM_READ,
@@ -190,13 +239,14 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
                                            0,
                                            &strata__stream_read_reply__descriptor,
                                            READ_TIMEOUT_MS,
-                                           (mesh_reply_f *)on_page,
+                                           on_page,
                                            consumer->service,
                                            source);
 }
 
-static void on_page (struct service *self, const struct reply *reply, void *arg)
+static void on_page (void *owner, const struct reply *reply, void *arg)
 {
+    struct service *self = owner;
     struct source *source = arg;
     source->reading = false;
     source->due_us = self->now_us + POLL_US;
@@ -205,7 +255,7 @@ static void on_page (struct service *self, const struct reply *reply, void *arg)
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
-    if (!fits (source, page)) {
+    if (!fits (source, page->first, page->next)) {
         source->due_us = self->now_us + POLL_US;
         return;
     }

@@ -18,6 +18,7 @@ struct request {
     const struct service_handler *handler;
     ProtobufCMessage *body;
     struct blob *blobs;             /* as many as the message has */
+    bool told;                      /* to its handler */
     uint64_t changes;               /* of the shard, before the handler ran */
 };
 
@@ -73,6 +74,11 @@ static void answer (struct request *request, uint32_t type, const ProtobufCMessa
     struct service *service = request->service;
     Strata__Header header = reply_header (request, type);
     zmsg_t *msg = wire_pack (&header, body);
+    if (request->told && request->handler->mutates) {
+        zmsg_first (msg);
+        zframe_t *packed = zmsg_next (msg);
+        recording_output (service, type, zframe_data (packed), zframe_size (packed));
+    }
     if (!passes && request->handler && request->handler->mutates && service->shard && shard_changes (service->shard) != request->changes) {
         zmsg_first (msg);
         zframe_t *packed = zmsg_next (msg);
@@ -85,7 +91,10 @@ static void answer (struct request *request, uint32_t type, const ProtobufCMessa
     }
     for (size_t i = 0; i < blobs_count; i++)
         zmsg_append (msg, &blobs[i]);
-    mesh_send_reply (&service->mesh, request->identity, type, &msg);
+    if (service->replay)
+        zmsg_destroy (&msg);
+    else
+        mesh_send_reply (&service->mesh, request->identity, type, &msg);
     request_free (request);
 }
 
@@ -187,6 +196,70 @@ static bool answered_before (struct request *request)
     return false;
 }
 
+static struct request *request_new (struct service *self, zframe_t *identity, struct wire_message *message)
+{
+    struct request *request = calloc (1, sizeof (*request));
+    if (!request) {
+        wire_fini (message);
+        return NULL;
+    }
+    *request = (struct request){ .service = self, .identity = identity ? zframe_dup (identity) : NULL, .message = *message };
+    request->next = self->open_requests;
+    self->open_requests = request;
+    return request;
+}
+
+/* Hands a request whose body is parsed to its handler. True when it is answered. */
+static bool handle (struct service *self, struct request *request, const struct service_handler *handler)
+{
+    request->handler = handler;
+    request->blobs = wire_blobs (&request->message);
+    request->changes = self->shard ? shard_changes (self->shard) : 0;
+    request->told = true;
+    handler->handle (self, request, request->body);
+    for (const struct request *r = self->open_requests; r; r = r->next)
+        if (r == request)
+            return false;
+    return true;
+}
+
+/* What only reads is no input: it left nothing behind. */
+static void handle_recorded (struct service *self, struct request *request, const struct service_handler *handler)
+{
+    struct journal_mark mark = journal_mark (self->journal);
+    uint64_t changes = self->shard ? shard_changes (self->shard) : 0;
+    recording_request (self, &request->message);
+    bool answered = handle (self, request, handler);
+    if (answered && !handler->mutates && (!self->shard || shard_changes (self->shard) == changes))
+        journal_undo (self->journal, &mark);
+}
+
+void replay_request (struct service *self, const struct journal_item *item)
+{
+    struct strata_error error = { "it is not there" };
+    struct wire_message message = { 0 };
+    Strata__RefusalCode code;
+    zmsg_t *frames = zmsg_new ();
+    for (size_t i = 0; i < item->parts_count; i++)
+        zmsg_addmem (frames, item->parts[i].data, item->parts[i].size);
+    if (wire_parse (&message, &frames, &code, &error) < 0) {
+        replay_differs (self, "a recorded request can't be parsed: %s", error.text);
+        wire_fini (&message);
+        return;
+    }
+    const struct service_handler *handler = find_handler (self->spec, message.header->type);
+    struct request *request = request_new (self, NULL, &message);
+    if (!request)
+        return;
+    request->body = handler ? wire_body (&request->message, handler->body, &error) : NULL;
+    if (request->body)
+        handle (self, request, handler);
+    else {
+        replay_differs (self, "a recorded request of type %u is not handled: %s", request->message.header->type, error.text);
+        request_free (request);
+    }
+}
+
 void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg)
 {
     struct service *self = arg;
@@ -196,14 +269,9 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
         wire_fini (message);
         return;
     }
-    struct request *request = calloc (1, sizeof (*request));
-    if (!request) {
-        wire_fini (message);
+    struct request *request = request_new (self, identity, message);
+    if (!request)
         return;
-    }
-    *request = (struct request){ .service = self, .identity = zframe_dup (identity), .message = *message };
-    request->next = self->open_requests;
-    self->open_requests = request;
     const Strata__Header *header = request->message.header;
     const struct service_handler *handler = find_handler (self->spec, header->type);
     if (!producer_name_valid (header->sender) || strchr (header->sender, '/')) {
@@ -236,10 +304,8 @@ void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_me
         return;
     }
     request->handler = handler;
-    request->blobs = wire_blobs (&request->message);
-    request->changes = self->shard ? shard_changes (self->shard) : 0;
     if (handler->mutates && self->shard && answered_before (request))
         return;
     self->handled++;
-    handler->handle (self, request, request->body);
+    handle_recorded (self, request, handler);
 }

@@ -202,23 +202,6 @@ void service_trouble (struct service *self, const char *fmt, ...)
     memcpy (self->trouble, text, sizeof (text));
 }
 
-void service_call (struct service *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
-                   const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
-                   int timeout_ms, reply_f *callback, void *arg)
-{
-    mesh_call (&self->mesh,
-               peer,
-               type,
-               body,
-               blobs,
-               blobs_count,
-               reply_body,
-               timeout_ms,
-               (mesh_reply_f *)callback,
-               self,
-               arg);
-}
-
 void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *arg)
 {
     self->on_heartbeat = callback;
@@ -280,9 +263,8 @@ static bool may_send (void *arg)
     return !self->shard || (!self->lost && shard_held (self->shard));
 }
 
-static int commit (void *arg)
+int service_commit (struct service *self, bool all)
 {
-    struct service *self = arg;
     struct strata_error error;
     if (!self->shard)
         return 0;
@@ -291,10 +273,11 @@ static int commit (void *arg)
     announce_flush (self);
     if (self->held && self->now_us < self->commit_again_us)
         return -1;
+    recording_write (self, all);
     bool dirty = shard_dirty (self->shard);
     if (dirty)
         crash_point ("commit.before");
-    if (shard_commit (self->shard, &error) < 0) {
+    if ((self->active && self->spec->flush && self->spec->flush (self, &error) < 0) || shard_commit (self->shard, &error) < 0) {
         if (errno == ESTALE) {
             lose_shard (self, error.text);
             return -1;
@@ -306,9 +289,15 @@ static int commit (void *arg)
     }
     if (dirty)
         crash_point ("commit.written");
+    journal_committed (self->journal);
     self->held = false;
     store_trouble (self, "");
     return 0;
+}
+
+static int commit (void *arg)
+{
+    return service_commit (arg, false);
 }
 
 static void on_publication (struct mesh *mesh, const char *topic, struct wire_message *message, void *arg)
@@ -362,6 +351,7 @@ static void on_heartbeat_timer (uv_timer_t *timer)
     service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
     if (self->shard)
         service_metric (self, "commits", (double)shard_commits (self->shard), 0);
+    recording_metrics (self);
     Strata__Metric **pointers = calloc (self->metrics_count + 1, sizeof (*pointers));
     for (size_t i = 0; pointers && i < self->metrics_count; i++)
         pointers[i] = &self->metrics[i];
@@ -389,6 +379,7 @@ static void on_service_timer (uv_timer_t *timer)
     if (!self->active || self->held || !may_send (self))
         return;
     self->now_us = mesh_now_us ();
+    recording_tick (self, (size_t)(state - self->timers));
     state->spec->tick (self, self->now_us);
 }
 
@@ -465,25 +456,37 @@ static int take_shard (struct service *self, struct strata_error *error)
     return 1;
 }
 
-static int activate (struct service *self, struct strata_error *error)
+int service_start_core (struct service *self, bool in_place, struct strata_error *error)
 {
     const struct card *cards[1024];
+    uint64_t begin_ns = uv_hrtime ();
+    recording_start (self, in_place);
+    if (self->spec->start && self->spec->start (self, error) < 0)
+        return -1;
+    self->start_took_ns = uv_hrtime () - begin_ns;
+    size_t count = mesh_peers (&self->mesh, cards, 1024);
+    for (size_t i = 0; i < count && i < 1024; i++)
+        consume_peer (self, cards[i]);
+    return 0;
+}
+
+static int activate (struct service *self, struct strata_error *error)
+{
     int rc = take_shard (self, error);
     if (rc <= 0)
         return rc;
     self->now_us = mesh_now_us ();
     mesh_look_at_cards (&self->mesh);
+    if (self->shard)
+        recording_open (self);
     errno = 0;
-    if (self->spec->start && self->spec->start (self, error) < 0) {
+    if (service_start_core (self, false, error) < 0) {
         if (self->shard && errno == EBADMSG)
             damage_mark (shard_path (self->shard), error->text); /* so that the next start doesn't try again and again */
         return -1;
     }
     self->active = true;
     self->mesh.card.active = true;
-    size_t count = mesh_peers (&self->mesh, cards, 1024);
-    for (size_t i = 0; i < count && i < 1024; i++)
-        consume_peer (self, cards[i]);
     crash_point ("service.active");
     return publish (self, error);
 }
@@ -491,19 +494,38 @@ static int activate (struct service *self, struct strata_error *error)
 /* Somebody who tries all the time doesn't fill the events: one of them tells of many. */
 static void tell_refused_peers (struct service *self)
 {
+    char text[512];
     const char *last;
     uint64_t count = secure_refused (self->mesh.secure, &last);
     if (count == self->peers_told || self->now_us - self->peers_told_us < REFUSED_EVENT_US)
         return;
-    service_event (self,
-                   "peer-refused",
-                   self->replica,
-                   "%llu TCP connections refused (%llu since the start), the last from %s",
-                   (unsigned long long)(count - self->peers_told),
-                   (unsigned long long)count,
-                   last);
+    snprintf (text,
+              sizeof (text),
+              "%llu TCP connections refused (%llu since the start), the last from %s",
+              (unsigned long long)(count - self->peers_told),
+              (unsigned long long)count,
+              last);
+    recording_event (self, "peer-refused", self->replica, text);
+    service_event (self, "peer-refused", self->replica, "%s", text);
     self->peers_told = count;
     self->peers_told_us = self->now_us;
+}
+
+void service_sweep (struct service *self)
+{
+    struct stream_stat events;
+    replies_sweep (self->shard, self->now_us);
+    stream_stat (self->shard, "events", &events);
+    if (events.next > EVENTS_KEPT)
+        stream_trim (self->shard, "events", events.next - EVENTS_KEPT);
+}
+
+static bool drained (struct service *self)
+{
+    if (!self->active || !self->spec->drain || self->held)
+        return true;
+    recording_drain (self);
+    return self->spec->drain (self, self->now_us);
 }
 
 static void on_housekeeping (uv_timer_t *timer)
@@ -524,18 +546,21 @@ static void on_housekeeping (uv_timer_t *timer)
         log_warn ("%s", error.text);
     if (!self->active || self->held)
         goto ending;
+    if (!self->ending && recording_tend (self, &error) < 0) {
+        log_error ("%s", error.text);
+        self->active = false;
+        service_quit (self, 1);
+        return;
+    }
     consume_tick (self);
     tell_refused_peers (self);
     if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
-        struct stream_stat events;
-        replies_sweep (self->shard, self->now_us);
-        stream_stat (self->shard, "events", &events);
-        if (events.next > EVENTS_KEPT)
-            stream_trim (self->shard, "events", events.next - EVENTS_KEPT);
+        recording_sweep (self);
+        service_sweep (self);
         self->swept_us = self->now_us;
     }
 ending:
-    if (self->ending && (!self->active || !self->spec->drain || self->held || self->spec->drain (self, self->now_us)))
+    if (self->ending && drained (self))
         service_quit (self, self->code);
 }
 
@@ -557,25 +582,33 @@ static void usage (FILE *out, const struct service_spec *spec)
 {
     fprintf (out,
              "strata-%s: %s\n\n"
-             "usage: strata-%s --campaign FILE --workspace DIR [--replica N]\n\n"
+             "usage: strata-%s --campaign FILE --workspace DIR [--replica N]\n"
+             "       strata-%s --campaign FILE --workspace DIR --replay SHARD [--from TURN] [--scratch DIR] [--json]\n\n"
              "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT; on SIGUSR1 it hands over\n"
              "to another replica, or to its own next process, and leaves the campaign's jobs alone.\n"
              "  --campaign FILE    the campaign file\n"
              "  --workspace DIR    the campaign's folder, that every node sees\n"
              "  --replica N        which replica this is (default 0)\n"
+             "  --replay SHARD     tells this shard's recorded inputs to the service's code again and compares what comes\n"
+             "                     out; see 'strata replay --help', which calls this\n"
              "  --rebuild DIR      makes the shard anew in DIR from what the other stores hold, and ends; 'strata repair' does\n"
              "  --help             this text\n"
              "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
              spec->name,
              spec->about,
+             spec->name,
              spec->name);
 }
 
-static int parse_arguments (struct service *self, int argc, char **argv, const char **campaign)
+static int parse_arguments (struct service *self, int argc, char **argv, const char **campaign, struct replay_options *replay)
 {
     static const struct option options[] = { { "campaign", required_argument, NULL, 'c' },
                                              { "workspace", required_argument, NULL, 'w' },
                                              { "replica", required_argument, NULL, 'r' },
+                                             { "replay", required_argument, NULL, 'p' },
+                                             { "from", required_argument, NULL, 'f' },
+                                             { "scratch", required_argument, NULL, 's' },
+                                             { "json", no_argument, NULL, 'j' },
                                              { "rebuild", required_argument, NULL, 'b' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
@@ -596,6 +629,18 @@ static int parse_arguments (struct service *self, int argc, char **argv, const c
                 fprintf (stderr, "strata-%s: --replica %s: 0 to 9999 is allowed\n", self->spec->name, optarg);
                 return 2;
             }
+            break;
+        case 'p':
+            replay->shard = optarg;
+            break;
+        case 'f':
+            replay->from = optarg;
+            break;
+        case 's':
+            replay->scratch = optarg;
+            break;
+        case 'j':
+            replay->json = true;
             break;
         case 'b':
             self->rebuild = optarg;
@@ -642,17 +687,22 @@ static int lock_name (struct service *self, struct strata_error *error)
     return 0;
 }
 
+static void find_bin_dir (struct service *self)
+{
+    char exe[4096];
+    ssize_t n = readlink ("/proc/self/exe", exe, sizeof (exe) - 1);
+    if (n <= 0)
+        return;
+    exe[n] = '\0';
+    char *slash = strrchr (exe, '/');
+    if (slash)
+        *slash = '\0';
+    snprintf (self->bin_dir, sizeof (self->bin_dir), "%s", exe);
+}
+
 static int set_up (struct service *self, struct strata_error *error)
 {
-    char exe[4096], node[REPLICA_NAME_MAX];
-    ssize_t n = readlink ("/proc/self/exe", exe, sizeof (exe) - 1);
-    if (n > 0) {
-        exe[n] = '\0';
-        char *slash = strrchr (exe, '/');
-        if (slash)
-            *slash = '\0';
-        snprintf (self->bin_dir, sizeof (self->bin_dir), "%s", exe);
-    }
+    char node[REPLICA_NAME_MAX];
     cards_node (node);
     if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
         || lock_name (self, error) < 0)
@@ -704,20 +754,17 @@ static void close_walked (uv_handle_t *handle, void *arg)
 
 static void tear_down (struct service *self)
 {
-    struct strata_error error;
-    if (self->active && self->spec->stop)
-        self->spec->stop (self);
-    if (self->shard && !self->held && shard_commit (self->shard, &error) < 0)
-        log_error ("%s", error.text);
+    service_end_core (self);
+    if (self->shard && !self->held)
+        service_commit (self, self->active);
     if (self->mesh.open)
         card_remove (self->workspace, self->replica);
-    service_drop_requests (self);
-    consume_fini (self);
     announce_fini (self);
     mesh_fini (&self->mesh);
     uv_walk (&self->loop, close_walked, NULL);
     uv_run (&self->loop, UV_RUN_DEFAULT);
     uv_loop_close (&self->loop);
+    journal_close (&self->journal);
     shard_close (&self->shard);
     if (self->lock_fd >= 0)
         close (self->lock_fd);
@@ -732,9 +779,10 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     struct service *self = &service;
     struct campaign_mistakes mistakes = { 0 };
     struct strata_error error = { "" };
+    struct replay_options replay = { 0 };
     const char *campaign = NULL;
     *self = (struct service){ .spec = spec, .lock_fd = -1 };
-    int rc = parse_arguments (self, argc, argv, &campaign);
+    int rc = parse_arguments (self, argc, argv, &campaign, &replay);
     if (rc)
         return rc < 0 ? 0 : rc;
     log_init (self->replica);
@@ -745,6 +793,9 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     campaign_mistakes_fini (&mistakes);
     if (!self->campaign)
         return 2;
+    find_bin_dir (self);
+    if (replay.shard)
+        return replay_main (self, &replay);
     if (self->rebuild) {
         rc = rebuild_run (spec, self->campaign, self->workspace, self->rebuild);
         campaign_free (&self->campaign);

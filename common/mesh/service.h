@@ -67,6 +67,9 @@ struct service_spec {
     /* NULL, or asked before the first record of a producer is kept on a stream: 0; or -1 with errno EXDEV (another stage
      * keeps this producer) or another, and the record is refused with the sentence. */
     int (*admit) (struct service *service, const char *producer, struct strata_error *error);
+    /* NULL, or called before each commit while active: puts on disk what this turn did outside of the shard. -1: the turn
+     * is held, as when the commit fails. */
+    int (*flush) (struct service *service, struct strata_error *error);
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
     /* Fills a new shard from what others hold (mesh/rebuild.h). NULL: it can't be. */
@@ -106,6 +109,18 @@ void service_announce (struct service *self, const char *stream);
 void service_metric (struct service *self, const char *name, double value, double limit);
 /* What keeps this replica from its work, shown in status; NULL or "" when it is over. */
 void service_trouble (struct service *self, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
+
+/* ---- what a service asks of the world other than by messages and time ----
+ * How a process ended, whether a disk is full, that a thread is done: a replay can't ask that again. So each such answer goes
+ * through service_fact on its way to the core: it is recorded; in a replay (service_replays) the world is not asked and not
+ * changed, and the recorded answer is put in the place of `fact`. Only within start, drain, a handler, a tick or a callback. */
+bool service_replays (const struct service *self);
+void service_fact (struct service *self, void *fact, size_t size);
+/* The same for a text in a buffer of `size` bytes. */
+void service_fact_text (struct service *self, char *text, size_t size);
+/* Within stop and start: the core ends to begin again at once from its store (a checkpoint of the recorded inputs). What
+ * belongs to the process rather than to the core may be kept. */
+bool service_restarts (const struct service *self);
 
 /* ---- requests ---- */
 const Strata__Header *request_header (const struct request *request);

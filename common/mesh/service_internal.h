@@ -3,11 +3,15 @@
 #define STRATA_MESH_SERVICE_INTERNAL_H
 
 #include "mesh/mesh.h"
+#include "mesh/recording.h"
 #include "mesh/service.h"
 
 struct announcement;
 struct chunks;
 struct consumer;
+struct source;
+struct open_call;
+struct replay;
 
 struct timer_state {
     uv_timer_t timer;
@@ -24,6 +28,7 @@ struct service {
     void *state;
     char workspace[4096], bin_dir[4096], shard_dir[4200], replica[REPLICA_NAME_MAX];
     bool active;                    /* start () has returned 0 */
+    bool restarts;                  /* the core ends to start again at once */
     bool ending;                    /* asked to end */
     bool hands_over;                /* by SIGUSR1 */
     bool quit;
@@ -49,11 +54,24 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
+    struct open_call *open_calls;   /* made by the core and not answered */
+    uint64_t calls_made;            /* since the core started */
+    uint64_t start_took_ns;         /* the core's last start */
+    struct journal *journal;        /* NULL: inputs are not recorded */
+    struct replay *replay;          /* not NULL: this process plays a record again, and has no sockets */
+    struct source *replay_source;   /* whose records come next from the record */
+    uint64_t outputs;               /* digest of replies and calls */
     uint64_t handled, refused, repeated;
     uint64_t peers_told;            /* refused TCP peers that an event has told of */
     int64_t peers_told_us;
 };
 
+/* service.c */
+int service_commit (struct service *self, bool all);     /* all: the record of inputs too, whatever waits there */
+int service_start_core (struct service *self, bool in_place, struct strata_error *error);
+void service_sweep (struct service *self);
+/* recording.c: as a crash does, but for what the core has to free. */
+void service_end_core (struct service *self);
 /* request.c */
 void service_take_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg);
 void service_drop_requests (struct service *self);

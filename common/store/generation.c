@@ -129,11 +129,15 @@ static int bring (int from, int to, const char *name, enum kind kind)
 
 /* Records that a holder forgets while its logs are copied: the copied logs still know them. Where nothing can be linked they
  * are missing then, should that holder still run. */
-static void link_records (int from, int to, DIR *d)
+void generation_link_records (const char *from, const char *to)
 {
+    DIR *d = opendir (from);
+    int to_fd = open (to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (struct dirent *entry; d && (entry = readdir (d));)
         if (ends (entry->d_name, STREAM_LOG_END))
-            (void)!linkat (from, entry->d_name, to, entry->d_name, 0);
+            (void)!linkat (dirfd (d), entry->d_name, to_fd, entry->d_name, 0);
+    if (to_fd >= 0)
+        close (to_fd);
     if (d)
         closedir (d);
 }
@@ -144,7 +148,7 @@ static int copy_all (const char *from, const char *to, struct strata_error *erro
     int from_fd = open (from, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to_fd = open (to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = from_fd < 0 || to_fd < 0 ? strata_fail (error, "store %s can't be copied to %s: %s", from, to, strerror (errno)) : 0;
     if (rc == 0)
-        link_records (from_fd, to_fd, opendir (from));
+        generation_link_records (from, to);
     for (enum kind kind = CLAIMS; rc == 0 && kind < NOT_OURS; kind++) {
         DIR *d = opendir (from);
         for (struct dirent *entry; rc == 0 && d && (entry = readdir (d));)

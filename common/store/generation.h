@@ -22,6 +22,9 @@ void generation_path (const char *dir, uint64_t generation, char path[LEASE_PATH
 int generation_make (const char *dir, const char *from, uint64_t to, const char *mark, lease_try_f *try_store, void *arg,
                      int *mark_fd, struct strata_error *error);
 
+/* Links the segments of streams (stream_log.h) in folder `from` into folder `to`. */
+void generation_link_records (const char *from, const char *to);
+
 /* Removes what is below generation `keep`: older ones, files of a store from before there were generations, and what
  * processes left that died while they made one (their `mark` is not locked). */
 void generation_sweep (const char *dir, uint64_t keep, const char *mark);

@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "store/damage.h"
+#include "store/generation.h"
 
 #define EPOCH_KEY "!epoch"
 #define ID_KEY "!id"
@@ -42,6 +44,8 @@ struct shard {
     rocksdb_writeoptions_t *write;
     rocksdb_writebatch_wi_t *batch;
     uint64_t epoch, commits, changes;
+    uint64_t digest;                /* of all changes since shard_set_digest */
+    bool digesting;
     bool readonly;
     struct shard_part parts[SHARD_PARTS];
     struct anchor *anchor;          /* NULL in memory and for reading only */
@@ -319,14 +323,33 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error)
     return self;
 }
 
+struct shard *shard_open_copy (const char *dir, struct strata_error *error)
+{
+    struct shard *self = shard_new (dir, false, false, error);
+    if (!self)
+        return NULL;
+    rocksdb_writeoptions_set_sync (self->write, 0);
+    snprintf (self->path, sizeof (self->path), "%s", dir);
+    if (open_db (self, false, error) < 0 || raise_epoch (self, error) < 0)
+        return close_failed (self);
+    return self;
+}
+
+void shard_forget (struct shard *self)
+{
+    for (int i = 0; i < SHARD_PARTS; i++) {
+        if (self->parts[i].free)
+            self->parts[i].free (self->parts[i].data);
+        self->parts[i] = (struct shard_part){ NULL, NULL, NULL, NULL };
+    }
+}
+
 void shard_close (struct shard **self_p)
 {
     struct shard *self = *self_p;
     if (!self)
         return;
-    for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].free)
-            self->parts[i].free (self->parts[i].data);
+    shard_forget (self);
     if (self->batch)
         rocksdb_writebatch_wi_destroy (self->batch);
     if (self->db)
@@ -407,15 +430,26 @@ bool shard_dirty (const struct shard *self)
     return rocksdb_writebatch_wi_count (self->batch) > 0;
 }
 
+static void digest_change (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+    if (!self->digesting || (key_size && *(const char *)key == '!'))
+        return;
+    self->digest = hash64 (self->digest + (value != NULL), key, key_size);
+    if (value)
+        self->digest = hash64 (self->digest, value, value_size);
+}
+
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
 {
     self->changes++;
+    digest_change (self, key, key_size, value ? value : "", value_size);
     rocksdb_writebatch_wi_put (self->batch, key, key_size, value ? value : "", value_size);
 }
 
 void shard_delete (struct shard *self, const void *key, size_t key_size)
 {
     self->changes++;
+    digest_change (self, key, key_size, NULL, 0);
     rocksdb_writebatch_wi_delete (self->batch, key, key_size);
 }
 
@@ -509,6 +543,13 @@ static int mend (struct shard *self, struct strata_error *error)
     return -1;
 }
 
+void shard_settle (struct shard *self)
+{
+    for (int i = 0; shard_dirty (self) && i < SHARD_PARTS; i++)
+        if (self->parts[i].before_commit)
+            self->parts[i].before_commit (self->parts[i].data);
+}
+
 static int write_batch (struct shard *self, struct strata_error *error)
 {
     char *err = NULL;
@@ -518,9 +559,7 @@ static int write_batch (struct shard *self, struct strata_error *error)
         return strata_fail (error, "store %s is open for reading only", self->dir);
     if (self->failed && mend (self, error) < 0)
         return -1;
-    for (int i = 0; i < SHARD_PARTS; i++)
-        if (self->parts[i].before_commit)
-            self->parts[i].before_commit (self->parts[i].data);
+    shard_settle (self);
     rocksdb_write_writebatch_wi (self->db, self->write, self->batch, &err);
     self->failed = err != NULL;
     if (err) {
@@ -558,6 +597,64 @@ int shard_commit (struct shard *self, struct strata_error *error)
 bool shard_held (struct shard *self)
 {
     return !self->lease || lease_keep (self->lease, NULL) == 0;
+}
+
+/* ---- for the record of inputs ---- */
+
+uint64_t shard_digest (const struct shard *self)
+{
+    return self->digest;
+}
+
+void shard_set_digest (struct shard *self, uint64_t digest)
+{
+    self->digest = digest;
+    self->digesting = true;
+}
+
+int shard_copy (struct shard *self, const char *dir, struct strata_error *error)
+{
+    char *err = NULL;
+    rocksdb_checkpoint_t *checkpoint = self->db ? rocksdb_checkpoint_object_create (self->db, &err) : NULL;
+    if (checkpoint && !err)
+        rocksdb_checkpoint_create (checkpoint, dir, 0, &err);
+    if (checkpoint)
+        rocksdb_checkpoint_object_destroy (checkpoint);
+    if (checkpoint && !err) {
+        generation_link_records (self->path, dir);
+        return 0;
+    }
+    strata_fail (error, "store %s can't be copied to %s: %s", self->dir, dir, err ? err : "it is closed");
+    rocksdb_free (err);
+    return -1;
+}
+
+struct each_change {
+    void (*each) (const void *key, size_t key_size, const void *value, size_t value_size, void *arg);
+    void *arg;
+};
+
+static void on_put (void *state, const char *key, size_t key_size, const char *value, size_t value_size)
+{
+    const struct each_change *to = state;
+    to->each (key, key_size, value, value_size, to->arg);
+}
+
+static void on_delete (void *state, const char *key, size_t key_size)
+{
+    const struct each_change *to = state;
+    to->each (key, key_size, NULL, 0, to->arg);
+}
+
+void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
+                                                         size_t value_size, void *arg), void *arg)
+{
+    size_t size;
+    struct each_change to = { each, arg };
+    const char *bytes = rocksdb_writebatch_wi_data (self->batch, &size);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create_from (bytes, size);
+    rocksdb_writebatch_iterate (batch, &to, on_put, on_delete);
+    rocksdb_writebatch_destroy (batch);
 }
 
 /* ---- iterators ---- */

@@ -5,7 +5,8 @@
  * written against this interface alone and tested on shard_open_memory: no socket, no clock, no file of their own.
  *
  * Keys are bytes; each user of the shard has a prefix of its own:
- *   "!..."    shard.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c     "R/" remembered replies (mesh/replies.c)
+ *   "!..."    shard.c and mesh/journal.c      "s/" "S/" "p/" "c/" stream.c     "q/" "Q/" queue.c
+ *   "R/" remembered replies (mesh/replies.c)
  *   "<service>/..."  the service's core, e.g. "job/", "cand/"
  */
 #ifndef STRATA_STORE_SHARD_H
@@ -45,6 +46,10 @@ struct shard_part {
     void (*free) (void *data);
 };
 struct shard_part *shard_part (struct shard *self, enum shard_part_kind kind);
+/* Forgets all that is kept in memory, as if the shard were opened anew. Nothing may wait to be committed. */
+void shard_forget (struct shard *self);
+/* Puts into the batch what is put there before it is written, if there is one: then it is complete. */
+void shard_settle (struct shard *self);
 bool shard_is_readonly (const struct shard *self);
 /* There is no going on (memory, a failed sync), but nothing is known to be damaged: says so and ends the process. */
 void shard_die (const struct shard *self, const char *what, const char *of, const char *why) __attribute__ ((noreturn));
@@ -92,6 +97,20 @@ bool shard_dirty (const struct shard *self);
 uint64_t shard_commits (const struct shard *self);  /* syncs so far */
 uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far */
 
+/* ---- for the record of inputs (mesh/journal.h) ----
+ * A chained hash over every put and delete (core/hash.h), but those of keys that begin with '!', which are bookkeeping of the
+ * shell. Two shards that were given the same changes in the same order from the same digest on have the same digest. Kept
+ * from the first shard_set_digest on. */
+uint64_t shard_digest (const struct shard *self);
+void shard_set_digest (struct shard *self, uint64_t digest);
+/* A copy of what is committed in the new folder `dir` on the same file system: files that never change again are linked, so
+ * it costs milliseconds and no room until the shard throws its own ones away. */
+int shard_copy (struct shard *self, const char *dir, struct strata_error *error);
+/* Opens such a copy to work on it: without a lease and an anchor, and no commit waits for the disk. */
+struct shard *shard_open_copy (const char *dir, struct strata_error *error);
+/* Calls each (key, size, value, value_size, arg) for every change in the batch; value NULL: a delete. */
+void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
+                                                         size_t value_size, void *arg), void *arg);
 /* ---- iterating keys with a prefix in byte order; sees the batch. Don't put or delete between begin and end. ---- */
 struct shard_iter {
     const uint8_t *key;         /* whole key, with the prefix */

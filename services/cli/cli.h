@@ -25,6 +25,9 @@ enum cli_option {
     CLI_STATE = 32,     /* --state S */
     CLI_TYPE = 64,      /* --type T */
     CLI_COUNT = 128,    /* -n N */
+    CLI_SHARD = 256,    /* --shard S */
+    CLI_FROM = 512,     /* --from TURN */
+    CLI_SCRATCH = 1024, /* --scratch DIR */
     CLI_DEEP = 4096,    /* --deep */
     CLI_ACCEPT_LOSS = 8192, /* --accept-loss */
     CLI_REASON = 1 << 20, /* --reason TEXT */
@@ -38,6 +41,7 @@ struct cli_args {
     bool json, foreground, follow, deep, accept_loss;
     int timeout_s; /* 0: none */
     const char *state, *type;
+    const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
     bool csv;
     long count;  /* -1: not given */
@@ -63,6 +67,7 @@ int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
+int cmd_replay (const struct cli_args *args);
 int cmd_repair (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);

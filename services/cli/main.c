@@ -60,6 +60,15 @@ static const struct command commands[] = {
       "new one. A store that a service holds is left alone.\n"
       "exit codes: 0 nothing is damaged any more, 1 something still is, 2 wrong usage",
       CLI_WORKSPACE | CLI_JSON | CLI_ACCEPT_LOSS, 0, 1, cmd_repair },
+    { "replay", "SERVICE [--shard S] [--from TURN] [--scratch DIR] [--workspace DIR] [--json]",
+      "tells a service its recorded inputs again, and compares what comes out",
+      "SERVICE is select, schedule or feedback; S its shard (default 0). Its code starts from the oldest checkpoint, or the\n"
+      "one at TURN, and is told all that came in since. Every turn's changes, and every key and value of the store at\n"
+      "each later checkpoint and now, must come out the same; the first difference is told with its turn and key.\n"
+      "Works while the campaign runs: it only reads. Copies go to DIR, else to $TMPDIR or /tmp, and are removed again.\n"
+      "How much is recorded: `replay` in the campaign file.\n"
+      "exit codes: 0 identical, 1 different or nothing to replay, 2 wrong usage, 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_SHARD | CLI_FROM | CLI_SCRATCH, 1, 1, cmd_replay },
     { "invalidate", "[ID ...] [--snapshot SIMULATION:INDEX] --reason TEXT [--workspace DIR] [--json]",
       "takes candidates out that were found bad",
       "By id, and all of a snapshot, also those that are still to come. None of them is proposed any more; those of an\n"
@@ -132,6 +141,9 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "follow", no_argument, NULL, CLI_FOLLOW },
         { "state", required_argument, NULL, CLI_STATE },
         { "type", required_argument, NULL, CLI_TYPE },
+        { "shard", required_argument, NULL, CLI_SHARD },
+        { "from", required_argument, NULL, CLI_FROM },
+        { "scratch", required_argument, NULL, CLI_SCRATCH },
         { "deep", no_argument, NULL, CLI_DEEP },
         { "accept-loss", no_argument, NULL, CLI_ACCEPT_LOSS },
         { "reason", required_argument, NULL, CLI_REASON },
@@ -168,6 +180,9 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->workspace = opt == CLI_WORKSPACE ? optarg : args->workspace;
         args->state = opt == CLI_STATE ? optarg : args->state;
         args->type = opt == CLI_TYPE ? optarg : args->type;
+        args->shard = opt == CLI_SHARD ? optarg : args->shard;
+        args->from = opt == CLI_FROM ? optarg : args->from;
+        args->scratch = opt == CLI_SCRATCH ? optarg : args->scratch;
         args->reason = opt == CLI_REASON ? optarg : args->reason;
         args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
         args->queue = opt == CLI_QUEUE ? optarg : args->queue;

@@ -98,6 +98,19 @@ static int on_uptake (struct service *service, const char *peer, uint64_t sequen
     return 0;
 }
 
+/* What became of the report that is being written. */
+static enum writer_state look_at_writer (struct service *service, struct strata_error *error)
+{
+    struct state *self = service_state (service);
+    enum writer_state state = WRITER_IDLE;
+    if (!service_replays (service))
+        state = writer_poll (self->writer, error);
+    service_fact (service, &state, sizeof (state));
+    if (state == WRITER_FAILED)
+        service_fact_text (service, error->text, sizeof (error->text));
+    return state;
+}
+
 static int on_partial (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record, size_t size,
                        void *arg)
 {
@@ -120,7 +133,7 @@ static void move_report (struct service *service, int64_t now_us)
     struct state *self = service_state (service);
     struct strata_error error;
     const struct feedback_report *report = feedback_pending (self->core);
-    switch (writer_poll (self->writer, &error)) {
+    switch (look_at_writer (service, &error)) {
     case WRITER_DONE: {
         char subject[40];
         snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)report->round);
@@ -142,7 +155,7 @@ static void move_report (struct service *service, int64_t now_us)
         self->retry_us = now_us + RETRY_US;
         break;
     case WRITER_IDLE:
-        if (!report && now_us - self->linked_us > RELINK_US) {
+        if (!report && now_us - self->linked_us > RELINK_US && !service_replays (service)) {
             struct feedback_figures f;
             feedback_figures (self->core, &f);
             self->linked_us = now_us;
@@ -152,7 +165,7 @@ static void move_report (struct service *service, int64_t now_us)
         if (self->undecided && shard_commits (service_shard (service)) > self->commits)
             self->undecided = false;
         if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US)
-            && writer_start (self->writer, report, &error) < 0)
+            && !service_replays (service) && writer_start (self->writer, report, &error) < 0)
             service_trouble (service, "%s", error.text);
         break;
     case WRITER_BUSY:

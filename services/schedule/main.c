@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "drive.h"
+#include "executor_recorded.h"
 #include "mesh/service.h"
 
 #define TICK_MS 100
@@ -17,6 +18,7 @@
 struct state {
     struct schedule *core;
     struct drive drive;
+    struct executor_recorded recorded;  /* what drive drives */
     struct executor_capacity capacity;
     int64_t drain_until_us;         /* 0: not draining */
     struct question *questions;     /* under way */
@@ -127,16 +129,19 @@ static void ask_select (struct service *service, const Strata__Question *message
 
 /* ---- time ---- */
 
-static bool is_full (const char *folder)
+static bool is_full (struct service *service)
 {
     struct statvfs disk;
-    return statvfs (folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < ROOM_MIN_BYTES;
+    bool full = !service_replays (service) && statvfs (service_workspace (service), &disk) == 0
+                && (uint64_t)disk.f_bavail * disk.f_frsize < ROOM_MIN_BYTES;
+    service_fact (service, &full, sizeof (full));
+    return full;
 }
 
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
-    bool full = is_full (service_workspace (service));
+    bool full = is_full (service);
     if (full != self->full)
         service_event (service, full ? "disk-full" : "disk-has-room", "schedule", "%s",
                        full ? "no job is started until there is room again" : "jobs are started again");
@@ -266,19 +271,43 @@ static void on_retry (struct service *service, struct request *request, const Pr
 
 /* ---- start, stop, figures ---- */
 
+/* The executor's hold on its processes outlives a core that only starts anew from its store. */
+static void *kept_executor;
+
 static void stop (struct service *service)
 {
     struct state *self = service_state (service);
     if (!self)
         return;
-    if (self->drive.executor)
-        self->drive.ops->close (&self->drive.executor);
+    if (service_restarts (service))
+        kept_executor = self->recorded.executor;
+    else if (self->recorded.executor)
+        self->recorded.ops->close (&self->recorded.executor);
     while (self->questions)
         question_free (self, self->questions);
     schedule_free (&self->core);
     free (self->capacity.cores);
     free (self);
     service_set_state (service, NULL);
+}
+
+static int open_executor (struct service *service, struct state *self, struct strata_error *error)
+{
+    const char *name = service_campaign (service)->schedule.executor;
+    struct executor_config config = { service_workspace (service), service_bin_dir (service) };
+    self->drive.ops = &executor_recorded;
+    self->drive.executor = &self->recorded;
+    self->recorded.service = service;
+    self->recorded.ops = executor_find (name);
+    self->recorded.executor = kept_executor;
+    kept_executor = NULL;
+    if (!self->recorded.ops)
+        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local", name);
+    if (!self->recorded.executor && !service_replays (service))
+        self->recorded.executor = self->recorded.ops->open (&config, error);
+    if (!self->recorded.executor && !service_replays (service))
+        return -1;
+    return self->drive.ops->capacity (self->drive.executor, &self->capacity, error);
 }
 
 static int start (struct service *service, struct strata_error *error)
@@ -288,15 +317,7 @@ static int start (struct service *service, struct strata_error *error)
     if (!self)
         return strata_fail (error, "out of memory");
     service_set_state (service, self);
-    self->drive.ops = executor_find (campaign->schedule.executor);
-    if (!self->drive.ops) {
-        strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local",
-                     campaign->schedule.executor);
-        goto failed;
-    }
-    struct executor_config config = { service_workspace (service), service_bin_dir (service) };
-    self->drive.executor = self->drive.ops->open (&config, error);
-    if (!self->drive.executor || self->drive.ops->capacity (self->drive.executor, &self->capacity, error) != 0)
+    if (open_executor (service, self, error) != 0)
         goto failed;
     struct schedule_capacity capacity = { self->capacity.cores, self->capacity.cores_count };
     struct schedule_sink sink = { on_job, on_event, service };

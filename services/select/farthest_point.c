@@ -20,7 +20,9 @@
 
 #define PENDING_MAX 1024u       /* new candidates that wait for their bounds while nothing is picked */
 #define ALONE 8u                /* ranks brought up to date one by one before it is done in batches */
-#define BATCH 256u
+#define BATCH 256u              /* the first of them; each further one is twice as large */
+#define BATCH_MAX 8192u
+#define BATCH_PARALLEL 512u     /* ranks that are worth waking threads for */
 #define PARALLEL_MIN 10000000u  /* distances that are worth waking threads for */
 
 struct entry {
@@ -39,6 +41,8 @@ struct farthest_point {
     bool random;                /* the ranks in the heap are random ones */
     struct entry *heap;         /* [count], the one to pick first on top; behind it [pending] without a rank */
     size_t count, pending, heap_capacity;
+    struct entry *batch;        /* scratch of top_settle */
+    size_t batch_capacity;
     uint32_t *list;             /* by slot: which of lists; POINTS_NONE: none yet */
     double *lists;              /* [lists_count][k]: squares of the distances to the k nearest, rising */
     uint32_t *free_lists;
@@ -194,23 +198,26 @@ static void settle (struct farthest_point *self)
 /* Brings ranks up to date until the one on top is. There is one. */
 static void top_settle (struct farthest_point *self)
 {
-    struct entry batch[BATCH];
+    size_t batch_size = BATCH;
     for (size_t tries = 0; tries < ALONE && !is_exact (self, &self->heap[0]); tries++) {
         list_give (self, self->heap[0].slot);
         entry_evaluate (self, &self->heap[0]);
         heap_down (self, 0);
     }
     while (!is_exact (self, &self->heap[0])) {
-        size_t n = 0, selected = points_selected (&self->points);
-        for (; n < BATCH && self->count > 0 && !is_exact (self, &self->heap[0]); n++) {
+        size_t n = 0;
+        self->batch = select_grow (self->batch, &self->batch_capacity, batch_size, sizeof (*self->batch));
+        struct entry *batch = self->batch;
+        for (; n < batch_size && self->count > 0 && !is_exact (self, &self->heap[0]); n++) {
             batch[n] = heap_pop (self);
             list_give (self, batch[n].slot);
         }
-#pragma omp parallel for schedule(dynamic, 8) if (n * selected > PARALLEL_MIN)
+#pragma omp parallel for schedule(dynamic, 8) if (n >= BATCH_PARALLEL)
         for (size_t i = 0; i < n; i++)
             entry_evaluate (self, &batch[i]);
         for (size_t i = 0; i < n; i++)
             heap_push (self, batch[i]);
+        batch_size = batch_size < BATCH_MAX ? 2 * batch_size : BATCH_MAX;
     }
 }
 
@@ -260,6 +267,7 @@ static void fp_destroy (void *arg)
     points_fini (&self->points);
     points_fini (&self->proposed);
     free (self->heap);
+    free (self->batch);
     free (self->list);
     free (self->lists);
     free (self->free_lists);

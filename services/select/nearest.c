@@ -189,9 +189,13 @@ static void cells_free (struct nearest *self)
     self->cells_count = 0;
 }
 
-/* Squares of the distances to the centres of all cells, in single precision; behind them INFINITY. */
+/* Squares of the distances to the centres of all cells, in single precision; behind them INFINITY. None is below 0, so
+ * that their bits, as whole numbers, have the same order: compilers find the lowest of those by whole registers. */
 struct centres_near {
-    _Alignas (64) float squares[CELLS_MAX + GROUP_POINTS];
+    union {
+        _Alignas (64) float squares[CELLS_MAX + GROUP_POINTS];
+        int32_t bits[CELLS_MAX + GROUP_POINTS];
+    };
 };
 
 static void centres_measure (const struct nearest *self, const float *point, struct centres_near *near)
@@ -203,17 +207,22 @@ static void centres_measure (const struct nearest *self, const float *point, str
         near->squares[i] = INFINITY;
 }
 
-/* The nearest cell that was not taken yet; takes it. */
-SIMD_CLONES static size_t centres_take (struct centres_near *near, size_t count)
+SIMD_CLONES static int32_t lowest_of (const int32_t *values, size_t count)
 {
-    float *squares = near->squares, least = INFINITY;
-    size_t n = (count + LANES - 1) / LANES * LANES, at = 0;
-#pragma omp simd reduction(min : least) aligned(squares : 64)
-    for (size_t i = 0; i < n; i++)
-        least = squares[i] < least ? squares[i] : least;
-    while (at + 1 < count && squares[at] != least)
+    int32_t least = INT32_MAX;
+    for (size_t i = 0; i < count; i++)
+        least = values[i] < least ? values[i] : least;
+    return least;
+}
+
+/* The nearest cell that was not taken yet; takes it. */
+static size_t centres_take (struct centres_near *near, size_t count)
+{
+    int32_t least = lowest_of (near->bits, (count + LANES - 1) / LANES * LANES);
+    size_t at = 0;
+    while (at + 1 < count && near->bits[at] != least)
         at++;
-    squares[at] = INFINITY;
+    near->squares[at] = INFINITY;
     return at;
 }
 

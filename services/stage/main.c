@@ -13,6 +13,7 @@ int main (int argc, char **argv)
         .start = serve_start,
         .stop = serve_stop,
         .admit = serve_admit,
+        .flush = serve_flush,
         .metrics = serve_metrics,
     };
     return service_main (&spec, argc, argv);

@@ -289,6 +289,12 @@ static void on_delete (struct service *service, struct request *request, const P
         request_reply (request, &reply.base);
 }
 
+int serve_flush (struct service *service, struct strata_error *error)
+{
+    struct state *self = service_state (service);
+    return self ? slots_sync (self->slots, error) : 0;
+}
+
 int serve_admit (struct service *service, const char *producer, struct strata_error *error)
 {
     struct state *self = service_state (service);

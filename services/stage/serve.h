@@ -31,6 +31,7 @@ extern const struct service_handler serve_handlers[];
 int serve_start (struct service *service, struct strata_error *error);
 void serve_stop (struct service *service);
 int serve_admit (struct service *service, const char *producer, struct strata_error *error);
+int serve_flush (struct service *service, struct strata_error *error);
 void serve_metrics (struct service *service);
 void serve_tick (struct service *service, int64_t now_us);
 

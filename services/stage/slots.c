@@ -16,6 +16,7 @@ struct slots {
     char workspace[4096], stage[REPLICA_NAME_MAX];
     bool mine[CLAIM_SLOTS];
     bool keeper; /* claims/keepers says so */
+    bool slots_due, producers_due; /* claims that are not on disk yet */
     unsigned count;
     uint64_t version;
 };
@@ -41,7 +42,7 @@ static int become_keeper (struct slots *self, struct strata_error *error)
     if (self->keeper)
         return 0;
     claim_of_keeper (&claim, self->workspace, self->stage);
-    if (claim_take (&claim, self->stage, owner, error) < 0)
+    if (claim_take (&claim, self->stage, owner, error) < 0 || claim_sync (&claim, error) < 0)
         return -1;
     self->keeper = true;
     return 0;
@@ -57,7 +58,7 @@ static int take_slot (struct slots *self, unsigned slot, char owner[REPLICA_NAME
     claim_of_slot (&claim, self->workspace, slot);
     int rc = claim_take (&claim, self->stage, owner, error);
     if (rc > 0) {
-        self->mine[slot] = true;
+        self->mine[slot] = self->slots_due = true;
         self->count++;
         self->version++;
     }
@@ -100,7 +101,22 @@ int slots_take_producer (struct slots *self, const char *producer, struct strata
     char owner[REPLICA_NAME_MAX];
     claim_of_producer (&claim, self->workspace, producer);
     int rc = claim_take (&claim, self->stage, owner, error);
+    self->producers_due |= rc > 0;
     return rc > 0 ? 0 : rc < 0 ? -1 : elsewhere ("what producer", producer, owner, error);
+}
+
+int slots_sync (struct slots *self, struct strata_error *error)
+{
+    struct claim claim;
+    claim_of_slot (&claim, self->workspace, 0);
+    if (self->slots_due && claim_sync (&claim, error) < 0)
+        return -1;
+    self->slots_due = false;
+    claim_of_producer (&claim, self->workspace, "");
+    if (self->producers_due && claim_sync (&claim, error) < 0)
+        return -1;
+    self->producers_due = false;
+    return 0;
 }
 
 uint64_t slots_version (const struct slots *self)

@@ -28,6 +28,8 @@ int slots_take (struct slots *self, const char *ns, const char *key, struct stra
 /* The same for a producer of records. */
 int slots_take_producer (struct slots *self, const char *producer, struct strata_error *error);
 
+/* Puts on disk what was claimed: before each commit. */
+int slots_sync (struct slots *self, struct strata_error *error);
 uint64_t slots_version (const struct slots *self); /* rises when a slot is taken or passed on */
 unsigned slots_count (const struct slots *self);
 

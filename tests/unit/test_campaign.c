@@ -117,7 +117,7 @@ static const struct wrong keys_and_types[] = {
       "points, coarse, lipid_only, lipid_only_distance_nm, lease, tries, encoder" },
     { "goal: {", "zebra: 1\ngoal: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, goal" },
+      "schedule, jobs, feedback, replay, goal" },
     { "{job: cg,", "{job: cg, uptake: 3,",
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
@@ -220,7 +220,7 @@ static const struct wrong keys_and_types[] = {
     { "campaign: test\n", "campaign: test\n[a, b]: 1\n", "c.yaml:3: file: a key here is a list; keys are plain words" },
     { "campaign: test\n", "campaign: test\n<<: {seed: 1}\n",
       "c.yaml:3: <<: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, goal" },
+      "schedule, jobs, feedback, replay, goal" },
 };
 
 static const struct wrong references[] = {
@@ -241,11 +241,11 @@ static const struct wrong references[] = {
       "c.yaml:16: jobs[0].buffer: has no meaning with start: always; leave it out" },
     { "goal: {", "zebra: 1\ngoal: {job: cgs, successes: -1}\nother: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, goal\n"
+      "schedule, jobs, feedback, replay, goal\n"
       "c.yaml:31: goal.successes: must be a whole number from 0 to 1000000000, not -1\n"
       "c.yaml:31: goal.job: there is no job type cgs; did you mean cg? defined: macro, setup, cg\n"
       "c.yaml:32: other: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, goal" },
+      "schedule, jobs, feedback, replay, goal" },
     { "quota: 0.5}\n    -", "quota: 0.4}\n    -",
       "c.yaml:10: select.queues: the quotas must sum to 1, but sum to 0.9" },
     { "  from: patches\n", "  from: patches\n  sampler: binned\n",

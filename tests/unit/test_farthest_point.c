@@ -2,6 +2,7 @@
 #include "../../services/select/farthest_point.h"
 
 #include <math.h>
+#include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -594,6 +595,62 @@ static void weights_count_the_candidates_nearest_to_each_selected_point (void **
     ops->destroy (sampler);
 }
 
+struct trace {
+    char text[200000];
+    size_t used;
+};
+
+static bool trace_pick (const char *id, double rank, void *arg)
+{
+    struct trace *self = arg;
+    self->used += (size_t)snprintf (self->text + self->used, sizeof (self->text) - self->used, "%s %a\n", id, rank);
+    return true;
+}
+
+static void trace_drop (const char *id, double rank, void *arg)
+{
+    trace_pick (id, rank, arg);
+}
+
+static void any_number_of_threads_gives_the_same_to_the_last_bit (void **state)
+{
+    const struct sampler_ops *ops = &farthest_point_sampler;
+    static struct trace traces[3];
+    int threads = omp_get_max_threads ();
+    for (int run = 0; run < 3; run++) {
+        /* Enough for every loop that is shared out: bounds, ranks, weights. */
+        void *sampler = create_with (5, (struct campaign_select){ .k = 4 }, 9);
+        struct trace *trace = &traces[run];
+        trace->used = 0;
+        random_state = 4711;
+        omp_set_num_threads (1 + 3 * run);
+        for (int i = 0; i < 24000; i++) {
+            char id[32];
+            float x[5];
+            snprintf (id, sizeof (id), "t-%d", i);
+            for (int d = 0; d < 5; d++)
+                x[d] = random_float ();
+            ops->load (sampler, id, x, i < 1000 ? SAMPLER_SELECTED : SAMPLER_WAITING);
+        }
+        ops->ready (sampler);
+        assert_int_equal (ops->pick (sampler, 200, trace_pick, trace), 200);
+        assert_int_equal (ops->drop (sampler, 2000, trace_drop, trace), 2000);
+        assert_int_equal (ops->pick (sampler, 200, trace_pick, trace), 200);
+        struct points *points = ops->points (sampler);
+        static uint64_t counts[1400];
+        assert_true (points_weigh (points, UINT64_MAX));
+        points_owned (points, counts);
+        for (size_t i = 0; i < points_selected (points); i++)
+            trace->used += (size_t)snprintf (trace->text + trace->used, sizeof (trace->text) - trace->used, "%d ",
+                                             (int)counts[i]);
+        assert_true (trace->used < sizeof (trace->text));
+        ops->destroy (sampler);
+    }
+    omp_set_num_threads (threads);
+    assert_string_equal (traces[0].text, traces[1].text);
+    assert_string_equal (traces[0].text, traces[2].text);
+}
+
 static void impossible_options_are_refused (void **state)
 {
     struct strata_error error;
@@ -622,6 +679,7 @@ int main (void)
         cmocka_unit_test (removed_candidates_leave_no_trace),
         cmocka_unit_test (ranked_once_a_batch_takes_the_highest_ranks_before_it),
         cmocka_unit_test (weights_count_the_candidates_nearest_to_each_selected_point),
+        cmocka_unit_test (any_number_of_threads_gives_the_same_to_the_last_bit),
         cmocka_unit_test (impossible_options_are_refused),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
