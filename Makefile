@@ -207,8 +207,8 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
 
 # The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
-BENCH_COMMON := $(BUILD)/tests/bench/bench.o $(BUILD)/tests/bench/bench_mesh.o
-BENCHES := $(filter-out %/bench_mesh,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
+BENCH_COMMON := $(addprefix $(BUILD)/tests/bench/,bench.o bench_mesh.o bench_sink.o)
+BENCHES := $(filter-out %/bench_mesh %/bench_sink,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
 BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)

@@ -19,6 +19,7 @@
 #include "mesh/replies.h"
 #include "mesh/route.h"
 #include "mesh/service_internal.h"
+#include "mesh/stream_server.h"
 #include "status.pb-c.h"
 #include "store/damage.h"
 #include "store/stream.h"
@@ -349,8 +350,16 @@ static void on_heartbeat_timer (uv_timer_t *timer)
         service_metric (self, "handshakes_unfinished", (double)secure_unfinished (self->mesh.secure), 0);
     }
     service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
-    if (self->shard)
+    service_metric (self, "turn_messages", (double)self->mesh.turn_messages_most, MESH_TURN_MESSAGES);
+    service_metric (self, "turn_bytes", (double)self->mesh.turn_bytes_most, MESH_TURN_BYTES + (double)WIRE_MAX_MESSAGE);
+    service_metric (self, "outbox_messages", (double)self->mesh.out_most, 0);
+    self->mesh.turn_messages_most = self->mesh.turn_bytes_most = self->mesh.out_most = 0;
+    if (self->shard && !self->held) {
         service_metric (self, "commits", (double)shard_commits (self->shard), 0);
+        service_metric (self, "replies_remembered", (double)self->replies, 0);
+        stream_server_metrics (self);
+        consume_metrics (self);
+    }
     recording_metrics (self);
     Strata__Metric **pointers = calloc (self->metrics_count + 1, sizeof (*pointers));
     for (size_t i = 0; pointers && i < self->metrics_count; i++)
@@ -525,7 +534,7 @@ static void tell_taken (struct service *self)
 void service_sweep (struct service *self)
 {
     struct stream_stat events;
-    replies_sweep (self->shard, self->now_us);
+    self->replies = replies_sweep (self->shard, self->now_us);
     stream_stat (self->shard, "events", &events);
     if (events.next > EVENTS_KEPT)
         stream_trim (self->shard, "events", events.next - EVENTS_KEPT);
