@@ -422,6 +422,8 @@ static int take_any (struct service *self, struct strata_error *error)
         why = errno;
         *error = one;
     }
+    if (why == EBUSY)
+        strata_fail (error, "every shard of %s is held", self->spec->name);
     errno = why;
     return -1;
 }
