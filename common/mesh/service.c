@@ -431,6 +431,8 @@ static int take_any (struct service *self, struct strata_error *error)
         why = errno;
         *error = one;
     }
+    if (why == EBUSY)
+        strata_fail (error, "every shard of %s is held", self->spec->name);
     errno = why;
     return -1;
 }
@@ -454,13 +456,7 @@ static int take_shard (struct service *self, struct strata_error *error)
     crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
-    if (shard_by_force (self->shard))
-        service_event (self,
-                       "shard-taken",
-                       strrchr (self->shard_dir, '/') + 1,
-                       "taken by force in epoch %llu: its holder had not renewed the lease for %u s",
-                       (unsigned long long)self->mesh.card.epoch,
-                       self->campaign->mesh.lease_s);
+    self->by_force = shard_by_force (self->shard);
     log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
     return 1;
 }
@@ -520,6 +516,21 @@ static void tell_refused_peers (struct service *self)
     self->peers_told_us = self->now_us;
 }
 
+static void tell_taken (struct service *self)
+{
+    char text[128], *name = strrchr (self->shard_dir, '/') + 1;
+    if (!self->by_force)
+        return;
+    self->by_force = false;
+    snprintf (text,
+              sizeof (text),
+              "taken by force in epoch %llu: its holder had not renewed the lease for %u s",
+              (unsigned long long)self->mesh.card.epoch,
+              self->campaign->mesh.lease_s);
+    recording_event (self, "shard-taken", name, text);
+    service_event (self, "shard-taken", name, "%s", text);
+}
+
 void service_sweep (struct service *self)
 {
     struct stream_stat events;
@@ -563,6 +574,7 @@ static void on_housekeeping (uv_timer_t *timer)
     }
     consume_tick (self);
     tell_refused_peers (self);
+    tell_taken (self);
     if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
         recording_sweep (self);
         service_sweep (self);

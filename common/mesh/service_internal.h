@@ -37,6 +37,7 @@ struct service {
     int lock_fd;                    /* one process a replica name */
     unsigned number;                /* of the replica */
     struct lease_watch watches[SERVICE_SHARDS_MAX];  /* of the shards that other replicas hold */
+    bool by_force;                  /* the shard was taken so, and nobody was told yet */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
