@@ -270,7 +270,7 @@ int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strat
             send_gathered (c);
     while (requests_under_way (self) && !self->failed)
         run (self, true);
-    crash_point ("client.answered-stream_append");
+    crash_point ("client.answered-STREAM_APPEND");
     if (duplicates)
         *duplicates = self->duplicates;
     self->duplicates = 0;
