@@ -94,10 +94,10 @@ static void append_records (struct service *service, struct request *request, co
                             const uint32_t *sizes, size_t count, struct blob bytes)
 {
     struct shard *shard = service_shard (service);
-    struct strata_error error;
+    struct strata_error error = { "" };
     struct stream_stat stat;
-    uint64_t first;
-    size_t appended;
+    uint64_t first = 0;
+    size_t appended = 0;
     struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data,
                                   true };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
