@@ -6,7 +6,7 @@
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
 #   tests/fuzz/fuzz_*.c     -> build/fuzz/*         (feeds files to a parser; with FUZZ=1 it makes up inputs by libFuzzer)
-# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer), FUZZ=1 (libFuzzer
+# FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer, clang), FUZZ=1 (libFuzzer
 #        and the first two sanitizers, by clang), CRASH_POINTS=1 (common/core/crash_point.h), V=1 (show commands).
 
 CC ?= gcc
@@ -14,11 +14,12 @@ SAN ?=
 V ?=
 Q := $(if $(V),,@)
 FUZZ ?=
-ifneq ($(FUZZ),)
+# LLVM's OpenMP tells ThreadSanitizer of its own synchronisation, gcc's does not.
+ifneq ($(FUZZ)$(filter thread,$(SAN)),)
 CC := clang
 endif
 CRASH_POINTS ?=
-BUILD := build$(if $(FUZZ),-fuzz,$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san))$(if $(findstring clang,$(CC)),-clang))$(if $(CRASH_POINTS),-points)
+BUILD := build$(if $(FUZZ),-fuzz,$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang)))$(if $(CRASH_POINTS),-points)
 
 PKGS := libczmq libzmq libprotobuf-c libuv hwloc jansson yaml-0.1 libzip zlib
 CPPFLAGS += -D_GNU_SOURCE -Icommon/include -Icommon -I$(BUILD) -I$(BUILD)/deps/include
@@ -129,6 +130,14 @@ crash-points:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) CRASH_POINTS=1 all
 	$(Q)STRATA_BIN=build-points/bin /usr/bin/python3 tests/crash/points.py --only '$(PLACES)' $(if $(SEED),--seed $(SEED))
 
+# What has threads: OpenMP (patch, select, gridsim, the continuum), feedback's writer, the lease's renewal, libuv's workers,
+# and what libzmq's and RocksDB's threads share with us. Needs clang and libomp-dev. Suppressions: tests/tsan.txt.
+TSAN_TESTS ?= $(addprefix unit/test_,feedback_report patch_cut patch_encode gridsim macro_run farthest_point lease \
+              stage_feedback mesh_peers security mesh select_core) mesh/patch_replicas
+tsan:
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SAN=thread all tests-built
+	$(Q)SAN=thread scripts/test.sh build-tsan $(TSAN_TESTS)
+
 tests-built: $(TESTS)
 fuzzers-built: $(FUZZERS)
 
@@ -207,8 +216,8 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LDLIBS)
 
 # The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
-BENCH_COMMON := $(BUILD)/tests/bench/bench.o $(BUILD)/tests/bench/bench_mesh.o
-BENCHES := $(filter-out %/bench_mesh,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
+BENCH_COMMON := $(addprefix $(BUILD)/tests/bench/,bench.o bench_mesh.o bench_sink.o)
+BENCHES := $(filter-out %/bench_mesh %/bench_sink,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
 BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)

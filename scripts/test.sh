@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests and says how each ended: scripts/test.sh BUILD [unit|fuzz|mesh|peers|campaign|crash|bench ...]   (all groups by default)
+# Runs tests and says how each ended: scripts/test.sh BUILD [GROUP or GROUP/NAME ...]   (all groups by default)
 #
 #   unit      BUILD/tests/test_*        cmocka, pure cores and small pieces; some start a process of their own
 #   fuzz      BUILD/fuzz/*              each parser on the inputs kept in tests/fuzz; new ones are made by `make fuzz`
@@ -37,6 +37,7 @@ sanitizers () { # NAME
     export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:log_path=$log/$1.sanitizer
     export LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt:print_suppressions=0
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$log/$1.sanitizer
+    export TSAN_OPTIONS=die_after_fork=0:suppressions=$PWD/tests/tsan.txt:print_suppressions=0:log_path=$log/$1.sanitizer
 }
 
 # Processes of a test carry its mark in their environment, daemons too.
@@ -60,6 +61,7 @@ sweep () { # MARK
 }
 
 run () { # group name seconds command...
+    [ -z "$only" ] || [ "$2" = "$only" ] || return 0
     local group=$1 name=$2 limit=$(($3 * STRATA_SLOW)) start=$SECONDS rc took why='' left mark=$$-$2 reports
     shift 3
     printf '%-9s %-34s ' "$group" "$name"
@@ -94,6 +96,8 @@ run () { # group name seconds command...
 }
 
 for group in "${groups[@]}"; do
+    only=${group#*/} group=${group%%/*}
+    [ "$only" != "$group" ] || only=
     case $group in
     unit)
         MAKEFLAGS='' make -s -j"$(nproc)" tests-built SAN="$SAN" BUILD="${build#"$PWD"/}" || exit 1

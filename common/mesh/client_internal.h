@@ -11,6 +11,7 @@ struct strata_client {
     struct mesh mesh;
     uv_loop_t loop;
     int timeout_ms;
+    int64_t looked_us;             /* at the cards, for appends */
     struct channel *channels;      /* of appends, one a stream and producer */
     size_t under_way;              /* bytes appended and not answered */
     uint64_t duplicates;           /* of appends since the last flush */

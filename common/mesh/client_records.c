@@ -20,6 +20,7 @@
 #define GATHER_BYTES (256u << 10) /* a request is sent when it has so many */
 #define GATHER_RECORDS 4096
 #define READ_BYTES (4u << 20)
+#define LOOK_US 300000            /* between looks at the cards */
 #define AHEAD_BYTES (8u << 20)    /* under way at most, else an append waits */
 
 struct channel {
@@ -119,6 +120,16 @@ static void on_appended (void *owner, const struct reply *reply, void *arg)
         send_gathered (channel);
 }
 
+/* The loop looks now and then, but runs only in calls. */
+static void look_at_cards (struct strata_client *self)
+{
+    int64_t now_us = mesh_now_us ();
+    if (now_us - self->looked_us < LOOK_US)
+        return;
+    self->looked_us = now_us;
+    mesh_look_at_cards (&self->mesh);
+}
+
 static void send_gathered (struct channel *self)
 {
     struct strata_client *client = self->client;
@@ -138,7 +149,7 @@ static void send_gathered (struct channel *self)
     ask.sizes = self->sizes;
     ask.n_sizes = same ? 1 : self->count;
     ask.after = self->sent;
-    mesh_look_at_cards (&client->mesh);
+    look_at_cards (client);
     self->sent = self->sequences[self->count - 1];
     self->requests++;
     uint8_t *bytes = self->bytes;
@@ -259,7 +270,7 @@ int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strat
             send_gathered (c);
     while (requests_under_way (self) && !self->failed)
         run (self, true);
-    crash_point ("client.answered-stream_append");
+    crash_point ("client.answered-STREAM_APPEND");
     if (duplicates)
         *duplicates = self->duplicates;
     self->duplicates = 0;

@@ -346,6 +346,17 @@ void service_consume_part (struct service *self, const char *from, const char *s
         consume_peer (self, cards[i]);
 }
 
+/* A source has one page under way and one in work at most. */
+void consume_metrics (struct service *self)
+{
+    size_t pages = 0, sources = 0;
+    for (struct consumer *c = self->consumers; c; c = c->next)
+        for (size_t i = 0; i < c->sources_count; i++, sources++)
+            pages += c->sources[i]->reading;
+    if (sources)
+        service_metric (self, "read_ahead_bytes", (double)pages * READ_BYTES, (double)sources * READ_BYTES);
+}
+
 void consume_fini (struct service *self)
 {
     while (self->consumers) {

@@ -79,12 +79,18 @@ void mesh_send_heartbeat (struct mesh *self, const ProtobufCMessage *body)
         zmsg_destroy (&msg);
 }
 
+static void most (size_t *highest, size_t value)
+{
+    if (value > *highest)
+        *highest = value;
+}
+
 static void flush (struct mesh *self)
 {
     struct mesh_out *out = self->out;
     self->out = NULL;
     self->out_tail = &self->out;
-    while (out) {
+    for (size_t n = 1; out; most (&self->out_most, n++)) {
         struct mesh_out *next = out->next;
         if (out->call_id)
             mesh_call_send (self, out->call_id);
@@ -176,10 +182,16 @@ static bool readable (zsock_t *socket)
     return socket && (zsock_events (socket) & ZMQ_POLLIN);
 }
 
-/* One message of socket, if one is there. */
-static zmsg_t *receive (zsock_t *socket)
+/* One message of socket, if one is there; NULL, and *empty, else. Sockets don't wait (rcvtimeo 0): asking each time whether
+ * something is there first would cost a system call a message. */
+static zmsg_t *receive (struct mesh *self, zsock_t *socket, bool *empty)
 {
-    return readable (socket) ? zmsg_recv (socket) : NULL;
+    zmsg_t *frames = socket && !*empty ? zmsg_recv (socket) : NULL;
+    if (frames)
+        self->turn_bytes += zmsg_content_size (frames);
+    else
+        *empty = true;
+    return frames;
 }
 
 static void refuse_raw (struct mesh *self, zframe_t *identity, const struct wire_message *message,
@@ -240,21 +252,29 @@ static void take_publication (struct mesh *self, zmsg_t *frames)
 static bool take_in (struct mesh *self)
 {
     bool any = false;
-    zmsg_t *frames = receive (self->router);
+    zmsg_t *frames = receive (self, self->router, &self->router_empty);
     if (frames) {
         take_request (self, frames);
         any = true;
     }
-    frames = receive (self->sub);
+    frames = receive (self, self->sub, &self->sub_empty);
     if (frames) {
         take_publication (self, frames);
         any = true;
     }
     for (size_t i = 0; i < self->peers_count; i++)
-        if ((frames = receive (self->peers[i].dealer))) {
+        if ((frames = receive (self, self->peers[i].dealer, &self->peers[i].empty))) {
             mesh_take_reply (self, frames);
             any = true;
         }
+    return any;
+}
+
+static bool any_readable (struct mesh *self)
+{
+    bool any = readable (self->router) || readable (self->sub);
+    for (size_t i = 0; !any && i < self->peers_count; i++)
+        any = readable (self->peers[i].dealer);
     return any;
 }
 
@@ -268,17 +288,20 @@ static void on_prepare (uv_prepare_t *handle)
     bool more = false;
     if (!self->may_take || self->may_take (self->arg)) {
         int n = 0;
-        while ((more = take_in (self)) && ++n < MESH_TURN_MESSAGES)
+        self->turn_bytes = 0;
+        self->router_empty = self->sub_empty = false;
+        for (size_t i = 0; i < self->peers_count; i++)
+            self->peers[i].empty = false;
+        while ((more = take_in (self)) && ++n < MESH_TURN_MESSAGES && self->turn_bytes < MESH_TURN_BYTES)
             ;
+        most (&self->turn_messages_most, (size_t)n);
     }
+    most (&self->turn_bytes_most, self->turn_bytes);
     if (!self->commit || self->commit (self->arg) == 0)
         flush (self);
     /* Sending and committing take time and may swallow edges: look once more before the loop sleeps. */
-    if (!more && (!self->may_take || self->may_take (self->arg))) {
-        more = readable (self->router) || readable (self->sub) || self->out;
-        for (size_t i = 0; !more && i < self->peers_count; i++)
-            more = readable (self->peers[i].dealer);
-    }
+    if (!more && (!self->may_take || self->may_take (self->arg)))
+        more = self->out || any_readable (self);
     if (more || self->stay_awake)
         uv_idle_start (&self->idle, on_idle);
     else
@@ -305,6 +328,7 @@ static zsock_t *new_dealer (void)
     if (!dealer)
         return NULL;
     zsock_set_sndtimeo (dealer, 0);
+    zsock_set_rcvtimeo (dealer, 0);
     zsock_set_linger (dealer, 0);
     zsock_set_maxmsgsize (dealer, WIRE_MAX_MESSAGE);
     zsock_set_reconnect_ivl (dealer, 50);
@@ -539,6 +563,7 @@ static zsock_t *bind_socket (int type, const char *endpoint, struct strata_error
     }
     zsock_set_maxmsgsize (socket, WIRE_MAX_MESSAGE);
     zsock_set_sndtimeo (socket, 0);
+    zsock_set_rcvtimeo (socket, 0);
     zsock_set_linger (socket, 200);
     if (type == ZMQ_ROUTER)
         zsock_set_sndhwm (socket, 10000);
@@ -571,6 +596,7 @@ static int bind_replica (struct mesh *self, const char *service, const char *nod
     if (!self->sub || watch (self, &self->router_poll, self->router) < 0 || watch (self, &self->sub_poll, self->sub) < 0)
         return strata_fail (error, "a ZeroMQ socket can't be made: %s", zmq_strerror (errno));
     zsock_set_linger (self->sub, 0);
+    zsock_set_rcvtimeo (self->sub, 0);
     zsock_set_maxmsgsize (self->sub, WIRE_MAX_MESSAGE);
     if (self->tcp_interface && !(self->secure = secure_new (self, self->tcp_interface, error)))
         return -1;

@@ -19,7 +19,8 @@
 #include "mesh/service.h"
 #include "mesh/wire.h"
 
-#define MESH_TURN_MESSAGES 256  /* taken in at most in one turn */
+#define MESH_TURN_MESSAGES 1024       /* taken in at most in one turn */
+#define MESH_TURN_BYTES (16u << 20)   /* and bytes: a turn stays short */
 #define MESH_CALL_BUCKETS 4096  /* ids count up: a call stands alone in its bucket up to so many */
 
 struct mesh_peer;
@@ -45,6 +46,9 @@ struct mesh {
     struct card card;           /* own; replica empty for a client */
     uint64_t boot, next_request;
     zsock_t *router, *pub, *sub;
+    bool router_empty, sub_empty;   /* in this turn */
+    size_t turn_bytes;              /* taken in */
+    size_t turn_messages_most, turn_bytes_most, out_most; /* of any turn since the owner set them to 0 */
     uv_poll_t router_poll, sub_poll;
     const char *tcp_interface;  /* set before mesh_init: listen on TCP too; NULL: Unix sockets alone */
     struct secure *secure;      /* NULL without TCP */

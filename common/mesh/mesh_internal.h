@@ -11,6 +11,7 @@ struct mesh_peer {
     struct secure_link *link;                /* what its handshake told; NULL without TCP */
     char sub_endpoint[SECURE_ENDPOINT_MAX];  /* where its publications come from; "" nowhere */
     char trouble[384];                       /* why it is not connected to, or "" */
+    bool empty;                              /* nothing (more) was there in this turn */
     bool gone;                               /* its card was taken away */
 };
 

@@ -70,9 +70,18 @@ static enum look look_settled (const struct shard_iter *it, const struct shard_k
     return shard_u64 (it->key + prefix->size) < header->settled ? FORGET : STOP;
 }
 
+struct sweep {
+    int64_t before_us;
+    uint64_t *kept;
+};
+
 static enum look look_old (const struct shard_iter *it, const struct shard_key *prefix, const void *arg)
 {
-    return it->value_size >= 8 && (int64_t)shard_u64 (it->value) < *(const int64_t *)arg ? FORGET : KEEP;
+    const struct sweep *sweep = arg;
+    if (it->value_size >= 8 && (int64_t)shard_u64 (it->value) < sweep->before_us)
+        return FORGET;
+    ++*sweep->kept;
+    return KEEP;
 }
 
 /* The sender's bound as it is stored. */
@@ -142,10 +151,12 @@ void replies_keep (struct shard *shard, const Strata__Header *header, int64_t no
     free (value);
 }
 
-void replies_sweep (struct shard *shard, int64_t now_us)
+uint64_t replies_sweep (struct shard *shard, int64_t now_us)
 {
     struct shard_key prefix;
-    int64_t before = now_us - (int64_t)REPLIES_KEPT_S * 1000000;
+    uint64_t kept = 0;
+    struct sweep sweep = { now_us - (int64_t)REPLIES_KEPT_S * 1000000, &kept };
     shard_key (&prefix, "R/");
-    delete_where (shard, &prefix, &prefix, look_old, &before);
+    delete_where (shard, &prefix, &prefix, look_old, &sweep);
+    return kept;
 }

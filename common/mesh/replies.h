@@ -21,7 +21,7 @@ enum replies_verdict replies_look (struct shard *shard, const Strata__Header *he
 /* Also forgets what the header says is settled. */
 void replies_keep (struct shard *shard, const Strata__Header *header, int64_t now_us, uint32_t type, const void *body,
                    size_t size);
-/* Forgets old ones; now and then. */
-void replies_sweep (struct shard *shard, int64_t now_us);
+/* Forgets old ones; now and then. Returns how many entries are kept. */
+uint64_t replies_sweep (struct shard *shard, int64_t now_us);
 
 #endif

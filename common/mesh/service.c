@@ -19,6 +19,7 @@
 #include "mesh/replies.h"
 #include "mesh/route.h"
 #include "mesh/service_internal.h"
+#include "mesh/stream_server.h"
 #include "status.pb-c.h"
 #include "store/damage.h"
 #include "store/stream.h"
@@ -349,8 +350,16 @@ static void on_heartbeat_timer (uv_timer_t *timer)
         service_metric (self, "handshakes_unfinished", (double)secure_unfinished (self->mesh.secure), 0);
     }
     service_metric (self, "calls_open", (double)mesh_calls_open (&self->mesh), 0);
-    if (self->shard)
+    service_metric (self, "turn_messages", (double)self->mesh.turn_messages_most, MESH_TURN_MESSAGES);
+    service_metric (self, "turn_bytes", (double)self->mesh.turn_bytes_most, MESH_TURN_BYTES + (double)WIRE_MAX_MESSAGE);
+    service_metric (self, "outbox_messages", (double)self->mesh.out_most, 0);
+    self->mesh.turn_messages_most = self->mesh.turn_bytes_most = self->mesh.out_most = 0;
+    if (self->shard && !self->held) {
         service_metric (self, "commits", (double)shard_commits (self->shard), 0);
+        service_metric (self, "replies_remembered", (double)self->replies, 0);
+        stream_server_metrics (self);
+        consume_metrics (self);
+    }
     recording_metrics (self);
     Strata__Metric **pointers = calloc (self->metrics_count + 1, sizeof (*pointers));
     for (size_t i = 0; pointers && i < self->metrics_count; i++)
@@ -422,6 +431,8 @@ static int take_any (struct service *self, struct strata_error *error)
         why = errno;
         *error = one;
     }
+    if (why == EBUSY)
+        strata_fail (error, "every shard of %s is held", self->spec->name);
     errno = why;
     return -1;
 }
@@ -445,13 +456,7 @@ static int take_shard (struct service *self, struct strata_error *error)
     crash_point ("shard.taken");
     store_trouble (self, "");
     self->mesh.card.epoch = shard_epoch (self->shard);
-    if (shard_by_force (self->shard))
-        service_event (self,
-                       "shard-taken",
-                       strrchr (self->shard_dir, '/') + 1,
-                       "taken by force in epoch %llu: its holder had not renewed the lease for %u s",
-                       (unsigned long long)self->mesh.card.epoch,
-                       self->campaign->mesh.lease_s);
+    self->by_force = shard_by_force (self->shard);
     log_info ("holds shard %s in epoch %llu", self->shard_dir, (unsigned long long)self->mesh.card.epoch);
     return 1;
 }
@@ -511,10 +516,25 @@ static void tell_refused_peers (struct service *self)
     self->peers_told_us = self->now_us;
 }
 
+static void tell_taken (struct service *self)
+{
+    char text[128], *name = strrchr (self->shard_dir, '/') + 1;
+    if (!self->by_force)
+        return;
+    self->by_force = false;
+    snprintf (text,
+              sizeof (text),
+              "taken by force in epoch %llu: its holder had not renewed the lease for %u s",
+              (unsigned long long)self->mesh.card.epoch,
+              self->campaign->mesh.lease_s);
+    recording_event (self, "shard-taken", name, text);
+    service_event (self, "shard-taken", name, "%s", text);
+}
+
 void service_sweep (struct service *self)
 {
     struct stream_stat events;
-    replies_sweep (self->shard, self->now_us);
+    self->replies = replies_sweep (self->shard, self->now_us);
     stream_stat (self->shard, "events", &events);
     if (events.next > EVENTS_KEPT)
         stream_trim (self->shard, "events", events.next - EVENTS_KEPT);
@@ -554,6 +574,7 @@ static void on_housekeeping (uv_timer_t *timer)
     }
     consume_tick (self);
     tell_refused_peers (self);
+    tell_taken (self);
     if (self->shard && self->now_us - self->swept_us > SWEEP_US) {
         recording_sweep (self);
         service_sweep (self);

@@ -37,6 +37,7 @@ struct service {
     int lock_fd;                    /* one process a replica name */
     unsigned number;                /* of the replica */
     struct lease_watch watches[SERVICE_SHARDS_MAX];  /* of the shards that other replicas hold */
+    bool by_force;                  /* the shard was taken so, and nobody was told yet */
     bool lost;                      /* another process has taken the shard: nothing leaves any more */
     bool held;                      /* the last commit failed: nothing is taken in, nothing leaves */
     int64_t commit_again_us, again_us;  /* again_us: when the shard, or the card, is tried again */
@@ -54,6 +55,7 @@ struct service {
     void *on_heartbeat_arg;
     Strata__Metric *metrics;        /* of the heartbeat being made */
     size_t metrics_count, metrics_size;
+    uint64_t replies;               /* remembered, when they were swept last */
     struct open_call *open_calls;   /* made by the core and not answered */
     uint64_t calls_made;            /* since the core started */
     uint64_t start_took_ns;         /* the core's last start */
@@ -87,6 +89,7 @@ void consume_tick (struct service *self);
 void consume_announced (struct service *self, const Strata__Header *header, const Strata__Announcement *announcement,
                         const struct blob *blobs, size_t blobs_count);
 void consume_peer (struct service *self, const struct card *card);
+void consume_metrics (struct service *self);
 void consume_fini (struct service *self);
 
 #endif

@@ -98,7 +98,8 @@ static void append_records (struct service *service, struct request *request, co
     struct stream_stat stat;
     uint64_t first;
     size_t appended;
-    struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data };
+    struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data,
+                                  true };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
     if (!is_small_enough (service, request, append->stream, sizes, count)
         || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))
@@ -487,6 +488,44 @@ static void add_stream (const char *name, void *arg)
     }
     stream_consumers (list->shard, name, add_consumer, state);
     list->states[list->count++] = state;
+}
+
+/* ---- bounds ---- */
+
+struct fullest {
+    struct shard *shard;
+    uint64_t bytes, limit, aside_bytes, aside_limit;
+};
+
+static void look_at_bounds (const char *name, void *arg)
+{
+    struct fullest *self = arg;
+    struct stream_stat stat;
+    struct queue_stat queue;
+    stream_stat (self->shard, name, &stat);
+    if (stat.limit_bytes && (!self->limit || stat.bytes > self->bytes)) {
+        self->bytes = stat.bytes;
+        self->limit = stat.limit_bytes;
+    }
+    if (!stat.limit_bytes || !queue_exists (self->shard, name))
+        return;
+    queue_stat (self->shard, name, &queue);
+    if (!self->aside_limit || queue.aside_bytes > self->aside_bytes) {
+        self->aside_bytes = queue.aside_bytes;
+        self->aside_limit = stat.limit_bytes;
+    }
+}
+
+void stream_server_metrics (struct service *service)
+{
+    struct fullest fullest = { .shard = service_shard (service) };
+    uint64_t bytes, limit;
+    stream_list (fullest.shard, look_at_bounds, &fullest);
+    service_metric (service, "fullest_stream_bytes", (double)fullest.bytes, (double)fullest.limit);
+    if (fullest.aside_limit)
+        service_metric (service, "queue_aside_bytes", (double)fullest.aside_bytes, (double)fullest.aside_limit);
+    stream_cache (fullest.shard, &bytes, &limit);
+    service_metric (service, "chunk_cache_bytes", (double)bytes, (double)limit);
 }
 
 static void on_stat (struct service *service, struct request *request, const ProtobufCMessage *body)

@@ -287,7 +287,7 @@ int queue_put (struct shard *shard, const char *name, const char *producer, uint
 {
     uint32_t sizes = (uint32_t)size;
     size_t appended;
-    struct stream_batch batch = { producer, &producer_sequence, &sizes, 1, record };
+    struct stream_batch batch = { producer, &producer_sequence, &sizes, 1, record, false };
     if (queue_put_batch (shard, name, &batch, now_us, sequence, &appended, error) < 0)
         return -1;
     return (int)appended;

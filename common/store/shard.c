@@ -22,10 +22,12 @@
 #include "core/crash_point.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "store/wal_room.h"
 #include "store/damage.h"
 #include "store/generation.h"
 
 #define EPOCH_KEY "!epoch"
+#define LOG_BYTES (8u << 20) /* of a log and the memory table that it is for */
 #define ID_KEY "!id"
 /* Room asked for before a store that could not be written is opened anew: its next log, manifest and tables. */
 #define TRIAL_BYTES (1u << 20)
@@ -48,6 +50,7 @@ struct shard {
     bool digesting;
     bool readonly;
     struct shard_part parts[SHARD_PARTS];
+    struct wal_room wal_room;
     struct anchor *anchor;          /* NULL in memory and for reading only */
 };
 
@@ -232,7 +235,7 @@ static struct shard *shard_new (const char *dir, bool memory, bool readonly, str
     rocksdb_options_set_create_if_missing (self->options, !readonly);
     rocksdb_options_set_paranoid_checks (self->options, 1);
     /* RocksDB takes 1.1 times this on disk for each log when it opens one: small, since a node has several shards. */
-    rocksdb_options_set_write_buffer_size (self->options, 8u << 20);
+    rocksdb_options_set_write_buffer_size (self->options, LOG_BYTES);
     rocksdb_options_set_max_total_wal_size (self->options, 32u << 20);
     rocksdb_options_set_max_open_files (self->options, 256);
     /* A shard has few files: the 16 threads that RocksDB starts to open them cost more than they save. */
@@ -553,6 +556,7 @@ void shard_settle (struct shard *self)
 static int write_batch (struct shard *self, struct strata_error *error)
 {
     char *err = NULL;
+    size_t size;
     if (!shard_dirty (self))
         return 0;
     if (self->readonly)
@@ -573,6 +577,10 @@ static int write_batch (struct shard *self, struct strata_error *error)
     }
     if (self->anchor)
         anchor_note (self->anchor, rocksdb_get_latest_sequence_number (self->db));
+    if (self->path[0]) {
+        rocksdb_writebatch_wi_data (self->batch, &size);
+        wal_room_after_commit (&self->wal_room, self->path, size, LOG_BYTES);
+    }
     rocksdb_writebatch_wi_clear (self->batch);
     self->commits++;
     return 0;

@@ -298,14 +298,14 @@ static bool all_same (const uint32_t *sizes, size_t count)
 
 /* Stores `count` > 0 records as the stream's next chunk. */
 static void put_chunk (struct shard *shard, struct stream *stream, const char *producer, const uint32_t *sizes, size_t count,
-                       const uint8_t *bytes, size_t size, int64_t now_us)
+                       const uint8_t *bytes, size_t size, int64_t now_us, bool apart)
 {
     bool even = all_same (sizes, count);
     size_t listed = even ? 1 : count;
     uint8_t kind = even ? KIND_EVEN : 0, place[16];
     uint64_t segment, offset;
     struct shard_key key;
-    if (size >= STREAM_LOG_MIN && stream_log_write (stream->log, stream->meta.next, bytes, size, &segment, &offset) == 0) {
+    if (apart && size >= STREAM_LOG_MIN && stream_log_write (stream->log, stream->meta.next, bytes, size, &segment, &offset) == 0) {
         kind |= KIND_LOG;
         pack_u64 (place, segment);
         pack_u64 (place + 8, offset);
@@ -368,7 +368,8 @@ int stream_append_batch (struct shard *shard, const char *name, const struct str
         *appended = batch->count - repeats;
     if (repeats == batch->count)
         return 0;
-    put_chunk (shard, stream, batch->producer, batch->sizes + repeats, batch->count - repeats, bytes, size, now_us);
+    put_chunk (shard, stream, batch->producer, batch->sizes + repeats, batch->count - repeats, bytes, size, now_us,
+               batch->apart);
     if (batch->producer) {
         number_key (&key, "p", name, batch->producer);
         number_put (shard, &key, batch->producer_sequences[batch->count - 1]);
@@ -381,7 +382,7 @@ int stream_append (struct shard *shard, const char *name, const char *producer, 
 {
     uint32_t sizes = (uint32_t)size;
     size_t appended;
-    struct stream_batch batch = { producer, &producer_sequence, &sizes, 1, record };
+    struct stream_batch batch = { producer, &producer_sequence, &sizes, 1, record, false };
     if (stream_append_batch (shard, name, &batch, now_us, sequence, &appended, error) < 0)
         return -1;
     return (int)appended;
@@ -648,6 +649,15 @@ void stream_stat (struct shard *shard, const char *name, struct stream_stat *sta
 {
     const struct stream *stream = stream_find (shard, name);
     *stat = stream ? stream->meta : (struct stream_stat){ .first = 1, .next = 1 };
+}
+
+void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes)
+{
+    *bytes = *limit_bytes = 0;
+    for (const struct stream *s = streams_of (shard)->first; s; s = s->next) {
+        *bytes += s->loaded ? s->loaded_size : 0;
+        *limit_bytes += LOADED_MAX;
+    }
 }
 
 /* Names are collected before each is called: it may change the shard. */

@@ -32,6 +32,8 @@ struct stream_batch {
     const uint32_t *sizes;               /* bytes of each */
     size_t count;
     const void *bytes;                   /* all of them */
+    bool apart;                          /* may stand in a file beside the store. Not what a core appends: where in which file it
+                                          * comes to stand depends on when its process was started, and would show in a replay */
 };
 /* All or none: 0, *appended (may be NULL) of them, the last ones, have the numbers from *first (may be NULL) on; the others
  * are repeats. -1: the bound is reached (errno ENOSPC), or a name or the batch is not valid (EINVAL). */
@@ -75,6 +77,8 @@ void stream_trim (struct shard *shard, const char *name, uint64_t before);
 /* The next record gets at least number `next`: of a store that lost records which others have read. */
 void stream_skip_to (struct shard *shard, const char *name, uint64_t next);
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat);
+/* Bytes of chunks kept in memory because they are read in pieces, and their bound: so much a stream. */
+void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes);
 /* Calls each (name, arg) for every stream of the shard (queues too: their names are the queue's, see queue.h). */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg);
 

@@ -45,12 +45,18 @@ static bool has_settled (struct steer *steer, const Strata__StatusReply *status,
 {
     struct scale *scale = arg;
     const Strata__ServiceStatus *service = steer_service (status, scale->service);
+    char program[64];
     size_t left = 0;
+    snprintf (program, sizeof (program), "strata-%s", scale->service);
     if (!service)
         return false;
-    /* One that was killed on its way out has its card removed by the supervisor. */
-    for (size_t i = 0; i < status->n_replicas; i++)
-        left += strcmp (status->replicas[i]->heartbeat->service, scale->service) == 0 && !status->replicas[i]->stopped;
+    /* One that was killed on its way out has its card removed by the supervisor; one that took it away itself may still
+     * be about to end. */
+    for (size_t i = 0; i < status->n_replicas; i++) {
+        const Strata__ReplicaStatus *r = status->replicas[i];
+        left += strcmp (r->heartbeat->service, scale->service) == 0
+                && (!r->stopped || workspace_runs ((long)r->heartbeat->pid, program));
+    }
     scale->alive = service->alive;
     scale->active = service->active;
     steer_say (steer, "%s: %u of %u replicas alive", scale->service, service->alive, scale->wanted);

@@ -244,8 +244,7 @@ void workspace_lock_sign (int fd, pid_t pid)
         fprintf (stderr, "strata: up.lock can't be written: %s\n", strerror (errno));
 }
 
-/* Whether `pid` is a process of this machine whose name begins with `name`, and not one that only waits to be reaped. */
-static bool process_runs (long pid, const char *name)
+bool workspace_runs (long pid, const char *name)
 {
     char path[64], text[256] = "";
     snprintf (path, sizeof (path), "/proc/%ld/stat", pid);
@@ -277,7 +276,7 @@ size_t workspace_shepherds (const struct workspace *self)
             continue;
         pid_t pid = read_pid (fd);
         close (fd);
-        running += pid && access (outcome, F_OK) < 0 && process_runs (pid, "strata-shepherd");
+        running += pid && access (outcome, F_OK) < 0 && workspace_runs (pid, "strata-shepherd");
     }
     globfree (&found);
     return running;
@@ -291,7 +290,7 @@ bool workspace_is_live (const struct workspace *self)
     gethostname (node, sizeof (node) - 1);
     for (size_t i = 0; i < count; i++) {
         /* A killed replica's card stays, and its pid may be somebody else's by now. */
-        live += strcmp (cards[i].node, node) != 0 || process_runs (cards[i].pid, "strata-");
+        live += strcmp (cards[i].node, node) != 0 || workspace_runs (cards[i].pid, "strata-");
     }
     free (cards);
     return live > 0;

@@ -33,6 +33,8 @@ struct campaign *workspace_campaign (const struct workspace *self, struct strata
  * *holder the pid that holds it (0: another failure). */
 int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_error *error);
 void workspace_lock_sign (int fd, pid_t pid);
+/* Whether `pid` is a process of this machine whose name begins with `name`, and not one that only waits to be reaped. */
+bool workspace_runs (long pid, const char *name);
 /* Whether a process of this node that has a card runs. A card of another node counts as running. */
 bool workspace_is_live (const struct workspace *self);
 /* How many jobs run on this node, up or not: a shepherd outlives the services. */

@@ -49,6 +49,7 @@
 #define SELECT_HISTORY "history"
 #define SELECT_COUNT_MAX 10000u             /* candidates that may be asked for */
 #define SELECT_TURN_MAX 2000u               /* candidates of one proposal: picked in one turn, well within a lease */
+#define SELECT_TURN_WORK 400000000u         /* candidates that wait times those of a proposal: a pick among many takes longer */
 #define SELECT_REASON_MAX 500u              /* bytes of a reason that are kept */
 
 struct select_core;

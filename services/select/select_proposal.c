@@ -147,12 +147,13 @@ static bool pick_one (const char *id, double rank, void *arg)
 }
 
 /* Why there are fewer than asked for. */
-static void note_fewer (const struct select_core *self, uint64_t got, uint32_t count, char *note, size_t size)
+static void note_fewer (const struct select_core *self, uint64_t got, uint32_t count, uint64_t most, char *note,
+                        size_t size)
 {
     struct select_stat all;
     select_stat (self, &all);
-    if (got == SELECT_TURN_MAX)
-        snprintf (note, size, "%u of %u: one proposal holds no more; ask for the rest by another", SELECT_TURN_MAX, count);
+    if (got == most)
+        snprintf (note, size, "%" PRIu64 " of %u: one proposal holds no more; ask for the rest by another", got, count);
     else if (got > 0)
         snprintf (note, size, "%" PRIu64 " of %u: no more candidates wait in queues with a quota above 0", got, count);
     else if (all.waiting > 0)
@@ -174,12 +175,17 @@ static Strata__SelectProposal *proposal_new (struct select_core *self, const cha
         shares[i].candidates = queue_points (self, &self->queues[i])->waiting;
         shares[i].selected = points_selected (queue_points (self, &self->queues[i]));
     }
-    uint64_t got = quota_share (shares, self->queues_count, count < SELECT_TURN_MAX ? count : SELECT_TURN_MAX);
+    uint64_t waiting = 1, most = SELECT_TURN_MAX;
+    for (size_t i = 0; i < self->queues_count; i++)
+        waiting += shares[i].candidates;
+    if (most > SELECT_TURN_WORK / waiting)
+        most = SELECT_TURN_WORK / waiting > 10 ? SELECT_TURN_WORK / waiting : 10;
+    uint64_t got = quota_share (shares, self->queues_count, count < most ? count : most);
     Strata__SelectProposal *proposal = select_calloc (1, sizeof (*proposal));
     strata__select_proposal__init (proposal);
     char note[256] = "";
     if (got < count)
-        note_fewer (self, got, count, note, sizeof (note));
+        note_fewer (self, got, count, most, note, sizeof (note));
     select_text_set (&proposal->note, note);
     proposal->count = count;
     proposal->proposed_us = proposal->changed_us = now_us;

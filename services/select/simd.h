@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /* Sanitizers are not ready yet when the choice is made. clang 14 lacks the attribute for inlined helpers. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) \
+    && !defined(__SANITIZE_THREAD__)
 #define SIMD_CLONES __attribute__ ((target_clones ("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize ("O3")))
 #else
 #define SIMD_CLONES

@@ -43,7 +43,6 @@ static int scratch (char *dir)
     int fd = mkstemp (dir);
     if (fd < 0)
         bench_fail ("%s: %s", dir, strerror (errno));
-    unlink (dir);
     return fd;
 }
 
@@ -78,6 +77,7 @@ static void small_syncs (const char *name, bool in_place)
     bench_figure (name, (double)took[count / 2] / 1e3, "us");
     free (took);
     close (fd);
+    unlink (dir);
 }
 
 static void large_writes (const char *name, bool allocated)
@@ -97,6 +97,7 @@ static void large_writes (const char *name, bool allocated)
     bench_figure (name, (double)size * 1e3 / (double)(bench_now_ns () - start), "MB/s");
     free (bytes);
     close (fd);
+    unlink (dir);
 }
 
 struct pipe_end {
@@ -147,6 +148,7 @@ static void echo (void *arg)
 
 static void endpoint (char *text, const char *dir)
 {
+    unlink (dir);
     snprintf (text, 96, "ipc://%s.sock", dir);
 }
 

@@ -59,6 +59,9 @@ static void start_stage (struct bench_mesh *self, int core)
         CPU_SET (core, &set);
         if (core >= 0)
             sched_setaffinity (0, sizeof (set), &set);
+        char *argv[] = { "stage", "--campaign", self->campaign, "--workspace", self->workspace, NULL };
+        if (self->spec)
+            _exit (service_main (self->spec, 5, argv));
         execl (path, path, "--campaign", self->campaign, "--workspace", self->workspace, "--replica", "0", (char *)NULL);
         fprintf (stderr, "%s: %s\n", path, strerror (errno));
         _exit (127);

@@ -2,15 +2,16 @@
  * the stage, and a consumer that is a service with a store of its own.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench.h"
 #include "bench_mesh.h"
+#include "bench_sink.h"
 #include "mesh/chunks.h"
 #include "mesh/client_internal.h"
 #include "mesh/service_internal.h"
@@ -21,7 +22,7 @@
 
 enum { WHAT, RECORDS, SIZE, BATCH, QUEUED, OPTIONS };
 static struct bench_option options[OPTIONS] = {
-    [WHAT] = { "what", "streams, queues, lockstep, requests or takes", "streams" },
+    [WHAT] = { "what", "streams, queues, lockstep, trace (of lockstep), requests or takes", "streams" },
     [RECORDS] = { "records", "how many (requests: how many requests)", "20000" },
     [SIZE] = { "size", "bytes of a record", "1024" },
     [BATCH] = { "batch", "records of one take and one acknowledgement", "256" },
@@ -29,61 +30,30 @@ static struct bench_option options[OPTIONS] = {
 };
 static uint64_t records, size, batch, queued;
 
-/* What the processes see of each other. */
-struct shared {
-    int64_t committed_ns;   /* when the consumer's commit of `committed` records was done */
-    uint64_t committed;
-    int wake;               /* eventfd: a commit is done (lockstep) */
-};
-static struct shared *shared;
+/* The stage's shell alone, which is what serves streams, with its commit watched. */
+static int (*stage_commit) (void *arg);
 
-/* ---- a consumer of the stream: each record's effect and cursor in its own store ---- */
-
-struct sink {
-    uint64_t seen, committed;
-    int (*commit) (void *arg);
-};
-
-static int take_record (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
-                        size_t bytes, void *arg)
-{
-    struct sink *self = arg;
-    if (bytes != size)
-        bench_fail ("strata: a record is wrong");
-    bench_record_check (record, bytes, self->seen++);
-    return 0;
-}
-
-/* Around the service's own commit: when it is done, the records' cursor is on this process's disk. */
-static int commit (void *arg)
+static int watched_commit (void *arg)
 {
     struct service *service = arg;
-    struct sink *self = service_state (service);
-    int rc = self->commit (arg);
-    if (rc < 0 || self->seen == self->committed)
-        return rc;
-    self->committed = self->seen;
-    shared->committed_ns = bench_now_ns ();
-    __atomic_store_n (&shared->committed, self->committed, __ATOMIC_RELEASE);
-    if (shared->wake >= 0 && eventfd_write (shared->wake, 1) < 0)
-        bench_fail ("eventfd: %s", strerror (errno));
-    if (self->committed == records)
-        service_quit (service, 0);
+    bool dirty = shard_dirty (service->shard);
+    int64_t begin = bench_now_ns ();
+    int rc = stage_commit (arg);
+    if (dirty) {
+        bench_shared->stage_ns[0] = begin;
+        bench_shared->stage_ns[1] = bench_now_ns ();
+    }
     return rc;
 }
 
-static int start_sink (struct service *service, struct strata_error *error)
+static int start_stage (struct service *service, struct strata_error *error)
 {
-    static struct sink sink;
-    service_set_state (service, &sink);
-    sink.commit = service->mesh.commit;
-    service->mesh.commit = commit;
-    service_consume (service, "stage", "bench", take_record, &sink);
-    bench_ready ();
+    stage_commit = service->mesh.commit;
+    service->mesh.commit = watched_commit;
     return 0;
 }
 
-static const struct service_spec sink_spec = { .name = "sink", .about = "consumes", .has_shard = true, .start = start_sink };
+static const struct service_spec stage_spec = { .name = "stage", .about = "the shell alone", .has_shard = true, .start = start_stage };
 
 /* ---- a consumer of the queue: several takes under way, each run acknowledged as a whole ---- */
 
@@ -112,7 +82,7 @@ static void on_acked (struct service *service, const struct reply *reply, void *
         bench_fail ("strata: %s", reply->error);
     self->acknowledged += (uint64_t)(uintptr_t)arg;
     if (self->acknowledged == records) {
-        shared->committed_ns = bench_now_ns ();
+        bench_shared->committed_ns = bench_now_ns ();
         service_quit (service, 0);
     }
 }
@@ -206,7 +176,7 @@ static void put_records (struct strata_client *c, bool queue, uint64_t count)
 
 static void through (struct bench_mesh *mesh, bool queue)
 {
-    pid_t consumer = bench_service (mesh, queue ? &worker_spec : &sink_spec);
+    pid_t consumer = bench_service (mesh, queue ? &worker_spec : &bench_sink_spec);
     struct strata_client *c = bench_client (mesh);
     uint64_t none;
     strata_last_sequence (c, "bench", "p", &none, &(struct strata_error){ "" }); /* connected, as the peers' clients are */
@@ -215,9 +185,44 @@ static void through (struct bench_mesh *mesh, bool queue)
     int64_t published = bench_now_ns ();
     bench_join (consumer);
     bench_figure ("published", (double)records * 1e9 / (double)(published - start), "records/s");
-    bench_figure ("acknowledged", (double)records * 1e9 / (double)(shared->committed_ns - start), "records/s");
+    bench_figure ("acknowledged", (double)records * 1e9 / (double)(bench_shared->committed_ns - start), "records/s");
     bench_figure ("rss_stage", (double)bench_rss (mesh->stage) / 1e6, "MB");
     strata_close (&c);
+}
+
+/* A file beside the stores, synced in turn with them: the disk is in the same mood for both. */
+struct probe {
+    int fd;
+    off_t at;
+    int64_t *took;
+};
+
+static void probe_open (struct probe *self, const struct bench_mesh *mesh, const char *name, bool filled)
+{
+    char path[128];
+    snprintf (path, sizeof (path), "%s/%s", mesh->workspace, name);
+    *self = (struct probe){ open (path, O_RDWR | O_CREAT, 0666), 0, malloc (records * sizeof (int64_t)) };
+    uint8_t *zeros = calloc (records, size);
+    if (self->fd < 0 || !self->took || !zeros || (filled && pwrite (self->fd, zeros, records * size, 0) < 0) || fsync (self->fd) < 0)
+        bench_fail ("%s: %s", path, strerror (errno));
+    free (zeros);
+}
+
+static void probe_sync (struct probe *self, uint64_t i, const uint8_t *record)
+{
+    int64_t start = bench_now_ns ();
+    if (pwrite (self->fd, record, size, self->at) < 0 || fdatasync (self->fd) < 0)
+        bench_fail ("fdatasync: %s", strerror (errno));
+    self->took[i] = bench_now_ns () - start;
+    self->at += (off_t)size;
+}
+
+static void probe_end (struct probe *self, const char *name)
+{
+    qsort (self->took, records, sizeof (*self->took), bench_compare_ns);
+    bench_figure (name, (double)self->took[records / 2] / 1e3, "us");
+    free (self->took);
+    close (self->fd);
 }
 
 /* One record at a time: from before it is published until the consumer has its effect on its own disk. */
@@ -225,28 +230,49 @@ static void lockstep (struct bench_mesh *mesh)
 {
     struct strata_error error = { "" };
     uint8_t *record = malloc (size);
-    int64_t *took = malloc (records * sizeof (*took));
+    int64_t *took = malloc (records * sizeof (*took)), *steps[5];
     eventfd_t value;
-    shared->wake = eventfd (0, 0);
-    pid_t consumer = bench_service (mesh, &sink_spec);
+    static const char *const step_names[5] = { "publish_to_stage", "stage_commit", "stage_to_consumer", "consumer_commit", "all" };
+    for (int k = 0; k < 5; k++)
+        if (!(steps[k] = malloc (records * sizeof (**steps))))
+            bench_fail ("out of memory");
+    bench_shared->wake = eventfd (0, 0);
+    pid_t consumer = bench_service (mesh, &bench_sink_spec);
     struct strata_client *c = bench_client (mesh);
-    if (!record || !took || shared->wake < 0)
+    struct probe append, in_place;
+    probe_open (&append, mesh, "append", false);
+    probe_open (&in_place, mesh, "in-place", true);
+    if (!record || !took || bench_shared->wake < 0)
         bench_fail ("out of memory");
     for (uint64_t i = 0; i < records; i++) {
         bench_record (record, size, i);
         int64_t start = bench_now_ns ();
         if (strata_append (c, "bench", "p", i + 1, record, size, NULL, &error) < 0)
             bench_fail ("strata: %s", error.text);
-        while (__atomic_load_n (&shared->committed, __ATOMIC_ACQUIRE) <= i)
-            if (eventfd_read (shared->wake, &value) < 0)
+        while (__atomic_load_n (&bench_shared->committed, __ATOMIC_ACQUIRE) <= i)
+            if (eventfd_read (bench_shared->wake, &value) < 0)
                 bench_fail ("eventfd: %s", strerror (errno));
-        took[i] = shared->committed_ns - start;
+        took[i] = bench_shared->committed_ns - start;
+        int64_t at[] = { start, bench_shared->stage_ns[0], bench_shared->stage_ns[1], bench_shared->seen_ns, bench_shared->committed_ns };
+        for (int k = 0; k < 4; k++)
+            steps[k][i] = at[k + 1] - at[k];
+        steps[4][i] = took[i];
+        probe_sync (&append, i, record);
+        probe_sync (&in_place, i, record);
     }
+    probe_end (&append, "fdatasync_append");
+    probe_end (&in_place, "fdatasync_in_place");
     bench_join (consumer);
     strata_close (&c);
     qsort (took, records, sizeof (*took), bench_compare_ns);
     bench_figure ("lockstep_median", (double)took[records / 2] / 1e3, "us");
     bench_figure ("lockstep_p99", (double)took[records * 99 / 100] / 1e3, "us");
+    for (int k = 0; k < 5; k++) {
+        qsort (steps[k], records, sizeof (**steps), bench_compare_ns);
+        if (mesh->spec)
+            bench_figure (step_names[k], (double)steps[k][records / 2] / 1e3, "us");
+        free (steps[k]);
+    }
     free (record);
     free (took);
 }
@@ -355,29 +381,27 @@ static void takes (struct bench_mesh *mesh)
 
 int main (int argc, char **argv)
 {
-    struct bench_mesh mesh;
+    struct bench_mesh mesh = { .stage = 0 };
     bench_arguments (argc, argv, "streams, queues and requests of the stage, between real processes", options, OPTIONS);
     const char *what = options[WHAT].text;
     records = bench_number (&options[RECORDS]);
     size = bench_number (&options[SIZE]);
     batch = bench_number (&options[BATCH]);
     queued = bench_number (&options[QUEUED]);
-    shared = mmap (NULL, sizeof (*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || records == 0 || size < 8)
-        bench_fail ("at least one record of 8 bytes");
-    shared->wake = -1;
+    bench_share (records, size);
     bool asking = strcmp (what, "requests") == 0;
+    mesh.spec = strcmp (what, "trace") == 0 ? &stage_spec : NULL;
     bench_mesh_up (&mesh, 16384, asking ? 0 : -1);
     if (strcmp (what, "streams") == 0 || strcmp (what, "queues") == 0)
         through (&mesh, what[0] == 'q');
-    else if (strcmp (what, "lockstep") == 0)
+    else if (strcmp (what, "lockstep") == 0 || mesh.spec)
         lockstep (&mesh);
     else if (asking)
         requests (&mesh);
     else if (strcmp (what, "takes") == 0)
         takes (&mesh);
     else
-        bench_fail ("--what %s: streams, queues, lockstep, requests or takes", what);
+        bench_fail ("--what %s: streams, queues, lockstep, trace, requests or takes", what);
     bench_mesh_down (&mesh);
     return 0;
 }

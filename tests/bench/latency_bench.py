@@ -15,9 +15,9 @@ def bench(b):
         'takes': b.program('bench_strata', what='takes', records=20 if b.short else 1000, queued=1000, size=100),
         'takes, many': b.program('bench_strata', what='takes', records=20 if b.short else 1000,
                                  queued=5000 if b.short else 1000000, size=100)})
-    limits = results['limits']
-    trip = limits['zmq_round_trip']
-    for name, sync in (('append', limits['fdatasync_append']), ('in place', limits['fdatasync_in_place'])):
+    lockstep = results['lockstep']
+    trip = results['limits']['zmq_round_trip']
+    for name, sync in (('append', lockstep['fdatasync_append']), ('in place', lockstep['fdatasync_in_place'])):
         bound = [s + t for s, t in zip(sync, trip)]
         b.row('lock-step, publish to the consumer\'s commit', 'us', results['lockstep']['lockstep_median'],
               f'fdatasync ({name}) + ZeroMQ round trip', bound, floor=1 / 1.5, lower_is_better=True,

@@ -236,7 +236,49 @@ def forcefield():
         put("forcefield", name.replace(".", "-"), parts(*[table if k == i else b"" for k in range(len(tables))]))
 
 
+# ---- what stands in a workspace ----
+
+def keys():
+    public, secret = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID", "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"     # of RFC 26
+    cert = "#   a certificate\nmetadata\n    name = \"service\"\ncurve\n    public-key = \"%s\"\n" % public
+    put("keys", "pair", parts(cert, cert + "    secret-key = \"%s\"\n" % secret, cert))
+    put("keys", "broken", parts("curve\n  public-key = x", "curve\n\tpublic-key\n", "\"\n \n = #\n"))
+
+
+def replicas():
+    whole = {"format": 1, "nodes": {"*": {"patch": 4}, "n": {"stage": 2}}, "restart": {"replica": "select-0", "pid": 4711}}
+    put("replicas", "whole", json.dumps(whole))
+    put("replicas", "empty", json.dumps({"format": 1, "nodes": {}, "restart": {}}))
+    put("replicas", "mistakes", json.dumps(dict(whole, nodes={"*": {"patch": -1, "nothing": 1e99}})))
+
+
+def varint(n):
+    out = b""
+    while n >= 128:
+        out += bytes([n % 128 + 128])
+        n //= 128
+    return out + bytes([n])
+
+
+def sized(data):
+    return varint(len(data)) + data
+
+
+def rockslog():
+    def log(*records):      # checksums are made right by the target
+        return b"".join(struct.pack("<IHB", 0, len(r), 1) + r for r in records)
+    batch = struct.pack("<QI", 5, 2) + b"\x01" + sized(b"s/frames") + sized(b"value") + b"\x00" + sized(b"R/gone")
+    fresh = varint(1) + sized(b"leveldb.BytewiseComparator") + varint(9) + varint(0)
+    edit = varint(2) + varint(7) + varint(3) + varint(9) + varint(4) + varint(4)
+    table = b"".join((varint(103), varint(0), varint(3), varint(1000), sized(b"a" * 9), sized(b"b" * 9), varint(1), varint(4),
+                      varint(5), sized(b"\x01"), varint(1)))
+    put("rockslog", "whole", parts(log(batch, batch), log(fresh, edit, table), b"x" * 48))
+    put("rockslog", "pieces", parts(struct.pack("<IHB", 0, 12, 2) + batch[:12] + struct.pack("<IHB", 0, len(batch) - 12, 4) + batch[12:],
+                                    log(edit)[:-3], b""))
+    put("rockslog", "recycled", parts(struct.pack("<IHBI", 0, len(batch), 5, 7) + batch, log(fresh), b"\x00" * 64))
+
+
 if __name__ == "__main__":
     shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
-    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield):
+    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog):
         make()

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Two shards of feedback share the simulations, a third replica stands by. Both holders are killed and stopped in turn; the standby
 # takes what they held, the reports go on, and each frame is in one report first: the audit and the recount from the jobs'
-# folders say so.
+# folders say so. Both shards are replayed to the same stores.
 . "$(dirname "$0")/lib.sh"
 
 "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 11 || fail "crash-load model"
 sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/feedback: 2}/feedback: 3}/' -e 's/^  uptake: uptakes/  uptake: uptakes\n  shards: 2/' \
     tests/crash/campaign.yaml > "$campaign"
+echo "replay: {keep_mb: 256, checkpoint_mb: 64}" >> "$campaign"
 "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 
 # holders: "shard replica pid" of those that hold one.
@@ -42,3 +43,7 @@ pgrep -af -- "$workspace" && fail "processes are left after strata down"
 audit_is_clean
 "$bin/crash-load" recount --workspace "$workspace" --frames 20 > "$work/recount" 2>&1 || { cat "$work/recount"; fail "the recount found violations"; }
 sed 's/^/  /' "$work/recount"
+for shard in 0 1; do
+    "$bin/strata" replay feedback --shard $shard > "$work/replay" 2>&1 || { cat "$work/replay"; fail "shard $shard of feedback was replayed differently"; }
+    grep identical "$work/replay" | sed 's/^/  /'
+done

@@ -221,7 +221,7 @@ static void append_large (struct shard *shard, uint64_t n)
         sizes[i] = LARGE;
         memset (bytes + i * LARGE, (int)((n + i) % 251), LARGE);
     }
-    struct stream_batch batch = { NULL, NULL, sizes, LARGE_COUNT, bytes };
+    struct stream_batch batch = { NULL, NULL, sizes, LARGE_COUNT, bytes, true };
     assert_int_equal (stream_append_batch (shard, "a", &batch, 1, &first, NULL, &error), 0);
     assert_int_equal (first, n);
 }
@@ -345,7 +345,7 @@ static void a_batch_is_kept_but_for_its_repeats (void **state)
     uint32_t sizes[] = { 1, 2, 3 };
     uint64_t sequences[] = { 4, 5, 7 }, falling[] = { 8, 8, 9 }, first;
     size_t appended;
-    struct stream_batch batch = { "p", sequences, sizes, 3, "abbccc" };
+    struct stream_batch batch = { "p", sequences, sizes, 3, "abbccc", true };
     assert_int_equal (stream_append (shard, "a", "p", 5, "x", 1, 0, NULL, &error), 1);
     assert_int_equal (stream_append_batch (shard, "a", &batch, 1, &first, &appended, &error), 0);
     assert_int_equal (appended, 1);
@@ -400,7 +400,7 @@ static void put_ten (struct shard *shard)
         sequences[i] = i + 1;
         memset (bytes + 3 * (i / 2) + i % 2, 'a' + (int)i, sizes[i]);
     }
-    struct stream_batch batch = { "p", sequences, sizes, 10, bytes };
+    struct stream_batch batch = { "p", sequences, sizes, 10, bytes, true };
     assert_int_equal (queue_put_batch (shard, "q", &batch, 1, &first, &appended, &error), 0);
     assert_int_equal (appended, 10);
     assert_int_equal (first, 1);
