@@ -156,10 +156,10 @@ static bool get_varint (const uint8_t **in, const uint8_t *end, uint64_t *n)
 
 void journal_item_pack (struct journal_bytes *out, const struct journal_item *item, int64_t last_us)
 {
-    int64_t step = (int64_t)((uint64_t)item->now_us - (uint64_t)last_us);
+    uint64_t step = (uint64_t)item->now_us - (uint64_t)last_us, sign = 0 - (step >> 63);
     uint8_t *at = make_room (out, 50);
     *at++ = (uint8_t)item->kind;
-    at = put_varint (at, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
+    at = put_varint (at, step << 1 ^ sign); /* zigzag: small either way */
     at = put_varint (put_varint (put_varint (at, item->a), item->b), item->parts_count);
     out->size = (size_t)(at - out->data);
     for (size_t i = 0; i < item->parts_count; i++) {
