@@ -172,7 +172,7 @@ $(BUILD)/pic/libstrata.a: $(CLIENT_OBJ)
 
 # Only what the named parts call; only their public names are seen. What nobody calls goes, and with it what that needs: the
 # store (RocksDB) is not in it.
-CLIENT_PARTS := $(patsubst %,$(BUILD)/pic/common/%.o,mesh/client mesh/client_objects data/npz)
+CLIENT_PARTS := $(patsubst %,$(BUILD)/pic/common/%.o,mesh/client mesh/client_objects mesh/client_records mesh/client_data data/npz)
 $(CLIENT_LIB): $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a common/include/libstrata.map
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-soname,libstrata.so -Wl,--version-script,common/include/libstrata.map \

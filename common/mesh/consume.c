@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/crash_point.h"
+#include "core/crc32c.h"
 #include "core/log.h"
 #include "mesh/chunks.h"
 #include "mesh/service_internal.h"
@@ -28,7 +29,12 @@ struct source {
     uint64_t asked;             /* from where the read under way reads */
     uint64_t announced;         /* the stream has grown up to there */
     bool reading;
-    bool restarted;             /* the stream ends before the cursor: nothing is read, see fits */
+    bool restarted;             /* the stream ends before the cursor, or is another one: nothing is read, see fits */
+    struct stream_seen seen;    /* the last record taken, and of which store */
+    uint64_t life;              /* of the peer's process, to which we have said what was seen; 0: to none */
+    bool telling;               /* the read under way says it */
+    const void *last;           /* the last record of those that are being taken */
+    size_t last_size;
     int64_t due_us;
     struct consumer *consumer;
 };
@@ -72,36 +78,52 @@ static void source_add (struct consumer *consumer, const char *peer)
     source->consumer = consumer;
     source->cursor = source->committed = cursor_get (consumer->service->shard, source->shard, consumer->stream);
     source->moved_at = UINT64_MAX;
+    stream_seen_get (consumer->service->shard, source->shard, consumer->stream, &source->seen);
     grown[consumer->sources_count++] = source;
 }
 
-/* The stream is kept from `first` to before `next`. False: nothing may be taken from it. */
+/* The peer's process is the one that knows what we have read. False: the next read tells it. */
+static bool known (struct source *source, const Strata__StreamReadReply *page)
+{
+    if (page->life == source->life)
+        return true;
+    source->life = source->telling ? page->life : 0;
+    if (source->telling && !page->other && page->next >= source->cursor) {
+        source->seen.store = page->store;
+        if (source->restarted)
+            source->consumer->service->stream_trouble[0] = '\0';
+        source->restarted = false; /* it may have been, and was repaired */
+    }
+    return source->telling;
+}
+
+/* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many records
+ * without a word, and reading from its start could count some twice: a person must decide (strata repair). */
+static void restarted (struct source *source, uint64_t next)
+{
+    struct service *service = source->consumer->service;
+    char what[sizeof (service->stream_trouble)], ends[64] = "is another one";
+    if (next)
+        snprintf (ends, sizeof (ends), "ends at record %llu", (unsigned long long)next - 1);
+    snprintf (what, sizeof (what),
+              "%s of %s %s, but %llu records were read from it already: its store was lost or put back from an old copy; nothing more "
+              "is read from it; 'strata repair %s' tells what can be done",
+              source->consumer->stream, source->shard, ends, (unsigned long long)source->cursor - 1, source->shard);
+    if (!source->restarted)
+        service_event (service, "stream-restarted", source->consumer->stream, "%s", what);
+    memcpy (service->stream_trouble, what, sizeof (what));
+    source->restarted = true;
+}
+
+/* The stream is kept from `first` to before `next` (0: it is not the one that was read from). False: nothing may be taken. */
 static bool fits (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
     if (first > source->cursor || next < source->cursor)
         recording_page (service, source->peer, consumer->stream, first, next);
-    if (next < source->cursor) {
-        /* Its store was made anew, or put back from an old copy. Waiting until it has passed the cursor would skip as many
-         * records without a word, and reading from its start could count some twice: a person must decide. */
-        if (!source->restarted)
-            service_event (service,
-                           "stream-restarted",
-                           consumer->stream,
-                           "%s of %s ends at record %llu, but %llu were read from it already: its store was lost or put "
-                           "back; nothing more is read from it",
-                           consumer->stream,
-                           source->peer,
-                           (unsigned long long)next - 1,
-                           (unsigned long long)source->cursor - 1);
-        snprintf (service->stream_trouble,
-                  sizeof (service->stream_trouble),
-                  "%s of %s has fewer records than were read from it: its store was lost or put back; nothing more is read from it",
-                  consumer->stream,
-                  source->peer);
-        source->restarted = true;
-    }
+    if (next < source->cursor)
+        restarted (source, next);
     if (source->restarted)
         return false;
     if (first > source->cursor) {
@@ -129,6 +151,10 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
         return 1;
     crash_point ("consume.taken");
     source->cursor = sequence + 1;
+    source->seen.sequence = sequence;
+    source->seen.time_us = time_us;
+    source->last = record;
+    source->last_size = size;
     return 0;
 }
 
@@ -148,6 +174,7 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     struct strata_error error = { "" };
     uint64_t before = source->cursor;
     committed (source);
+    source->last = NULL;
     if (count || upto > source->cursor)
         recording_page (service, source->peer, source->consumer->stream, 0, UINT64_MAX);
     int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
@@ -159,6 +186,9 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
         recording_cursor (service, source->cursor);
         cursor_set (service->shard, source->shard, source->consumer->stream, source->cursor);
         source->moved_at = shard_commits (service->shard);
+        if (source->last)
+            source->seen.crc = crc32c (0, source->last, source->last_size);
+        stream_seen_put (service->shard, source->shard, source->consumer->stream, &source->seen);
     }
     return rc == 0;
 }
@@ -182,6 +212,8 @@ void replay_page (struct service *self, const struct journal_item *item)
         self->replay_source = source_find (c, peer);
         break;
     }
+    if (self->replay_source && item->b == UINT64_MAX)
+        self->replay_source->restarted = false; /* records are taken from it: it was repaired */
     if (self->replay_source)
         fits (self->replay_source, item->a, item->b);
     else
@@ -228,6 +260,13 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     read.parts = consumer->parts;
     read.consumer = consumer_name (consumer->service);
     read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
+    source->telling = !source->life;
+    if (source->telling) {
+        read.store = source->seen.store;
+        read.seen = source->seen.sequence;
+        read.seen_time_us = source->seen.time_us;
+        read.seen_crc = source->seen.crc;
+    }
     source->reading = true;
     source->asked = from;
     /* Past service_call: what it reads is recorded record by record, and a replay reads nothing. */
@@ -255,7 +294,11 @@ static void on_page (void *owner, const struct reply *reply, void *arg)
         return;
     }
     const Strata__StreamReadReply *page = (const Strata__StreamReadReply *)reply->body;
-    if (!fits (source, page->first, page->next)) {
+    if (!known (source, page)) {
+        source->due_us = 0;
+        return;
+    }
+    if (!fits (source, page->other ? 0 : page->first, page->other ? 0 : page->next)) {
         source->due_us = self->now_us + POLL_US;
         return;
     }
@@ -293,7 +336,8 @@ void consume_announced (struct service *self, const Strata__Header *header, cons
         if (!source || announcement->next <= source->cursor)
             continue;
         bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
-                       && !source->restarted && source->due_us > self->now_us && c->parts <= 1;
+                       && !source->restarted && source->life == header->boot && source->due_us > self->now_us
+                       && c->parts <= 1;
         if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
             && source->cursor >= announcement->next)
             continue;

@@ -147,7 +147,7 @@ static void measure (struct journal *self)
     free (seen);
 }
 
-static void remove_tree (const char *path)
+void journal_remove (const char *path)
 {
     DIR *dir = opendir (path);
     for (struct dirent *entry; dir && (entry = readdir (dir));) {
@@ -156,7 +156,7 @@ static void remove_tree (const char *path)
             continue;
         snprintf (inside, sizeof (inside), "%s/%s", path, entry->d_name);
         if (unlink (inside) < 0)
-            remove_tree (inside);
+            journal_remove (inside);
     }
     if (dir)
         closedir (dir);
@@ -173,7 +173,7 @@ static void remove_some (struct journal *self, const char *suffix, uint64_t firs
         char name[JOURNAL_NAME_MAX], path[4300];
         path_of (self, journal_name (listing->ids[i], suffix, name), path);
         if (unlink (path) < 0)
-            remove_tree (path);
+            journal_remove (path);
     }
     free (listing);
 }
@@ -350,7 +350,7 @@ int journal_checkpoint (struct journal *self, int64_t now_us, struct strata_erro
     char name[JOURNAL_NAME_MAX], path[4300], made[4300];
     path_of (self, "new", made);
     path_of (self, journal_name (id, ".store", name), path);
-    remove_tree (made);
+    journal_remove (made);
     self->waiting.size = 0; /* inputs of the core that was: they have left no trace */
     self->again = self->fact_size = 0;
     self->last_us = 0;
@@ -365,7 +365,7 @@ int journal_checkpoint (struct journal *self, int64_t now_us, struct strata_erro
             strata_fail (error, "%s can't be made: %s", path, strerror (errno));
     }
     if (rc < 0) {
-        remove_tree (made);
+        journal_remove (made);
         give_up (self, error->text, now_us);
         return -1;
     }

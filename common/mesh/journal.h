@@ -82,6 +82,9 @@ void journal_committed (struct journal *self);
 /* The digest of outputs to go on from, after journal_open. */
 uint64_t journal_outputs (const struct journal *self);
 
+/* Removes a folder of a journal or of a copy, and all in it. */
+void journal_remove (const char *path);
+
 void journal_figures (const struct journal *self, struct journal_figures *figures);
 
 #endif

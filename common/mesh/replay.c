@@ -196,22 +196,6 @@ static int copy_folder (const char *from, const char *to, struct strata_error *e
     return rc;
 }
 
-static void remove_folder (const char *path)
-{
-    DIR *dir = opendir (path);
-    for (struct dirent *entry; dir && (entry = readdir (dir));) {
-        char inside[4700];
-        if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
-            continue;
-        snprintf (inside, sizeof (inside), "%s/%s", path, entry->d_name);
-        if (unlink (inside) < 0)
-            remove_folder (inside);
-    }
-    if (dir)
-        closedir (dir);
-    rmdir (path);
-}
-
 static int make_scratch (struct replay *self, struct strata_error *error)
 {
     const char *parent = self->options->scratch ? self->options->scratch : getenv ("TMPDIR");
@@ -276,18 +260,21 @@ static void show (const void *data, size_t size, char out[256])
         out[0] = '\0';
 }
 
-static void found (struct replay *self, const char *where, const struct shard_iter *was, const struct shard_iter *is)
+static void show_value (const struct shard_iter *it, char out[256])
 {
-    const struct shard_iter *any = was ? was : is;
-    show (any->key, any->key_size, self->key);
-    if (was)
-        show (was->value, was->value_size, self->was);
+    if (it)
+        show (it->value, it->value_size, out);
     else
-        snprintf (self->was, sizeof (self->was), "(not there)");
-    if (is)
-        show (is->value, is->value_size, self->is);
-    else
-        snprintf (self->is, sizeof (self->is), "(not there)");
+        snprintf (out, 256, "(not there)");
+}
+
+/* was, is: NULL when that store does not have the key. */
+static void found (struct replay *self, const char *where, const struct shard_iter *key, const struct shard_iter *was,
+                   const struct shard_iter *is)
+{
+    show (key->key, key->key_size, self->key);
+    show_value (was, self->was);
+    show_value (is, self->is);
     snprintf (self->found_in, sizeof (self->found_in), "%s", where);
 }
 
@@ -311,7 +298,7 @@ static int order (const struct shard_iter *a, bool a_more, const struct shard_it
 /* Every key and value of two stores; the difference that belongs to the first turn that differed is told, if there is one. */
 static void compare_stores (struct replay *self, struct shard *recorded, const char *where)
 {
-    struct shard_iter was, is;
+    struct shard_iter was = { NULL, 0, NULL, 0, NULL }, is = was;
     uint64_t differences = 0, digest = 0;
     bool exact = self->key[0] != '\0';
     bool was_more = skip (&was, shard_iter_begin (recorded, &was, "", 0, NULL, 0));
@@ -322,7 +309,7 @@ static void compare_stores (struct replay *self, struct shard *recorded, const c
         const struct shard_iter *any = c <= 0 ? &was : &is;
         if (!same && !exact && (self->key[0] == '\0' || was_changed (self, any->key, any->key_size))) {
             exact = was_changed (self, any->key, any->key_size);
-            found (self, where, c <= 0 ? &was : NULL, c >= 0 ? &is : NULL);
+            found (self, where, any, c <= 0 ? &was : NULL, c >= 0 ? &is : NULL);
         }
         differences += !same;
         if (c >= 0)
@@ -348,7 +335,7 @@ static int compare_checkpoint (struct replay *self, const struct segment *segmen
     snprintf (copy, sizeof (copy), "%s/compared", self->scratch);
     snprintf (where, sizeof (where), "the checkpoint at turn %" PRIu64, segment->head.id.turn);
     if (copy_folder (from, copy, error) < 0) {
-        remove_folder (copy);
+        journal_remove (copy);
         log_warn ("%s: not compared (a running service throws old ones away)", error->text);
         return 0;
     }
@@ -357,7 +344,7 @@ static int compare_checkpoint (struct replay *self, const struct segment *segmen
         return -1;
     compare_stores (self, recorded, where);
     shard_close (&recorded);
-    remove_folder (copy);
+    journal_remove (copy);
     return 0;
 }
 
@@ -384,7 +371,7 @@ void replay_fact (struct service *service, void *fact, size_t size)
             self->again = item.a - 1;
     }
     if (self->fact.size == size) {
-        if (size)
+        if (size && self->fact.data)
             memcpy (fact, self->fact.data, size);
         return;
     }
@@ -623,7 +610,7 @@ static void tear_down (struct replay *self)
     free (self->changed);
     free (self->segments);
     if (self->scratch[0])
-        remove_folder (self->scratch);
+        journal_remove (self->scratch);
     campaign_free (&service->campaign);
     service->replay = NULL;
 }

@@ -94,10 +94,10 @@ static void append_records (struct service *service, struct request *request, co
                             const uint32_t *sizes, size_t count, struct blob bytes)
 {
     struct shard *shard = service_shard (service);
-    struct strata_error error;
+    struct strata_error error = { "" };
     struct stream_stat stat;
-    uint64_t first;
-    size_t appended;
+    uint64_t first = 0;
+    size_t appended = 0;
     struct stream_batch batch = { append->producer[0] ? append->producer : NULL, append->producer_sequence, sizes, count, bytes.data,
                                   true };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
@@ -165,7 +165,7 @@ static void trim_consumed (struct shard *shard, const char *name)
         return;
     stream_consumers (shard, name, lower, &lowest);
     if (lowest.committed != UINT64_MAX)
-        stream_trim (shard, name, lowest.committed);
+        stream_trim (shard, name, lowest.committed - (lowest.committed > 0)); /* one more: it shows which stream it was */
 }
 
 static size_t up_to (uint32_t asked, size_t most)
@@ -225,6 +225,10 @@ static void on_read (struct service *service, struct request *request, const Pro
                         add_to_page,
                         &page);
     Strata__StreamReadReply reply = STRATA__STREAM_READ_REPLY__INIT;
+    const struct stream_seen seen = { read->store, read->seen, read->seen_time_us, read->seen_crc };
+    reply.store = shard_id (shard);
+    reply.life = service->mesh.boot;
+    reply.other = stream_is_other (shard, read->stream, &seen);
     reply.first = stat.first;
     reply.next = stat.next;
     reply.upto = page.upto;

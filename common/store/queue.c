@@ -261,9 +261,11 @@ int queue_put_batch (struct shard *shard, const char *name, const struct stream_
 {
     struct stream_stat stream;
     size_t kept;
-    struct queue *self = stream_name_valid (name) ? get_queue (shard, name, true) : NULL;
+    if (!stream_name_valid (name))
+        return stream_append_batch (shard, name, batch, now_us, first, appended, error); /* refuses it */
+    struct queue *self = get_queue (shard, name, true);
     stream_stat (shard, name, &stream);
-    if (self && stream.limit_bytes && self->meta.aside_bytes > stream.limit_bytes) {
+    if (stream.limit_bytes && self->meta.aside_bytes > stream.limit_bytes) {
         errno = ENOSPC;
         return strata_fail (error,
                             "queue %s is full: %llu records of %llu bytes were set aside, its bound is %llu; 'strata status' shows why",

@@ -390,6 +390,25 @@ void shard_raise_epoch (struct shard *self, uint64_t epoch)
         shard_put_u64 (self, EPOCH_KEY, self->epoch = epoch);
 }
 
+static void replaces_key (struct shard_key *key, uint64_t id)
+{
+    shard_key (key, "!replaces/%016llx", (unsigned long long)id);
+}
+
+bool shard_replaces (struct shard *self, uint64_t id)
+{
+    struct shard_key key;
+    replaces_key (&key, id);
+    return shard_has (self, key.data, key.size);
+}
+
+void shard_put_replaces (struct shard *self, uint64_t id)
+{
+    struct shard_key key;
+    replaces_key (&key, id);
+    shard_put (self, key.data, key.size, NULL, 0);
+}
+
 int shard_renew_id (struct shard *self, struct strata_error *error)
 {
     if (anchor_renew_id (self->anchor, error) < 0)

@@ -62,6 +62,9 @@ const char *shard_dir (const struct shard *self);
 const char *shard_path (const struct shard *self);  /* the folder in it with the store's files; "" in memory */
 /* Random, of this store: one that was made anew has another. 0 in memory. */
 uint64_t shard_id (struct shard *self);
+/* Whether it was put in the place of the store with that id, and how a repair says so (in the batch). */
+bool shard_replaces (struct shard *self, uint64_t id);
+void shard_put_replaces (struct shard *self, uint64_t id);
 /* Of a store that has lost something: another id, in the batch, so that whoever read from it before notices. */
 int shard_renew_id (struct shard *self, struct strata_error *error);
 /* What stands in the store can't be: marks it as damaged, so that no restart serves it, says so, ends the process. */

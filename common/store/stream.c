@@ -720,3 +720,60 @@ void cursor_set (struct shard *shard, const char *peer, const char *stream, uint
     number_key (&key, "cursor", peer, stream);
     number_put (shard, &key, next);
 }
+
+/* ---- what was read ---- */
+
+#define SEEN_SIZE 28 /* store, sequence, time_us (8 each), crc (4), big-endian */
+
+void stream_seen_get (struct shard *shard, const char *peer, const char *stream, struct stream_seen *seen)
+{
+    struct shard_key key;
+    void *value;
+    size_t size;
+    *seen = (struct stream_seen){ 0 };
+    number_key (&key, "!seen", peer, stream);
+    if (!shard_get (shard, key.data, key.size, &value, &size))
+        return;
+    const uint8_t *p = value;
+    if (size == SEEN_SIZE)
+        *seen = (struct stream_seen){ shard_u64 (p), shard_u64 (p + 8), (int64_t)shard_u64 (p + 16), get_u32 (p + 24) };
+    free (value);
+}
+
+void stream_seen_put (struct shard *shard, const char *peer, const char *stream, const struct stream_seen *seen)
+{
+    struct shard_key key;
+    uint8_t value[SEEN_SIZE];
+    number_key (&key, "!seen", peer, stream);
+    pack_u64 (value, seen->store);
+    pack_u64 (value + 8, seen->sequence);
+    pack_u64 (value + 16, (uint64_t)seen->time_us);
+    put_u32 (value + 24, seen->crc);
+    shard_put (shard, key.data, key.size, value, sizeof (value));
+}
+
+struct comparing {
+    const struct stream_seen *seen;
+    bool other;
+};
+
+static int compare_record (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
+{
+    struct comparing *c = arg;
+    c->other = sequence == c->seen->sequence && (time_us != c->seen->time_us || crc32c (0, record, size) != c->seen->crc);
+    return 1;
+}
+
+bool stream_is_other (struct shard *shard, const char *name, const struct stream_seen *seen)
+{
+    struct stream_stat stat;
+    struct comparing c = { seen, false };
+    if (!seen->store)
+        return false;
+    if (seen->store != shard_id (shard))
+        return !shard_replaces (shard, seen->store);
+    stream_stat (shard, name, &stat);
+    if (seen->sequence >= stat.first && seen->sequence < stat.next)
+        stream_read (shard, name, seen->sequence, 1, SIZE_MAX, compare_record, &c);
+    return c.other;
+}

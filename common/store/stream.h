@@ -91,4 +91,18 @@ void stream_consumers (struct shard *shard, const char *name,
 uint64_t cursor_get (struct shard *shard, const char *peer, const char *stream);   /* 1 at first */
 void cursor_set (struct shard *shard, const char *peer, const char *stream, uint64_t next);
 
+
+/* What a consumer has read last of a stream: its shard's bookkeeping, beside the cursor. */
+struct stream_seen {
+    uint64_t store;             /* id of the store it was read from; 0: nothing was read */
+    uint64_t sequence;          /* 0: no record */
+    int64_t time_us;
+    uint32_t crc;               /* CRC-32C of its bytes */
+};
+void stream_seen_get (struct shard *shard, const char *peer, const char *stream, struct stream_seen *seen);
+void stream_seen_put (struct shard *shard, const char *peer, const char *stream, const struct stream_seen *seen);
+/* At the producer: this is not the stream that was read from: the store is another one that does not say it replaces that one,
+ * or the record is another one. False also when that can't be told since the record is forgotten. */
+bool stream_is_other (struct shard *shard, const char *name, const struct stream_seen *seen);
+
 #endif

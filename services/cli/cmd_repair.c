@@ -153,41 +153,74 @@ static void words_of_loss (const struct damage_report *report, const struct salv
         used += (size_t)snprintf (text + used, size - used, ", %" PRIu64 " of %s", loss->kinds[i].count, loss->kinds[i].keys);
 }
 
-/* What others have read of this store's streams may be more than is left: their next records get numbers that were never
- * used, so that nothing is skipped and nothing counted twice. */
-static int skip_what_was_read (struct repair *self, struct shard *shard, struct strata_error *error)
+/* ---- who has read from it ---- */
+
+typedef void reader_f (struct shard *shard, const char *reader, const char *stream, uint64_t cursor, const struct stream_seen *seen,
+                       void *arg);
+
+static void streams_read (struct repair *self, struct shard *shard, struct shard *reader, const char *name, reader_f *each, void *arg)
 {
-    char pattern[4300], prefix[300];
-    glob_t found;
-    snprintf (pattern, sizeof (pattern), "%s/shards/*-[0-9]*", self->workspace->path);
+    char prefix[300];
+    struct shard_iter it;
     snprintf (prefix, sizeof (prefix), "cursor/%s/", self->name);
+    for (bool more = shard_iter_begin (reader, &it, prefix, strlen (prefix), NULL, 0); more; more = shard_iter_next (&it)) {
+        char stream[STREAM_NAME_MAX + 1];
+        struct stream_seen seen;
+        size_t n = it.key_size - strlen (prefix);
+        if (n > STREAM_NAME_MAX || it.value_size != 8)
+            continue;
+        memcpy (stream, it.key + strlen (prefix), n);
+        stream[n] = '\0';
+        stream_seen_get (reader, self->name, stream, &seen);
+        each (shard, name, stream, shard_u64 (it.value), &seen, arg);
+    }
+    shard_iter_end (&it);
+}
+
+/* Calls each for every stream of this store that another store has a cursor in. all: a store that can't be read is an error. */
+static int each_reader (struct repair *self, struct shard *shard, bool all, reader_f *each, void *arg, struct strata_error *error)
+{
+    char pattern[4300];
+    glob_t found;
+    int rc = 0;
+    snprintf (pattern, sizeof (pattern), "%s/shards/*-[0-9]*", self->workspace->path);
     if (glob (pattern, 0, NULL, &found) != 0)
         return 0;
-    int rc = 0;
     for (size_t i = 0; i < found.gl_pathc && rc == 0; i++) {
         const char *name = strrchr (found.gl_pathv[i], '/') + 1;
+        struct shard *reader;
         if (strcmp (name, self->name) == 0)
             continue;
-        struct shard *other = shard_open_readonly (found.gl_pathv[i], error);
-        struct shard_iter it;
-        if (!other) {
-            rc = -1;
-            break;
-        }
-        for (bool more = shard_iter_begin (other, &it, prefix, strlen (prefix), NULL, 0); more; more = shard_iter_next (&it)) {
-            char stream[STREAM_NAME_MAX + 1];
-            size_t n = it.key_size - strlen (prefix);
-            if (n > STREAM_NAME_MAX || it.value_size != 8)
-                continue;
-            memcpy (stream, it.key + strlen (prefix), n);
-            stream[n] = '\0';
-            stream_skip_to (shard, stream, shard_u64 (it.value));
-        }
-        shard_iter_end (&it);
-        shard_close (&other);
+        if ((reader = shard_open_readonly (found.gl_pathv[i], error)))
+            streams_read (self, shard, reader, name, each, arg);
+        else
+            rc = all ? strata_fail_prefix (error, "repair %s first", name) : 0;
+        shard_close (&reader);
     }
     globfree (&found);
     return rc;
+}
+
+/* What was read may be more than is left: the next records get numbers that were never used, so that nothing is skipped and
+ * nothing counted twice; and the readers are told that this store is in the place of the one they know. */
+static void let_read_on (struct shard *shard, const char *reader, const char *stream, uint64_t cursor, const struct stream_seen *seen,
+                         void *arg)
+{
+    stream_skip_to (shard, stream, cursor);
+    if (seen->store)
+        shard_put_replaces (shard, seen->store);
+}
+
+/* The store has lost something: from here on it is another one. */
+static int begin_anew (struct repair *self, struct shard *shard, const char *loss, struct strata_error *error)
+{
+    char key[64];
+    uint64_t now = (uint64_t)time (NULL), epoch = shard_epoch (shard);
+    int rc = shard_renew_id (shard, error);
+    shard_raise_epoch (shard, epoch >= now ? epoch + 1 : now);
+    snprintf (key, sizeof (key), SHARD_LOSS "%llu", (unsigned long long)now);
+    shard_put (shard, key, strlen (key), loss, strlen (loss));
+    return rc == 0 ? each_reader (self, shard, true, let_read_on, NULL, error) : rc;
 }
 
 /* Numbers of jobs whose records are lost stand on folders that hold what they left: none is given again. */
@@ -210,20 +243,14 @@ static void skip_job_folders (struct repair *self, struct shard *shard)
 
 static int cut (struct repair *self, const struct damage_report *report, const char *loss, struct strata_error *error)
 {
-    char key[64];
-    struct shard *shard = shard_open_readonly (self->made, error);
-    uint64_t id = shard ? shard_id (shard) : 0, epoch = shard ? shard_epoch (shard) : 0;
-    shard_close (&shard);
+    uint64_t id = salvage_id (self->made);
     if (salvage_cut (self->made_files, report->recoverable, error) < 0 || anchor_put (self->made_files, id, error) < 0)
         return -1;
-    if (!(shard = shard_open (self->made, error)))
+    struct shard *shard = shard_open (self->made, error);
+    if (!shard)
         return -1;
-    int rc = shard_renew_id (shard, error);
-    shard_raise_epoch (shard, epoch > (uint64_t)time (NULL) ? epoch + 1 : (uint64_t)time (NULL));
-    snprintf (key, sizeof (key), SHARD_LOSS "%lld", (long long)time (NULL));
-    shard_put (shard, key, strlen (key), loss, strlen (loss));
-    if (rc == 0)
-        rc = skip_what_was_read (self, shard, error);
+    shard_put_replaces (shard, id);
+    int rc = begin_anew (self, shard, loss, error);
     skip_job_folders (self, shard);
     if (rc == 0)
         rc = shard_commit (shard, error);
@@ -260,6 +287,52 @@ static enum outcome give_up_the_end (struct repair *self, const struct damage_re
         return LEFT;
     }
     say (self, "lost", "%s", words);
+    return REPAIRED;
+}
+
+/* ---- whole, but not the store that others know: it was lost and made anew, or put back from an old copy ---- */
+
+struct strangers {
+    char text[1200];
+};
+
+static void find_stranger (struct shard *shard, const char *reader, const char *stream, uint64_t cursor, const struct stream_seen *seen,
+                           void *arg)
+{
+    struct strangers *s = arg;
+    struct stream_stat stat;
+    size_t used = strlen (s->text);
+    stream_stat (shard, stream, &stat);
+    if (stat.next >= cursor && !stream_is_other (shard, stream, seen))
+        return;
+    snprintf (s->text + used, sizeof (s->text) - used, "%s%s has read %" PRIu64 " records of another stream %s, this one has %" PRIu64,
+              used ? "; " : "", reader, cursor - 1, stream, stat.next - 1);
+}
+
+static enum outcome known_to_all (struct repair *self)
+{
+    struct strata_error error = { "" };
+    struct strangers strangers = { "" };
+    struct shard *shard = shard_open_readonly (self->dir, &error);
+    int rc = shard ? each_reader (self, shard, false, find_stranger, &strangers, &error) : -1;
+    shard_close (&shard);
+    if (rc == 0 && !strangers.text[0])
+        return WHOLE;
+    say (self, rc < 0 ? "failed" : "not known", "%s", rc < 0 ? error.text : strangers.text);
+    if (rc < 0)
+        return LEFT;
+    if (!self->args->accept_loss) {
+        say (self, "would lose", "what stood in the store before it; its readers go on with this one with --accept-loss");
+        return LEFT;
+    }
+    if (!(shard = shard_open (self->dir, &error)) || begin_anew (self, shard, strangers.text, &error) < 0
+        || shard_commit (shard, &error) < 0) {
+        say (self, "failed", "%s", error.text);
+        shard_close (&shard);
+        return LEFT;
+    }
+    shard_close (&shard);
+    say (self, "lost", "what stood in the store before it; its readers go on with this one");
     return REPAIRED;
 }
 
@@ -321,8 +394,10 @@ static enum outcome repair_one (struct repair *self, const struct campaign *camp
         return HELD;
     }
     if (!marked && is_whole (self, self->dir, NULL, &report)) {
-        say (self, "whole", "nothing is damaged");
-        return WHOLE;
+        enum outcome outcome = known_to_all (self);
+        if (outcome == WHOLE)
+            say (self, "whole", "nothing is damaged");
+        return outcome;
     }
     enum outcome outcome = mend (self, campaign);
     remove_made (self);

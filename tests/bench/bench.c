@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 static int ready_fd = -1;
 
@@ -74,10 +75,22 @@ void bench_figure (const char *name, double value, const char *unit)
     fflush (stdout);
 }
 
-int bench_compare_ns (const void *a, const void *b)
+static int compare (const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
+}
+
+double bench_rank_us (int64_t *times_ns, size_t count, unsigned percent)
+{
+    size_t at = count * percent / 100;
+    qsort (times_ns, count, sizeof (*times_ns), compare);
+    return (double)times_ns[at] / 1e3;
+}
+
+double bench_median_us (int64_t *times_ns, size_t count)
+{
+    return bench_rank_us (times_ns, count, 50);
 }
 
 void bench_record (uint8_t *record, size_t size, uint64_t number)
@@ -133,4 +146,58 @@ void bench_join (pid_t pid)
     int status;
     if (waitpid (pid, &status, 0) < 0 || !WIFEXITED (status) || WEXITSTATUS (status) != 0)
         bench_fail ("the other process failed");
+}
+
+/* ---- an echo ---- */
+
+#define ECHO_BYTES 1024
+
+static void echo (void *arg)
+{
+    const struct bench_echo *self = arg;
+    char bytes[ECHO_BYTES];
+    int linger = 1000;
+    void *context = zmq_ctx_new (), *socket = zmq_socket (context, ZMQ_REP);
+    zmq_setsockopt (socket, ZMQ_LINGER, &linger, sizeof (linger));
+    if (zmq_bind (socket, self->endpoint) < 0)
+        bench_fail ("%s: %s", self->endpoint, zmq_strerror (errno));
+    bench_ready ();
+    for (size_t i = 0; i < self->trips; i++)
+        if (zmq_recv (socket, bytes, sizeof (bytes), 0) < 0 || zmq_send (socket, bytes, sizeof (bytes), 0) < 0)
+            bench_fail ("echo: %s", zmq_strerror (errno));
+    zmq_close (socket);
+    zmq_ctx_term (context);
+}
+
+void bench_echo_open (struct bench_echo *self, size_t trips)
+{
+    const char *tmp = getenv ("TMPDIR");
+    *self = (struct bench_echo){ .trips = trips };
+    snprintf (self->endpoint, sizeof (self->endpoint), "ipc://%.60s/strata-bench-echo-%d", tmp ? tmp : "/tmp", (int)getpid ());
+    self->pid = bench_fork (echo, self);
+}
+
+int64_t bench_echo_trip (struct bench_echo *self)
+{
+    char bytes[ECHO_BYTES] = "x";
+    int none = 0;
+    if (!self->context) {
+        self->context = zmq_ctx_new ();
+        self->socket = zmq_socket (self->context, ZMQ_REQ);
+        zmq_setsockopt (self->socket, ZMQ_LINGER, &none, sizeof (none));
+        if (zmq_connect (self->socket, self->endpoint) < 0)
+            bench_fail ("%s: %s", self->endpoint, zmq_strerror (errno));
+    }
+    int64_t start = bench_now_ns ();
+    if (zmq_send (self->socket, bytes, sizeof (bytes), 0) < 0 || zmq_recv (self->socket, bytes, sizeof (bytes), 0) < 0)
+        bench_fail ("echo: %s", zmq_strerror (errno));
+    return bench_now_ns () - start;
+}
+
+void bench_echo_close (struct bench_echo *self)
+{
+    bench_join (self->pid);
+    zmq_close (self->socket);
+    zmq_ctx_term (self->context);
+    unlink (self->endpoint + 6);
 }

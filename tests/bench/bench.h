@@ -25,7 +25,9 @@ void bench_fail (const char *fmt, ...) __attribute__ ((format (printf, 1, 2), no
 
 int64_t bench_now_ns (void); /* CLOCK_MONOTONIC: the same in every process of this machine */
 void bench_figure (const char *name, double value, const char *unit);
-int bench_compare_ns (const void *a, const void *b); /* for qsort of int64_t */
+/* The value that so many percent of the `count` times are below; sorts them. */
+double bench_rank_us (int64_t *times_ns, size_t count, unsigned percent);
+double bench_median_us (int64_t *times_ns, size_t count);
 
 /* A record of a bench: its number, then bytes that depend on it, so that each can be checked in full. */
 void bench_record (uint8_t *record, size_t size, uint64_t number);
@@ -37,5 +39,16 @@ pid_t bench_fork (void (*work) (void *arg), void *arg);
 void bench_ready (void);
 /* Waits for its end; fails when that was not 0. */
 void bench_join (pid_t pid);
+
+/* A process that sends back what it gets, by ZeroMQ over a Unix socket: `trips` messages of 1 KB. */
+struct bench_echo {
+    char endpoint[128];
+    size_t trips;
+    pid_t pid;
+    void *context, *socket;
+};
+void bench_echo_open (struct bench_echo *self, size_t trips); /* before this process has threads */
+int64_t bench_echo_trip (struct bench_echo *self);            /* ns there and back */
+void bench_echo_close (struct bench_echo *self);              /* after all trips */
 
 #endif

@@ -73,8 +73,7 @@ static void small_syncs (const char *name, bool in_place)
             bench_fail ("sync: %s", strerror (errno));
         took[i] = bench_now_ns () - start;
     }
-    qsort (took, count, sizeof (*took), bench_compare_ns);
-    bench_figure (name, (double)took[count / 2] / 1e3, "us");
+    bench_figure (name, bench_median_us (took, count), "us");
     free (took);
     close (fd);
     unlink (dir);
@@ -130,22 +129,6 @@ static void pull (void *arg)
     zmq_ctx_term (context);
 }
 
-static void echo (void *arg)
-{
-    const struct pipe_end *end = arg;
-    void *context = zmq_ctx_new (), *socket = open_socket (context, ZMQ_REP, end->endpoint, true);
-    char *bytes = malloc (end->size);
-    bench_ready ();
-    for (size_t i = 0; i < end->count; i++)
-        if (zmq_recv (socket, bytes, end->size, 0) < 0 || zmq_send (socket, bytes, end->size, 0) < 0)
-            bench_fail ("a message got lost");
-    free (bytes);
-    int linger = 1000;
-    zmq_setsockopt (socket, ZMQ_LINGER, &linger, sizeof (linger));
-    zmq_close (socket);
-    zmq_ctx_term (context);
-}
-
 static void endpoint (char *text, const char *dir)
 {
     unlink (dir);
@@ -174,29 +157,17 @@ static void push (const char *name, size_t count, size_t size)
 
 static void round_trips (void)
 {
-    char dir[64], text[96], bytes[1024] = "x";
     size_t count = bench_number (&options[TRIPS]);
-    close (scratch (dir));
-    endpoint (text, dir);
-    struct pipe_end end = { text, count, sizeof (bytes), ZMQ_REP };
     int64_t *took = malloc (count * sizeof (*took));
-    pid_t other = bench_fork (echo, &end);
-    void *context = zmq_ctx_new (), *socket = open_socket (context, ZMQ_REQ, text, false);
+    struct bench_echo echo;
     if (!took || count == 0)
         bench_fail ("no round trips");
-    for (size_t i = 0; i < count; i++) {
-        int64_t start = bench_now_ns ();
-        if (zmq_send (socket, bytes, sizeof (bytes), 0) < 0 || zmq_recv (socket, bytes, sizeof (bytes), 0) < 0)
-            bench_fail ("%s", zmq_strerror (errno));
-        took[i] = bench_now_ns () - start;
-    }
-    bench_join (other);
-    qsort (took, count, sizeof (*took), bench_compare_ns);
-    bench_figure ("zmq_round_trip", (double)took[count / 2] / 1e3, "us");
+    bench_echo_open (&echo, count);
+    for (size_t i = 0; i < count; i++)
+        took[i] = bench_echo_trip (&echo);
+    bench_echo_close (&echo);
+    bench_figure ("zmq_round_trip", bench_median_us (took, count), "us");
     free (took);
-    zmq_close (socket);
-    zmq_ctx_term (context);
-    unlink (text + 6);
 }
 
 int main (int argc, char **argv)

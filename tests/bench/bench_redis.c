@@ -129,7 +129,7 @@ static void flush_out (redisContext *c)
 /* Keeps `window` records under way on each connection. */
 static void produce (void)
 {
-    redisContext *c[CONNECTIONS_MAX];
+    redisContext *c[CONNECTIONS_MAX] = { NULL };
     struct pollfd fds[CONNECTIONS_MAX];
     uint64_t sent = 0, done = 0;
     uint8_t *record = malloc (size);

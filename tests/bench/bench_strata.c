@@ -219,8 +219,7 @@ static void probe_sync (struct probe *self, uint64_t i, const uint8_t *record)
 
 static void probe_end (struct probe *self, const char *name)
 {
-    qsort (self->took, records, sizeof (*self->took), bench_compare_ns);
-    bench_figure (name, (double)self->took[records / 2] / 1e3, "us");
+    bench_figure (name, bench_median_us (self->took, records), "us");
     free (self->took);
     close (self->fd);
 }
@@ -237,12 +236,15 @@ static void lockstep (struct bench_mesh *mesh)
         if (!(steps[k] = malloc (records * sizeof (**steps))))
             bench_fail ("out of memory");
     bench_shared->wake = eventfd (0, 0);
+    int64_t *trips = malloc (records * sizeof (*trips));
+    struct bench_echo echo;
+    bench_echo_open (&echo, records);
     pid_t consumer = bench_service (mesh, &bench_sink_spec);
     struct strata_client *c = bench_client (mesh);
     struct probe append, in_place;
     probe_open (&append, mesh, "append", false);
     probe_open (&in_place, mesh, "in-place", true);
-    if (!record || !took || bench_shared->wake < 0)
+    if (!record || !took || !trips || bench_shared->wake < 0)
         bench_fail ("out of memory");
     for (uint64_t i = 0; i < records; i++) {
         bench_record (record, size, i);
@@ -259,18 +261,20 @@ static void lockstep (struct bench_mesh *mesh)
         steps[4][i] = took[i];
         probe_sync (&append, i, record);
         probe_sync (&in_place, i, record);
+        trips[i] = bench_echo_trip (&echo);
     }
+    bench_echo_close (&echo);
+    bench_figure ("zmq_round_trip", bench_median_us (trips, records), "us");
+    free (trips);
     probe_end (&append, "fdatasync_append");
     probe_end (&in_place, "fdatasync_in_place");
     bench_join (consumer);
     strata_close (&c);
-    qsort (took, records, sizeof (*took), bench_compare_ns);
-    bench_figure ("lockstep_median", (double)took[records / 2] / 1e3, "us");
-    bench_figure ("lockstep_p99", (double)took[records * 99 / 100] / 1e3, "us");
+    bench_figure ("lockstep_median", bench_median_us (took, records), "us");
+    bench_figure ("lockstep_p99", bench_rank_us (took, records, 99), "us");
     for (int k = 0; k < 5; k++) {
-        qsort (steps[k], records, sizeof (**steps), bench_compare_ns);
         if (mesh->spec)
-            bench_figure (step_names[k], (double)steps[k][records / 2] / 1e3, "us");
+            bench_figure (step_names[k], bench_median_us (steps[k], records), "us");
         free (steps[k]);
     }
     free (record);
@@ -373,8 +377,7 @@ static void takes (struct bench_mesh *mesh)
         protobuf_c_message_free_unpacked (done, NULL);
         free (record);
     }
-    qsort (took, records, sizeof (*took), bench_compare_ns);
-    bench_figure ("take_ack_median", (double)took[records / 2] / 1e3, "us");
+    bench_figure ("take_ack_median", bench_median_us (took, records), "us");
     free (took);
     strata_close (&c);
 }

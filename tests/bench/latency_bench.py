@@ -5,10 +5,8 @@ TITLE = 'one record in lock-step, requests, and their cost beside many records'
 
 
 def bench(b):
-    small = 20 if b.short else 500
     results = b.sample({
         'lockstep': b.program('bench_strata', what='lockstep', records=20 if b.short else 2000),
-        'limits': b.program('bench_limits', messages=2000 if b.short else 20000, large=16, syncs=small, trips=10 * small),
         'requests': b.program('bench_strata', what='requests', records=1000 if b.short else 300000, queued=1000, size=100),
         'requests, many': b.program('bench_strata', what='requests', records=1000 if b.short else 300000,
                                     queued=5000 if b.short else 1000000, size=100),
@@ -16,7 +14,7 @@ def bench(b):
         'takes, many': b.program('bench_strata', what='takes', records=20 if b.short else 1000,
                                  queued=5000 if b.short else 1000000, size=100)})
     lockstep = results['lockstep']
-    trip = results['limits']['zmq_round_trip']
+    trip = lockstep['zmq_round_trip']
     for name, sync in (('append', lockstep['fdatasync_append']), ('in place', lockstep['fdatasync_in_place'])):
         bound = [s + t for s, t in zip(sync, trip)]
         b.row('lock-step, publish to the consumer\'s commit', 'us', results['lockstep']['lockstep_median'],

@@ -50,6 +50,8 @@ until_true 60 "more is selected" at_least select candidates_selected $((selected
 down
 audit_is_clean
 
+cp -r "$workspace/shards/stage-0" "$work/old-stage"
+
 echo "a lost log of feedback"
 rm "$(newest_log feedback-0)"
 "$bin/strata" repair feedback-0 > "$work/repair" 2>&1 || { cat "$work/repair"; fail "strata repair"; }
@@ -81,3 +83,21 @@ sed 's/^/  /' "$work/repair"
 "$bin/strata" audit --deep > "$work/audit" 2>&1 && fail "the audit does not tell of the loss"
 grep "declared loss" "$work/audit" || { cat "$work/audit"; fail "the audit does not tell of the loss"; }
 ls -d "$workspace"/damaged/schedule-0-* > /dev/null || fail "the damaged store was not kept"
+
+echo "stage's store, put back from an old copy"
+rm -rf "$workspace/shards/stage-0"
+cp -r "$work/old-stage" "$workspace/shards/stage-0"
+up
+until_true 30 "feedback notices" shows_trouble feedback-0 'stage-0.*strata repair stage-0'
+trouble_of feedback-0 | cut -c1-300
+down
+"$bin/strata" repair stage-0 > "$work/repair" 2>&1 && { cat "$work/repair"; fail "a loss nobody accepted"; }
+grep -q "not known: " "$work/repair" || { cat "$work/repair"; fail "strata repair does not say who has read from another store"; }
+"$bin/strata" repair stage-0 --accept-loss > "$work/repair" 2>&1 || { cat "$work/repair"; fail "strata repair --accept-loss"; }
+sed 's/^/  /' "$work/repair"
+"$bin/strata" repair > "$work/repair" 2>&1 || { cat "$work/repair"; fail "something is still damaged"; }
+up
+frames=$(metric feedback frames)
+until_true 60 "feedback reads on" at_least feedback frames $((frames + 1))
+trouble_of feedback-0 | grep -q . && fail "feedback still has trouble: $(trouble_of feedback-0)"
+down

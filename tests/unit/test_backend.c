@@ -280,6 +280,57 @@ static void symbolic_links_are_never_followed (void **state)
     assert_string_equal (text, "hello");
 }
 
+static const char *const old_namespaces[] = { "ns", "stage-0", "17" };
+
+/* As it was when all stages' files stood in one folder; undone: how far a start before had come in moving them. */
+static void make_old_layout (struct world *w, bool crashed)
+{
+    char command[900];
+    shard_delete (w->shard, "stage/layout", strlen ("stage/layout"));
+    commit (w);
+    stage_free (&w->stage);
+    shard_close (&w->shard);
+    snprintf (command, sizeof (command), "cd %s && mv stage-0 tmp && mv tmp/* . && rmdir tmp%s", w->root,
+              crashed ? " && mv stage-0 ~stage-0.old && mkdir stage-0 && mv ns stage-0/" : "");
+    assert_int_equal (system (command), 0);
+    world_open (w);
+}
+
+static void files_of_an_older_layout_are_moved_below_their_stage (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    for (int crashed = 0; crashed < 2; crashed++) {
+        for (size_t i = 0; i < 3; i++) {
+            Strata__ObjectInfo infos[2];
+            struct backend_item items[2] = { { "a/b", old_namespaces[i], strlen (old_namespaces[i]), NULL }, { "c", "x", 1, NULL } };
+            assert_int_equal (stage_put (w->stage, old_namespaces[i], items, 2, false, 0, infos, &error), 0);
+        }
+        commit (w);
+        settle (w);
+        commit (w);
+        settle (w);
+        must_put (w, "under/way", "not in its place yet");
+        make_old_layout (w, crashed);
+        for (size_t i = 0; i < 3; i++) {
+            Strata__ObjectInfo info;
+            void *data = NULL;
+            if (stage_get (w->stage, old_namespaces[i], "a/b", &info, &data, &error) < 0)
+                fail_msg ("%s", error.text);
+            assert_int_equal (info.size, strlen (old_namespaces[i]));
+            assert_memory_equal (data, old_namespaces[i], info.size);
+            free (data);
+        }
+        assert_text (w, "under/way", "not in its place yet");
+        assert_true (is_there (in (w, "stage-0/stage-0/a/b")));
+        assert_false (is_there (in (w, "ns")));
+        assert_false (is_there (in (w, "~stage-0.old")));
+        commit (w);
+        world_crash (w); /* once is enough */
+        assert_text (w, "a/b", "ns");
+    }
+}
+
 static void leftovers_of_a_crash_are_removed_at_the_start (void **state)
 {
     struct world *w = *state;
@@ -515,6 +566,7 @@ int main (void)
         FILE_ONLY (settling_goes_on_under_steady_load),
         FILE_ONLY (damage_is_told_by_the_objects_name),
         FILE_ONLY (symbolic_links_are_never_followed),
+        FILE_ONLY (files_of_an_older_layout_are_moved_below_their_stage),
         FILE_ONLY (leftovers_of_a_crash_are_removed_at_the_start),
         FILE_ONLY (a_full_disk_refuses_the_put_and_leaves_nothing_half_written),
         FILE_ONLY (a_move_away_and_back_leaves_nothing_behind),

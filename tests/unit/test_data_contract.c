@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +68,7 @@ static void start (struct world *w, unsigned n)
     w->pids[n] = fork ();
     assert_true (w->pids[n] >= 0);
     if (w->pids[n] == 0) {
+        prctl (PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no stage behind */
         if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
             _exit (3);
         execl (program, program, "--campaign", w->campaign, "--workspace", w->workspace, "--replica", number, (char *)NULL);

@@ -240,21 +240,33 @@ static size_t append_large (struct shard *shard, uint64_t from, uint64_t to)
     return (size_t)(to - from + 1);
 }
 
-/* Segments are linked: the stale holder appends to one, and forgets another, in a commit that came too late. */
+/* Segments are linked: the stale holder, woken, appends to one and forgets another, in a commit that comes too late. It is told so,
+ * or ends by itself because its files are gone. */
 static void a_shard_taken_by_force_has_the_records_of_its_streams (void **state)
 {
     struct strata_error error;
-    struct shard *stale = take (NULL);
-    size_t seen = 0, n = append_large (stale, 1, 900); /* more than two segments */
-    assert_int_equal (shard_commit (stale, &error), 0);
+    size_t seen = 0, n = 900; /* more than two segments */
+    int status;
+    pid_t pid = fork ();
+    if (pid == 0) {
+        struct shard *stale = take (NULL);
+        append_large (stale, 1, n);
+        if (shard_commit (stale, &error) < 0)
+            _exit (2);
+        raise (SIGSTOP);
+        append_large (stale, n + 1, n + 10);
+        stream_trim (stale, "large", 850);
+        _exit (shard_commit (stale, &error) < 0 && errno == ESTALE ? 1 : 3);
+    }
+    assert_int_equal (waitpid (pid, &status, WUNTRACED), pid);
+    assert_true (WIFSTOPPED (status));
     struct shard *next = take_at_last ();
-    append_large (stale, 901, 910);
-    stream_trim (stale, "large", 850);
-    assert_int_equal (shard_commit (stale, &error), -1);
-    assert_int_equal (errno, ESTALE);
-    assert_int_equal (append_large (next, 901, 905), 5);
+    kill (pid, SIGCONT);
+    assert_int_equal (waitpid (pid, &status, 0), pid);
+    assert_true (WIFEXITED (status));
+    assert_int_equal (WEXITSTATUS (status), 1);
+    assert_int_equal (append_large (next, n + 1, n + 5), 5);
     assert_int_equal (shard_commit (next, &error), 0);
-    shard_close (&stale);
     shard_close (&next);
     next = take (NULL);
     assert_non_null (next);
@@ -416,6 +428,9 @@ static void of_many_standbys_one_takes_the_shard (void **state)
     usleep ((useconds_t)(length_us + length_us / 2)); /* as long as others would need to take it from the one that has it */
     for (int i = 0; i < 6; i++) {
         assert_int_equal (waitpid (pids[i], &status, WNOHANG), 0);
+        kill (pids[i], SIGSTOP); /* all, before one is killed: the others would take what it holds */
+    }
+    for (int i = 0; i < 6; i++) {
         kill (pids[i], SIGKILL);
         assert_int_equal (waitpid (pids[i], &status, 0), pids[i]);
     }
