@@ -63,7 +63,7 @@ CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/camp
               common/mesh/replies.c common/mesh/stream_server.c,$(COMMON_SRC))
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
-.PHONY: bench benches-built help deps needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
+.PHONY: bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
         crash-points recovery tsan audit lint clean install
 .DEFAULT_GOAL := help
 
@@ -71,7 +71,7 @@ help:
 	@echo 'make run        install what is missing, build, run the quick campaign of apps/membrane (FRESH=1 starts over)'
 	@echo 'make test       install what is missing, build, run every test (SAN=1: under sanitizers)'
 	@echo 'make audit      recount the last campaign of make run from its stores'
-	@echo 'make deps       install dependencies        make all     build everything into $(BUILD)/bin'
+	@echo 'make deps       install dependencies (deps-tests: those of tests and benches, too)        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
 	@echo 'make recovery   seconds until a killed service serves again, with 1,000,000 records in its store'
@@ -83,6 +83,8 @@ help:
 
 deps:
 	$(Q)scripts/deps.sh
+deps-tests:
+	$(Q)scripts/deps.sh --tests
 
 all: $(BINS) $(CRASH_LOAD) $(CLIENT_LIB)
 
@@ -100,7 +102,7 @@ run: deps
 audit: all
 	$(Q)$(BUILD)/bin/strata audit
 
-test: deps
+test: deps-tests
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
@@ -229,7 +231,8 @@ benches-built: all $(BENCHES)
 # Everything side by side; about 15 minutes on two idle cores. RUNS=5, ONLY=streams,queues ...
 RUNS ?= 5
 ONLY ?=
-bench: benches-built
+bench: deps-tests
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) benches-built
 	$(Q)/usr/bin/python3 tests/bench/run.py --build $(BUILD) --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 lint:

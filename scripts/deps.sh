@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Installs what Strata needs on Debian 12.
+# Installs what Strata needs on Debian 12; with --tests also what its tests and benches run beside it: other people's
+# programs, some of which Debian starts as services when it installs them. Whoever only runs campaigns needs none of those.
 # Does nothing, quickly, when all is there. Needs root or sudo, and the package registry, only when something is missing.
 set -euo pipefail
 
 packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
     librocksdb-dev libuv1-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
-    libfftw3-dev libjansson-dev libcmocka-dev gromacs gromacs-data python3-numpy python3-mdanalysis jq
-    redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-pip python3-setuptools python3-wheel)
+    libfftw3-dev libjansson-dev gromacs gromacs-data python3-numpy)
+case ${1:-} in
+'') ;;
+--tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-pip
+    python3-setuptools python3-wheel) ;;
+*) echo "usage: scripts/deps.sh [--tests]" >&2; exit 2 ;;
+esac
 
 say () { printf 'deps: %s\n' "$*"; }
 die () { printf 'deps: %s\n' "$*" >&2; exit 1; }

@@ -120,7 +120,7 @@ static bool fits (struct source *source, uint64_t first, uint64_t next)
 {
     struct consumer *consumer = source->consumer;
     struct service *service = consumer->service;
-    if (first > source->cursor || next < source->cursor)
+    if (!source->restarted && (first > source->cursor || next < source->cursor))
         recording_page (service, source->peer, consumer->stream, first, next);
     if (next < source->cursor)
         restarted (source, next);
@@ -214,9 +214,10 @@ void replay_page (struct service *self, const struct journal_item *item)
     }
     if (self->replay_source && item->b == UINT64_MAX)
         self->replay_source->restarted = false; /* records are taken from it: it was repaired */
-    if (self->replay_source)
+    if (self->replay_source) {
+        self->replay_source->restarted = false; /* else the page was not recorded */
         fits (self->replay_source, item->a, item->b);
-    else
+    } else
         replay_differs (self, "records of a stream are recorded that is not read");
 }
 

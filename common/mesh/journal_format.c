@@ -9,7 +9,8 @@
 #include "core/crc32c.h"
 #include "core/log.h"
 
-#define MAGIC "strataJ1"
+/* Bytes, not a string. */
+static const uint8_t magic[8] = { 's', 't', 'r', 'a', 't', 'a', 'J', '1' };
 #define PAYLOAD_MAX (2u << 30)
 
 const char *journal_kind_name (enum journal_kind kind)
@@ -59,7 +60,7 @@ void journal_head_pack (const struct journal_head *head, uint8_t bytes[JOURNAL_H
     const uint64_t fields[] = { head->id.turn, head->id.epoch, head->previous.turn, head->previous.epoch, head->state, head->outputs,
                                 head->base };
     uint8_t *at = bytes;
-    memcpy (at, MAGIC, 8);
+    memcpy (at, magic, sizeof (magic));
     at += 8;
     for (size_t i = 0; i < sizeof (fields) / sizeof (fields[0]); i++)
         at = put (at, fields[i], 8);
@@ -71,7 +72,7 @@ int journal_head_read (FILE *file, const char *path, struct journal_head *head, 
     uint8_t bytes[JOURNAL_HEAD_BYTES];
     uint64_t fields[7];
     const uint8_t *at = bytes + 8;
-    if (fread (bytes, 1, sizeof (bytes), file) != sizeof (bytes) || memcmp (bytes, MAGIC, 8) != 0)
+    if (fread (bytes, 1, sizeof (bytes), file) != sizeof (bytes) || memcmp (bytes, magic, sizeof (magic)) != 0)
         return strata_fail (error, "%s is not a record of inputs that this build reads", path);
     for (size_t i = 0; i < 7; i++)
         fields[i] = get (&at, 8);

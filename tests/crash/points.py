@@ -40,7 +40,7 @@ SHORT = ["stage!commit.written", "select!sent.CONFIRM_REPLY", "schedule!launch.a
 
 # What a campaign doesn't pass by itself: pattern of places, and the death or halt that leads there.
 STOPPED_S = 5   # longer than mesh.lease
-PROVOKED = [("strata!supervisor.ended", "kill"), ("*!generation.*", "stop")]
+PROVOKED = [("strata!supervisor.ended", "kill"), ("*!lease.taken", "stop"), ("*!lease.*", "kill"), ("*!generation.*", "stop")]
 
 
 class Campaign:
@@ -83,9 +83,11 @@ class Campaign:
                     and (self.mesh.metric(self.watch.last_status, "feedback", "frames") or 0) > 0)
         self.watch.wait(60, text, done, 0.25)
 
-    def provoke(self, how):
-        """kill: a service dies. stop: the holder of feedback's shard is stopped until a standby has taken it by force."""
-        holder = next(p for p in self.mesh.processes("service") if p.name == self.mesh.active(self.watch.last_status, "feedback"))
+    def provoke(self, how, program="feedback"):
+        """kill: the holder of the service's shard dies. stop: it is stopped until a standby has taken the shard by force."""
+        services = self.mesh.processes("service")
+        service = program if any(p.name.startswith(program + "-") for p in services) else "feedback"
+        holder = next(p for p in services if p.name == self.mesh.active(self.watch.last_status, service))
         self.mesh.signal(holder, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
         if how == "stop":
             time.sleep(STOPPED_S)
@@ -151,7 +153,7 @@ def kill_at(args, place, numbers):
             how = next((how for pattern, how in PROVOKED if fnmatch.fnmatch(place, pattern)), None)
             if how:
                 campaign.work(1, "jobs are finished")
-                campaign.provoke(how)
+                campaign.provoke(how, program)
             dying = not place.startswith("strata!supervisor.stopping")  # that one is passed at the end only
             if dying:
                 campaign.watch.wait(90, f"{program} has passed {place} {numbers[-1]} times (now {campaign.passed(place)})",
