@@ -309,7 +309,8 @@ static void two_damaged_places_are_no_way_around (void **state)
                 memmove (names[files_count++], names[k], 64);
         run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
         assert_true (files_count > 1);
-        size_t a = dice (files_count), b = (a + 1 + dice (files_count - 1)) % files_count;
+        size_t a = dice (files_count), b = a + 1 + dice (files_count - 1);
+        b -= b >= files_count ? files_count : 0;
         damage (names[a], (enum how)dice (HOWS), what[0], sizeof (what[0]));
         damage (names[b], (enum how)dice (HOWS), what[1], sizeof (what[1]));
         if (open_and_read (truth, words, sizeof (words)) == WRONG)
