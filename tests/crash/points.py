@@ -94,12 +94,12 @@ class Campaign:
             self.mesh.signal(holder, signal.SIGCONT)
 
     def die_at(self, place, numbers):
-        """The first death must come, but at a message that only other deaths lead to (a refusal). Later ones may be more than
-        this campaign passes without the deaths of the counted one."""
+        """The first death must come, but at a refusal, which only other deaths lead to. Later ones may be more than this
+        campaign passes without the deaths of the counted one."""
         try:
             self.watch.wait(30, f"{place} is passed", lambda: self.stay_up() and (self.watch.look() or True) and self.passed(place), 0.25)
         except Failure:
-            if not fnmatch.fnmatch(place, "*!sen[dt].*"):
+            if not fnmatch.fnmatch(place, "*!sen[dt].REFUSAL"):
                 raise
         end = time.monotonic() + 15 * SLOW * (self.passed(place) > 0)
         while self.passed(place) < numbers[-1] and time.monotonic() < end:
@@ -199,7 +199,7 @@ def interrupted(signum, frame):
 
 def run(args):
     begin = time.monotonic()
-    failures, deaths = [], 0
+    failures, unmet, deaths = [], [], 0
     if args.short:
         counted = {place: 20 for place in SHORT}
     else:
@@ -222,6 +222,8 @@ def run(args):
                 deaths += len(numbers)
                 print(f"  {'FAILED' if wrong else 'ok    ' if numbers else 'unmet '} {place:44s} died at passing {', '.join(map(str, numbers)):14s} of {passed:5d}"
                       f"  {jobs:4d} jobs  {seconds:5.1f} s", flush=True)
+                if not wrong and not numbers:
+                    unmet.append(place)
                 if wrong:
                     failures.append(f"{place}: {wrong}")
                     print(f"         {wrong}", flush=True)
@@ -232,6 +234,7 @@ def run(args):
                 campaign.mesh.remove()
             raise
     print(f"{len(plan)} places, {deaths} deaths, {time.monotonic() - begin:.0f} s: "
+          + (f"no death at {', '.join(unmet)}; " if unmet else "")
           + (f"{len(failures)} FAILED (kept in {args.keep})" if failures else "nothing lost, nothing twice"))
     for text in failures:
         print("  ! " + text.split("\n")[0])
