@@ -126,7 +126,7 @@ crash: all
 recovery: all $(BUILD)/tests/test_recovery
 	$(Q)STRATA_RECOVERY_RECORDS=1000000 $(BUILD)/tests/test_recovery
 
-# About 8 minutes on two cores. `make test` runs the places of tests/crash/points.sh.
+# About 14 minutes on two cores. `make test` runs the places of tests/crash/points.sh.
 PLACES ?= *
 crash-points:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) CRASH_POINTS=1 all

@@ -23,7 +23,7 @@ import threading
 import time
 
 from mesh import Mesh
-from watch import Failure, Watch
+from watch import SLOW, Failure, Watch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Short jobs, so that a campaign of seconds passes every place.
@@ -93,6 +93,19 @@ class Campaign:
             time.sleep(STOPPED_S)
             self.mesh.signal(holder, signal.SIGCONT)
 
+    def die_at(self, place, numbers):
+        """The first death must come, but at a refusal, which only other deaths lead to. Later ones may be more than this
+        campaign passes without the deaths of the counted one."""
+        try:
+            self.watch.wait(30, f"{place} is passed", lambda: self.stay_up() and (self.watch.look() or True) and self.passed(place), 0.25)
+        except Failure:
+            if not fnmatch.fnmatch(place, "*!sen[dt].REFUSAL"):
+                raise
+        end = time.monotonic() + 15 * SLOW * (self.passed(place) > 0)
+        while self.passed(place) < numbers[-1] and time.monotonic() < end:
+            self.stay_up()
+            time.sleep(0.25)
+
     def end(self):
         self.watch.drain()
         self.watch.down()
@@ -154,16 +167,11 @@ def kill_at(args, place, numbers):
             if how:
                 campaign.work(1, "jobs are finished")
                 campaign.provoke(how, program)
-            dying = not place.startswith("strata!supervisor.stopping")  # that one is passed at the end only
-            if dying:
-                campaign.watch.wait(90, f"{program} has passed {place} {numbers[-1]} times (now {campaign.passed(place)})",
-                                    lambda: campaign.stay_up() and (campaign.watch.look() or True)
-                                    and campaign.passed(place) >= numbers[-1], 0.25)
+            if not place.startswith("strata!supervisor.stopping"):  # that one is passed at the end only
+                campaign.die_at(place, numbers)
             campaign.work(3, "more jobs are finished after the last death")
             campaign.end()
             document = campaign.watch.judge()
-            if campaign.passed(place) < numbers[-1]:
-                raise Failure(f"passed {campaign.passed(place)} times only")
             keep = None
             jobs = sum(sum(states.values()) for states in document["figures"]["jobs"].values())
             return None, campaign.passed(place), jobs, time.monotonic() - begin
@@ -191,7 +199,7 @@ def interrupted(signum, frame):
 
 def run(args):
     begin = time.monotonic()
-    failures = []
+    failures, unmet, deaths = [], [], 0
     if args.short:
         counted = {place: 20 for place in SHORT}
     else:
@@ -210,10 +218,14 @@ def run(args):
             for done in concurrent.futures.as_completed(runs):
                 place, numbers = runs[done]
                 wrong, passed, jobs, seconds = done.result()
-                print(f"  {'ok    ' if not wrong else 'FAILED'} {place:44s} died at passing {', '.join(map(str, numbers)):14s} of {passed:5d}"
+                numbers = [n for n in numbers if n <= passed]
+                deaths += len(numbers)
+                print(f"  {'FAILED' if wrong else 'ok    ' if numbers else 'unmet '} {place:44s} died at passing {', '.join(map(str, numbers)):14s} of {passed:5d}"
                       f"  {jobs:4d} jobs  {seconds:5.1f} s", flush=True)
+                if not wrong and not numbers:
+                    unmet.append(place)
                 if wrong:
-                    failures.append(f"{place}:{','.join(map(str, numbers))}: {wrong}")
+                    failures.append(f"{place}: {wrong}")
                     print(f"         {wrong}", flush=True)
         except KeyboardInterrupt:
             for one in runs:
@@ -221,7 +233,8 @@ def run(args):
             for campaign in list(Campaign.running):     # their threads end at the next thing they ask
                 campaign.mesh.remove()
             raise
-    print(f"{len(plan)} places, {sum(len(n) for _, n in plan)} deaths, {time.monotonic() - begin:.0f} s: "
+    print(f"{len(plan)} places, {deaths} deaths, {time.monotonic() - begin:.0f} s: "
+          + (f"no death at {', '.join(unmet)}; " if unmet else "")
           + (f"{len(failures)} FAILED (kept in {args.keep})" if failures else "nothing lost, nothing twice"))
     for text in failures:
         print("  ! " + text.split("\n")[0])
