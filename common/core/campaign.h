@@ -90,9 +90,18 @@ struct campaign_job {
     unsigned buffer;        /* JOB_SELECTION chains: how many finished-but-unconsumed plus in-work instances to keep ahead; default 2 */
 };
 
+/* How a batch system is spoken to. */
+struct campaign_engine {
+    char *queue;            /* Slurm's partition, Flux's queue; NULL: its default */
+    char *commands;         /* folder of its commands; NULL: they are found by PATH */
+    char **options;         /* more words for its submitting command */
+    unsigned options_count;
+};
+
 struct campaign_schedule {
-    char *executor;         /* "local" */
-    unsigned cores;         /* 0 = all of this machine */
+    char *executor;         /* "local", "slurm" */
+    struct campaign_engine engine;
+    unsigned cores;         /* 0 = all of this machine, or of the engine */
     unsigned gpus;          /* default 0 */
 };
 

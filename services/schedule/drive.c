@@ -11,6 +11,7 @@
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
 #define ENVIRONMENT_COUNT 8
+#define LAUNCHES_PER_TICK 500   /* each makes folders and files: the loop has other things to do as well */
 
 /* Settings of a job's environment, built in place. */
 struct settings {
@@ -82,6 +83,7 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
             .memory_mb = type->memory_mb,
             .cores = job->cores,
             .cores_count = job->n_cores,
+            .gpus_count = (unsigned)job->n_gpus,
             .success = type->success_files,
             .success_count = type->success_files_count,
         };
@@ -89,9 +91,9 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
         rc = self->ops->launch (self->executor, &order, &pid, &error);
         crash_point ("launch.after");
     }
-    if (rc != 0)
+    if (rc < 0)
         tell (self, job, STRATA__JOB_END__END_NO_START, error.text, now_us);
-    else if (schedule_launched (self->core, job->id, job->attempt, pid, now_us, &error) != 0)
+    else if (rc == 0 && schedule_launched (self->core, job->id, job->attempt, pid, now_us, &error) != 0)
         log_error ("%s", error.text);
     template_free (&argv);
     free (settings);
@@ -105,13 +107,17 @@ static void handle (struct drive *self, size_t i, int64_t now_us)
     if (!launching && job->state != S (RUNNING))
         return;
     bool must_stop = schedule_must_stop (self->core, i);
-    if (launching && !must_stop) {
-        if (schedule_may_launch (self->core, i))
-            launch (self, job, type, now_us);
-        return;
-    }
     struct executor_ref ref = { job->id, job->dir, job->attempt };
     struct outcome outcome = { 0 };
+    if (launching && !must_stop) {
+        if (!schedule_may_launch (self->core, i) || self->launches == LAUNCHES_PER_TICK)
+            return;
+        if (self->ops->poll (self->executor, &ref, &outcome) == EXECUTOR_SUBMITTED)
+            return;
+        self->launches++;
+        launch (self, job, type, now_us);
+        return;
+    }
     switch (self->ops->poll (self->executor, &ref, &outcome)) {
     case EXECUTOR_NEVER:
         if (!launching)
@@ -121,6 +127,7 @@ static void handle (struct drive *self, size_t i, int64_t now_us)
             tell (self, job, STRATA__JOB_END__END_STOPPED, "cancelled before it was started", now_us);
         /* else the campaign goes down: it is launched when that comes up again */
         return;
+    case EXECUTOR_SUBMITTED:
     case EXECUTOR_RUNNING:
         if (must_stop)
             self->ops->stop (self->executor, &ref);
@@ -133,6 +140,7 @@ static void handle (struct drive *self, size_t i, int64_t now_us)
 
 void drive_tick (struct drive *self, int64_t now_us)
 {
+    self->launches = 0;
     for (size_t i = 0; i < schedule_live (self->core);) {
         char id[256];
         snprintf (id, sizeof (id), "%s", schedule_job_at (self->core, i)->id);
@@ -142,6 +150,8 @@ void drive_tick (struct drive *self, int64_t now_us)
         if (here && strcmp (here->id, id) == 0)
             i++;
     }
+    if (self->ops->turn)
+        self->ops->turn (self->executor);
 }
 
 size_t drive_in_hands (const struct drive *self)

@@ -11,6 +11,7 @@ struct drive {
     const struct executor_ops *ops;
     void *executor;
     struct template_context context;
+    size_t launches;                    /* in this tick */
 };
 
 void drive_tick (struct drive *self, int64_t now_us);

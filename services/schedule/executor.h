@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/campaign.h"
 #include "core/outcome.h"
 #include "strata_error.h"
 
@@ -25,8 +26,9 @@ struct executor_order {
     char **argv;                        /* ends with NULL */
     const char **environment;           /* "NAME=value", ends with NULL: over what this process has */
     unsigned walltime_s, grace_s, memory_mb;
-    const uint32_t *cores;
+    const uint32_t *cores;              /* an engine that binds by itself takes only how many they are */
     size_t cores_count;
+    unsigned gpus_count;
     char **success;
     size_t success_count;
 };
@@ -38,6 +40,7 @@ struct executor_capacity {
 
 enum executor_state {
     EXECUTOR_NEVER,                     /* not started */
+    EXECUTOR_SUBMITTED,                 /* on its way to an engine, or in its queue: starts by itself, or stop takes it back */
     EXECUTOR_RUNNING,
     EXECUTOR_ENDED,                     /* *outcome says how */
     EXECUTOR_LOST,                      /* started, gone, and left no word; nothing of it runs any more */
@@ -45,6 +48,7 @@ enum executor_state {
 
 struct executor_config {
     const char *workspace, *bin_dir;
+    const struct campaign_schedule *settings;   /* NULL: all as when the campaign file says nothing */
 };
 
 struct executor_ops {
@@ -52,14 +56,20 @@ struct executor_ops {
     void *(*open) (const struct executor_config *config, struct strata_error *error);
     void (*close) (void **self);
     int (*capacity) (void *self, struct executor_capacity *capacity, struct strata_error *error);
-    /* 0: started, or was already; *pid of who watches over it. -1: it can't be, and that counts as a failure. */
+    /* 0: started, or was already; *pid of who watches over it. 1: taken on, poll tells when it runs. -1: it can't be, and
+     * that counts as a failure. */
     int (*launch) (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
     enum executor_state (*poll) (void *self, const struct executor_ref *ref, struct outcome *outcome);
     /* Asks for the end of a running attempt; poll tells when it is there. May be called again and again. */
     void (*stop) (void *self, const struct executor_ref *ref);
+    /* ---- of those that hand jobs to an engine; else NULL ---- */
+    /* After the launches, polls and stops of a tick: talks to the engine. Never waits for it. */
+    void (*turn) (void *self);
+    /* What keeps the engine from taking jobs, as a sentence; NULL: nothing. Valid until the next turn. */
+    const char *(*trouble) (void *self);
 };
 
-extern const struct executor_ops executor_local;
+extern const struct executor_ops executor_local, executor_slurm;
 
 /* NULL when there is none of this name. */
 const struct executor_ops *executor_find (const char *name);
