@@ -96,32 +96,25 @@ static void take_capacity (struct engine *self)
 {
     if (!engine_command_done (&self->capacity))
         return;
-    bool good = !self->capacity.error[0] && self->capacity.text;
-    size_t cores = good ? self->table->cores (self->capacity.text) : 0;
-    if (cores && cores != self->cores)
-        log_info ("%s has %zu cores for jobs", self->table->name, cores);
-    if (cores)
-        self->cores = cores;
     if (self->capacity.error[0])
         snprintf (self->list_error, sizeof (self->list_error), "%s", self->capacity.error);
+    else if (self->capacity.text) {
+        free (self->nodes);
+        self->nodes = self->capacity.text;
+        self->capacity.text = NULL;
+    }
     engine_command_fini (&self->capacity);
 }
 
-int engine_capacity (void *arg, struct executor_capacity *capacity, struct strata_error *error)
+int engine_capacity (void *arg, struct machine *machine, struct strata_error *error)
 {
     struct engine *self = arg;
-    *capacity = (struct executor_capacity){ 0 };
-    if (!self->cores)
-        return strata_fail (error, "%s does not tell how many cores there are for jobs (%s); start it, or mend "
-                            "schedule.engine in the campaign file", self->table->name,
-                            self->list_error[0] ? self->list_error : "it names none that is up");
-    capacity->cores = calloc (self->cores, sizeof (*capacity->cores));
-    if (!capacity->cores)
-        return strata_fail (error, "out of memory");
-    for (size_t i = 0; i < self->cores; i++)
-        capacity->cores[i] = (uint32_t)i;
-    capacity->cores_count = self->cores;
-    return 0;
+    if (self->nodes && engine_read_nodes (self->table, self->nodes, machine, error) != 0)
+        return -1;
+    if (machine_nodes (machine))
+        return 0;
+    return strata_fail (error, "%s does not tell which nodes there are for jobs (%s); start it, or mend schedule.engine in the "
+                        "campaign file", self->table->name, self->list_error[0] ? self->list_error : "it names none that is up");
 }
 
 /* ---- open, close ---- */
@@ -145,6 +138,7 @@ void engine_close (void **arg)
     zhash_destroy (&self->batches);
     zhash_destroy (&self->entries);
     free (self->queue);
+    free (self->nodes);
     free (self->workspace);
     free (self->folder);
     free (self->shepherd);
@@ -191,8 +185,9 @@ static struct engine_shape shape_of (const struct executor_order *order)
 {
     struct engine_shape shape;
     memset (&shape, 0, sizeof (shape));
-    shape.cores = order->cores_count ? (unsigned)order->cores_count : 1;
-    shape.gpus = order->gpus_count;
+    shape.nodes = order->nodes_count ? (unsigned)order->nodes_count : 1;
+    shape.cores = order->cores_count > shape.nodes ? (unsigned)order->cores_count / shape.nodes : 1;
+    shape.gpus = (unsigned)order->gpus_count / shape.nodes;
     shape.memory_mb = order->memory_mb;
     shape.walltime_s = order->walltime_s ? order->walltime_s + order->grace_s + TIME_MARGIN_S : 0;
     return shape;
@@ -292,6 +287,8 @@ static enum executor_state poll_unknown (struct engine *self, const struct execu
     if (attempt_folder (ref, folder) != 0)
         return EXECUTOR_NEVER;
     enum executor_state lock = attempt_look (folder, &pid, outcome);
+    if (lock == EXECUTOR_RUNNING)
+        self->unknown_ms = engine_now_ms ();
     if (lock != EXECUTOR_LOST)
         return lock;
     struct engine_entry *entry = engine_add (self, ref->id, ref->attempt, folder);
@@ -316,6 +313,7 @@ enum executor_state engine_poll (void *arg, const struct executor_ref *ref, stru
     case ENGINE_PENDING:
         return EXECUTOR_SUBMITTED;
     case ENGINE_RUNNING:
+        entry->news = false;
         return poll_running (self, entry, outcome);
     case ENGINE_OVER:
         return poll_over (self, entry, outcome);
@@ -326,6 +324,22 @@ enum executor_state engine_poll (void *arg, const struct executor_ref *ref, stru
     outcome->end = STRATA__JOB_END__END_NO_START;
     snprintf (outcome->reason, sizeof (outcome->reason), "refused by %s: %s", self->table->name, entry->reason);
     return EXECUTOR_ENDED;
+}
+
+int engine_changed (void *arg, void (*each) (const char *id, void *arg), void *each_arg)
+{
+    struct engine *self = arg;
+    int64_t now_ms = engine_now_ms ();
+    /* The first time; when ends are to be seen in folders; when something runs that no listing tells of. */
+    bool in_folders = self->failing_since_ms && now_ms - self->told_all_ms >= LOOK_MS;
+    if (!self->told_all_ms || in_folders || (self->unknown_ms && now_ms - self->unknown_ms < LOOK_MS)) {
+        self->told_all_ms = self->ready ? now_ms : 0;
+        return -1;
+    }
+    for (struct engine_entry *entry = zhash_first (self->entries); entry; entry = zhash_next (self->entries))
+        if (entry->news || entry->step >= ENGINE_OVER)
+            each (entry->id, each_arg);
+    return 0;
 }
 
 void engine_stop (void *arg, const struct executor_ref *ref)

@@ -30,7 +30,8 @@
 
 /* What jobs of one batch have in common. */
 struct engine_shape {
-    unsigned cores, gpus, memory_mb, walltime_s;    /* cores: at least 1; memory_mb 0: none asked for; walltime_s: with all grace */
+    unsigned nodes, cores, gpus, memory_mb; /* cores, gpus, memory: on each node; cores: at least 1; memory_mb 0: none asked for */
+    unsigned walltime_s;        /* with all grace; 0: none */
 };
 
 enum engine_step {
@@ -54,7 +55,9 @@ struct engine_entry {
     size_t task;
     char native[40];            /* the engine's id; "" until it was listed */
     char state[24], reason[128], nodes[64]; /* the engine's words */
-    bool stop, ran;             /* ran: it was listed as running */
+    bool stop;
+    bool ran;                   /* it was listed as running */
+    bool news;                  /* poll would tell something that it has not told */
     int64_t stop_sent_ms, over_ms, looked_ms, pending_ms;
     uint64_t listed;            /* number of the listing that it was last seen in */
     uint64_t polled;            /* turn in which it was last asked for */
@@ -87,6 +90,8 @@ struct engine_row {
     bool lingers;               /* RUNNING, but its script may be through already */
 };
 
+typedef void engine_node_f (void *arg, const char *name, unsigned cores, unsigned gpus, uint64_t memory_mb);
+
 /* How a batch system's commands look. Its settings may be NULL. */
 struct engine_table {
     const char *name;           /* "Slurm", for people */
@@ -107,8 +112,8 @@ struct engine_table {
     /* Whether a job that waits for this reason starts in time by itself. */
     bool (*waits_well) (const char *reason);
     void (*capacity) (struct engine_words *words, const struct campaign_engine *settings);
-    /* Cores that jobs may use, from the answer. 0: there are none now. */
-    size_t (*cores) (char *text);
+    /* Calls node (arg, ...) for each line of the answer that is a node which jobs may use now; more than once does no harm. */
+    void (*node) (char *line, engine_node_f *node, void *arg);
 };
 
 struct engine {
@@ -126,17 +131,20 @@ struct engine {
     bool ready;                 /* a listing has been read: what it did not name is not in the engine */
     uint64_t turn, listings;
     int64_t next_list_ms, next_submit_ms, next_capacity_ms, failing_since_ms, submit_pause_ms;
-    size_t cores;
+    int64_t told_all_ms;        /* when `changed` last had all polled */
+    int64_t unknown_ms;         /* when an attempt was last seen that runs without the engine's knowledge */
+    char *nodes;                /* the last answer about capacity; NULL: none yet */
     char trouble[512], stuck[512], list_error[400], submit_error[400];
 };
 
 /* The functions of an executor. */
 void *engine_open (const struct engine_table *table, const struct executor_config *config, struct strata_error *error);
 void engine_close (void **self);
-int engine_capacity (void *self, struct executor_capacity *capacity, struct strata_error *error);
+int engine_capacity (void *self, struct machine *machine, struct strata_error *error);
 int engine_launch (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
 enum executor_state engine_poll (void *self, const struct executor_ref *ref, struct outcome *outcome);
 void engine_stop (void *self, const struct executor_ref *ref);
+int engine_changed (void *self, void (*each) (const char *id, void *arg), void *arg);
 void engine_turn (void *self);
 const char *engine_trouble (void *self);
 
@@ -154,6 +162,10 @@ void engine_remove_batch (const struct engine *self, const char *name);
 void engine_clean_batches (const struct engine *self, bool (*keep) (const struct engine *self, const char *name));
 /* Reads engine/tag, or makes one. */
 int engine_read_tag (struct engine *self, struct strata_error *error);
+
+/* ---- engine_capacity.c ---- */
+/* The nodes of an answer as groups of a machine; -1: out of memory. */
+int engine_read_nodes (const struct engine_table *table, const char *answer, struct machine *machine, struct strata_error *error);
 
 /* ---- engine_listing.c: what the engine says of our jobs ---- */
 /* An answer of `list` that began as number self->listings. Cuts the text. */

@@ -1,7 +1,7 @@
 /* engine_files.c - see engine.h: the scripts that an engine runs, and the lists that say which attempt is which task.
  *
  * A script's words are quoted for the shell, so that any byte may stand in them. What the order sets in the environment is
- * set by the script, so a person can run one by hand. GPUs are the engine's to give: its CUDA_VISIBLE_DEVICES stays.
+ * set by the script, so a person can run one by hand. Cores and GPUs are the engine's to give: what names them is left out.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,8 +33,11 @@ static void put_quoted (FILE *file, const char *text)
 static void put_environment (FILE *file, const char *const *settings)
 {
     for (size_t i = 0; settings && settings[i]; i++) {
-        size_t n = strcspn (settings[i], "=");
-        if (strncmp (settings[i], "CUDA_VISIBLE_DEVICES=", n + 1) == 0 || strncmp (settings[i], "ROCR_VISIBLE_DEVICES=", n + 1) == 0)
+        static const char *const engines[] = { "CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=", "STRATA_CORES_" };
+        size_t n = strcspn (settings[i], "="), known = 0;
+        for (size_t j = 0; j < sizeof (engines) / sizeof (engines[0]); j++)
+            known += strncmp (settings[i], engines[j], strlen (engines[j])) == 0;
+        if (known)
             continue;
         fprintf (file, "export %.*s=", (int)n, settings[i]);
         put_quoted (file, settings[i][n] ? settings[i] + n + 1 : "");

@@ -167,6 +167,7 @@ static void take_row (struct engine *self, const struct engine_row *row)
         entry->over_ms = now_ms;
     if (row->step == ENGINE_PENDING && !entry->pending_ms)
         entry->pending_ms = now_ms;
+    entry->news |= entry->step != row->step || row->lingers;
     entry->step = row->step;
     entry->ran |= row->step == ENGINE_RUNNING;
     if (row->lingers)

@@ -21,8 +21,9 @@ static void slurm_submit (struct engine_words *words, const struct campaign_engi
     engine_word (words, "--no-requeue");
     engine_word (words, "--job-name=%s", name);
     engine_word (words, "--array=0-%zu", count - 1);
-    engine_word (words, "--nodes=1");
-    engine_word (words, "--ntasks=1");
+    /* The script runs on the first node; a job of several starts its processes there by itself (srun). */
+    engine_word (words, "--nodes=%u", shape->nodes);
+    engine_word (words, "--ntasks-per-node=1");
     engine_word (words, "--cpus-per-task=%u", shape->cores);
     if (shape->gpus)
         engine_word (words, "--gres=gpu:%u", shape->gpus);
@@ -143,7 +144,7 @@ static void slurm_capacity (struct engine_words *words, const struct campaign_en
     engine_program (words, settings, "sinfo");
     engine_word (words, "--noheader");
     engine_word (words, "--Node");
-    engine_word (words, "--format=%%N|%%T|%%C");
+    engine_word (words, "--format=%%N|%%T|%%C|%%m|%%G");
     if (settings && settings->queue)
         engine_word (words, "--partition=%s", settings->queue);
 }
@@ -159,21 +160,28 @@ static bool is_usable (const char *state)
     return false;
 }
 
-static size_t slurm_cores (char *text)
+/* "gpu:2", "gpu:a100:4(S:0-1)", "(null)"; of several the sum. */
+static unsigned count_gpus (const char *gres)
 {
-    size_t cores = 0;
-    char *rest = text;
-    zhash_t *seen = zhash_new (); /* a node in two partitions has two lines */
-    for (char *line; seen && (line = strsep (&rest, "\n"));) {
-        char *node = strsep (&line, "|"), *state = strsep (&line, "|");
-        unsigned total;
-        if (!state || !line || !is_usable (state) || sscanf (line, "%*u/%*u/%*u/%u", &total) != 1
-            || zhash_insert (seen, node, (void *)"") != 0)
-            continue;
-        cores += total;
+    unsigned gpus = 0;
+    for (const char *at = gres; (at = strstr (at, "gpu:")); at += 4) {
+        unsigned count;
+        const char *number = at + 4 + strcspn (at + 4, ":,(");
+        if (sscanf (*number == ':' ? number + 1 : at + 4, "%u", &count) == 1)
+            gpus += count;
     }
-    zhash_destroy (&seen);
-    return cores;
+    return gpus;
+}
+
+/* name|state|allocated/idle/other/total|MiB|gres */
+static void slurm_node (char *line, engine_node_f *node, void *arg)
+{
+    char *name = strsep (&line, "|"), *state = strsep (&line, "|"), *cores = strsep (&line, "|");
+    unsigned total;
+    unsigned long long memory_mb;
+    if (cores && line && is_usable (state) && sscanf (cores, "%*u/%*u/%*u/%u", &total) == 1 && total > 0
+        && sscanf (line, "%llu", &memory_mb) == 1)
+        node (arg, name, total, count_gpus (line), memory_mb);
 }
 
 static const struct engine_table slurm = {
@@ -188,7 +196,7 @@ static const struct engine_table slurm = {
     .end = slurm_end,
     .waits_well = slurm_waits_well,
     .capacity = slurm_capacity,
-    .cores = slurm_cores,
+    .node = slurm_node,
 };
 
 static void *slurm_open (const struct executor_config *config, struct strata_error *error)
@@ -204,6 +212,7 @@ const struct executor_ops executor_slurm = {
     .launch = engine_launch,
     .poll = engine_poll,
     .stop = engine_stop,
+    .changed = engine_changed,
     .turn = engine_turn,
     .trouble = engine_trouble,
 };

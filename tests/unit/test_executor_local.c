@@ -13,15 +13,16 @@ static struct bench *bench_local (void)
 static void the_cores_are_those_that_this_process_may_use (void **state)
 {
     struct bench *bench = bench_local ();
-    struct executor_capacity capacity;
+    struct machine machine = { NULL, 0 };
     struct strata_error error;
     cpu_set_t allowed;
-    assert_int_equal (bench->ops->capacity (bench->executor, &capacity, &error), 0);
+    assert_int_equal (bench->ops->capacity (bench->executor, &machine, &error), 0);
     assert_int_equal (sched_getaffinity (0, sizeof (allowed), &allowed), 0);
-    assert_int_equal (capacity.cores_count, (size_t)CPU_COUNT (&allowed));
-    for (size_t i = 0; i < capacity.cores_count; i++)
-        assert_true (CPU_ISSET (capacity.cores[i], &allowed));
-    free (capacity.cores);
+    assert_int_equal (machine_nodes (&machine), 1);
+    assert_int_equal (machine.groups[0].cores, (size_t)CPU_COUNT (&allowed));
+    for (size_t i = 0; i < machine.groups[0].cores; i++)
+        assert_true (CPU_ISSET (machine.groups[0].ids[i], &allowed));
+    machine_fini (&machine);
     bench_free (bench);
 }
 
@@ -29,15 +30,16 @@ static void a_job_is_bound_to_its_cores (void **state)
 {
     struct bench *bench = bench_local ();
     struct job *job = bench_job (bench, "awk '/Cpus_allowed_list/ { print $2 }' /proc/self/status > bound");
-    struct executor_capacity capacity;
+    struct machine machine = { NULL, 0 };
     struct strata_error error;
-    assert_int_equal (bench->ops->capacity (bench->executor, &capacity, &error), 0);
-    job->order.cores = capacity.cores + capacity.cores_count - 1;
+    assert_int_equal (bench->ops->capacity (bench->executor, &machine, &error), 0);
+    const struct machine_group *node = &machine.groups[0];
+    job->order.cores = node->ids + node->cores - 1;
     job->order.cores_count = 1;
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
     assert_int_equal (job->outcome.code, 0);
-    assert_int_equal (bench_number (job, "bound"), capacity.cores[capacity.cores_count - 1]);
-    free (capacity.cores);
+    assert_int_equal (bench_number (job, "bound"), node->ids[node->cores - 1]);
+    machine_fini (&machine);
     bench_free (bench);
 }
 
