@@ -38,7 +38,7 @@ LDFLAGS += -fsanitize=address,undefined
 endif
 ifneq ($(FUZZ),)
 FUZZ_SAN := address,undefined,float-cast-overflow
-CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
+CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -Wno-pass-failed -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
 LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread

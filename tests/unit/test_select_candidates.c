@@ -199,7 +199,7 @@ static void an_invalidated_candidate_is_never_proposed_again (void **state)
     reply_free (first);
     reply_free (second);
     assert_int_equal (confirm (&f, "p2", START), -1);
-    const char *other = strcmp (proposed, "ras/1") && strcmp (selected, "ras/1") ? "ras/1" : "ras/2";
+    const char *other = strcmp (proposed, "ras/1") != 0 && strcmp (selected, "ras/1") != 0 ? "ras/1" : "ras/2";
     Strata__InvalidateReply reply = invalidate (&f, other, "", 0);
     assert_int_equal (reply.invalidated, 1);
     assert_true (reply.complete);
