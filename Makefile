@@ -38,7 +38,7 @@ LDFLAGS += -fsanitize=address,undefined
 endif
 ifneq ($(FUZZ),)
 FUZZ_SAN := address,undefined,float-cast-overflow
-CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
+CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -Wno-pass-failed -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
 LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
@@ -135,7 +135,7 @@ crash-points:
 # What has threads: OpenMP (patch, select, gridsim, the continuum), feedback's writer, the lease's renewal, libuv's workers,
 # and what libzmq's and RocksDB's threads share with us. Needs clang and libomp-dev. Suppressions: tests/tsan.txt.
 TSAN_TESTS ?= $(addprefix unit/test_,feedback_report patch_cut patch_encode gridsim macro_run farthest_point lease \
-              stage_feedback mesh_peers security mesh select_core) mesh/patch_replicas
+              stage_feedback mesh_peers security mesh select_core select_candidates select_restart) mesh/patch_replicas
 tsan:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SAN=thread all tests-built
 	$(Q)SAN=thread scripts/test.sh build-tsan $(TSAN_TESTS)

@@ -355,7 +355,7 @@ void feedback_free (struct feedback **self_p)
     struct shard_part *part = shard_part (self->shard, SHARD_CORE);
     if (part->data == self) {
         put_changed_rows (self); /* a last commit may come */
-        *part = (struct shard_part){ NULL };
+        *part = (struct shard_part){ .data = NULL };
     }
     free (self->sums);
     free (self->held);

@@ -18,6 +18,7 @@
 #include "core/campaign_schema.h"
 #include "core/campaign_template.h"
 #include "core/campaign_yaml.h"
+#include "random.h"
 #include "scratch.h"
 
 static char root[4096], folder[64];
@@ -473,14 +474,12 @@ static void every_cut_of_the_file_is_refused_or_loads (void **state)
 /* Deterministic noise: whatever the bytes, either a campaign or mistakes, never both, none or a crash. */
 static void files_with_flipped_bytes_are_refused_or_load (void **state)
 {
-    uint64_t random = 88172645463325252u;
+    random_state = 88172645463325252u;
     char text[sizeof (sound)];
     for (size_t round = 0; round < 3000; round++) {
         memcpy (text, sound, sizeof (sound));
         for (size_t flips = 0; flips < 1 + round % 4; flips++) {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
+            uint64_t random = random_next ();
             static const char bytes[] = "{}[]:,-&*!|>'\"#?%@ \n\t0a~\\";
             text[random % (sizeof (sound) - 1)] = bytes[(random >> 32) % (sizeof (bytes) - 1)];
         }
