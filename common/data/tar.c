@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/files.h"
 #include "data/tar_header.h"
 #include "data/tar_impl.h"
 
@@ -140,13 +141,13 @@ static bool end_by_index (struct tar *self, uint64_t file_size, uint64_t *end)
         return file_size == 0;
     size_t size = st.st_size < (off_t)LAST_WINDOW ? (size_t)st.st_size : LAST_WINDOW, line_end, name_size;
     char *text = malloc (size), *name = malloc (TAR_NAME_MAX + 1);
-    if (text && name && tar_pread (self->index_fd, text, size, (uint64_t)st.st_size - size) == 0) {
+    if (text && name && files_read_at (self->index_fd, text, size, (uint64_t)st.st_size - size) == 0) {
         size_t at = tar_line_last (text, size, &line_end);
         if (at < size && line_end == size && (at > 0 || size == (size_t)st.st_size)
             && tar_line_parse (text + at, size - at, name, &name_size, &member) == (long)(size - at)) {
             size_t header = tar_header_size (name, name_size);
             agrees = member.offset >= header && member.offset <= file_size && member.size <= file_size - member.offset
-                     && tar_pread (self->fd, blocks, header, member.offset - header) == 0
+                     && files_read_at (self->fd, blocks, header, member.offset - header) == 0
                      && tar_header_is (blocks + header - TAR_BLOCK, blocks, header - TAR_BLOCK, name, name_size, member.size);
             *end = member.offset + tar_round (member.size);
         }
@@ -474,7 +475,7 @@ static bool cut_lines (struct tar *self, uint64_t end)
     size_t size = st.st_size < (off_t)COPY ? (size_t)st.st_size : COPY, at = 0, name_size;
     uint64_t base = (uint64_t)st.st_size - size;
     char *text = malloc (size + 1), *name = malloc (TAR_NAME_MAX + 1);
-    if (text && name && tar_pread (self->index_fd, text, size, base) == 0) {
+    if (text && name && files_read_at (self->index_fd, text, size, base) == 0) {
         long length = 0;
         if (base) { /* from the first line that begins here */
             tar_line_last (text, size / 2, &at);

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/files.h"
 #include "data/tar_header.h"
 #include "data/tar_impl.h"
 
@@ -317,7 +318,7 @@ static bool agrees (struct tar *self, const uint8_t *header, const char *name, c
 {
     uint8_t before[TAR_HEADER_MAX];
     size_t name_size = strlen (name), more = tar_header_size (name, name_size) - TAR_BLOCK;
-    if (more && (member->offset < more + TAR_BLOCK || tar_pread (self->fd, before, more, member->offset - TAR_BLOCK - more) < 0))
+    if (more && (member->offset < more + TAR_BLOCK || files_read_at (self->fd, before, more, member->offset - TAR_BLOCK - more) < 0))
         return false;
     return tar_header_is (header, before, more, name, name_size, member->size);
 }
@@ -331,7 +332,7 @@ static int read_both (struct tar *self, uint64_t from, uint8_t *header, void *da
         return 0;
     if (n < 0 && errno != EINTR)
         return -1;
-    return tar_pread (self->fd, header, TAR_BLOCK, from) < 0 ? -1 : tar_pread (self->fd, data, size, from + TAR_BLOCK);
+    return files_read_at (self->fd, header, TAR_BLOCK, from) < 0 ? -1 : files_read_at (self->fd, data, size, from + TAR_BLOCK);
 }
 
 int tar_read (struct tar *self, const char *name, const struct tar_member *member, uint64_t offset, size_t length, void *buffer,
@@ -347,8 +348,8 @@ int tar_read (struct tar *self, const char *name, const struct tar_member *membe
     int rc;
     if (offset == 0)
         rc = read_both (self, member->offset - TAR_BLOCK, header, buffer, length);
-    else if ((rc = tar_pread (self->fd, header, TAR_BLOCK, member->offset - TAR_BLOCK)) == 0)
-        rc = tar_pread (self->fd, buffer, length, member->offset + offset);
+    else if ((rc = files_read_at (self->fd, header, TAR_BLOCK, member->offset - TAR_BLOCK)) == 0)
+        rc = files_read_at (self->fd, buffer, length, member->offset + offset);
     if (rc < 0)
         return errno == EBADMSG ? damaged (self, name, "the archive ends before it does", error)
                                 : strata_fail (error, "member %.200s of archive %.200s can't be read: %s", name, self->path,

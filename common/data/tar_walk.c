@@ -13,26 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/files.h"
 #include "data/tar_header.h"
 
 #define EXTENDED_MAX ((uint64_t)1 << 20) /* bytes of one member's pax records */
 #define WINDOW ((size_t)1 << 18)
 #define MAGIC 257 /* where "ustar" stands in a header */
-
-int tar_pread (int fd, void *data, size_t size, uint64_t offset)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = pread (fd, (char *)data + done, size - done, (off_t)(offset + done));
-        if (n > 0)
-            done += (size_t)n;
-        else if (n == 0 || errno != EINTR) {
-            if (n == 0)
-                errno = EBADMSG;
-            return -1;
-        }
-    }
-    return 0;
-}
 
 void tar_walk_init (struct tar_walk *walk, int fd, uint64_t from, uint64_t size, bool resync)
 {
@@ -52,7 +38,7 @@ static int is_zero (struct tar_walk *walk, uint64_t from)
         return -1;
     for (uint64_t at = from; at < walk->size;) {
         size_t n = walk->size - at < WINDOW ? (size_t)(walk->size - at) : WINDOW;
-        if (tar_pread (walk->fd, walk->window, n, at) < 0)
+        if (files_read_at (walk->fd, walk->window, n, at) < 0)
             return -1;
         if (walk->window[0] || (n > 1 && memcmp (walk->window, walk->window + 1, n - 1) != 0))
             return 0;
@@ -66,7 +52,7 @@ static char *read_extended (struct tar_walk *walk, uint64_t at, uint64_t size)
 {
     errno = EBADMSG;
     char *data = size <= EXTENDED_MAX ? malloc (size + 1) : NULL;
-    if (!data || tar_pread (walk->fd, data, size, at) < 0) {
+    if (!data || files_read_at (walk->fd, data, size, at) < 0) {
         free (data);
         return NULL;
     }
@@ -129,7 +115,7 @@ static enum tar_step one_member (struct tar_walk *walk, bool *other)
     for (;;) {
         if (walk->size - at < TAR_BLOCK || at >= walk->size)
             return TAR_STEP_TORN;
-        if (tar_pread (walk->fd, block, sizeof (block), at) < 0)
+        if (files_read_at (walk->fd, block, sizeof (block), at) < 0)
             return TAR_STEP_ERROR;
         enum tar_block kind = tar_header_parse (block, &header);
         if (kind == TAR_BLOCK_ZERO && at == walk->at) {
@@ -186,7 +172,7 @@ static bool find_header (struct tar_walk *walk, uint64_t from, uint64_t *found)
     for (uint64_t at = from; walk->size > at && walk->size - at >= TAR_BLOCK;) {
         struct tar_header header;
         size_t n = walk->size - at < WINDOW ? (size_t)(walk->size - at) : WINDOW;
-        if (tar_pread (walk->fd, walk->window, n, at) < 0)
+        if (files_read_at (walk->fd, walk->window, n, at) < 0)
             return false;
         for (size_t i = 0; i + TAR_BLOCK <= n; i++) {
             const uint8_t *magic = memmem (walk->window + i + MAGIC, n - i - MAGIC, "ustar", 5);

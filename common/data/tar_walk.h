@@ -37,7 +37,4 @@ void tar_walk_init (struct tar_walk *walk, int fd, uint64_t from, uint64_t size,
 void tar_walk_fini (struct tar_walk *walk);
 enum tar_step tar_walk_next (struct tar_walk *walk);
 
-/* Reads all of it. -1 with errno; EBADMSG: the file ends before. */
-int tar_pread (int fd, void *data, size_t size, uint64_t offset);
-
 #endif

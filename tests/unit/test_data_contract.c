@@ -617,6 +617,16 @@ static void rocksdb_at_two_stages_keeps_the_contract (void **state)
     keep_all ("rocksdb", 2);
 }
 
+static void tar_keeps_the_contract (void **state)
+{
+    keep_all ("tar", 1);
+}
+
+static void tar_at_two_stages_keeps_the_contract (void **state)
+{
+    keep_all ("tar", 2);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -624,6 +634,8 @@ int main (void)
         cmocka_unit_test (file_at_two_stages_keeps_the_contract),
         cmocka_unit_test (rocksdb_keeps_the_contract),
         cmocka_unit_test (rocksdb_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (tar_keeps_the_contract),
+        cmocka_unit_test (tar_at_two_stages_keeps_the_contract),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
