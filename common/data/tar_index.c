@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "data/tar_header.h"
 
 /* ---- the map: open addressing, at most two thirds full ---- */
@@ -14,23 +15,6 @@ void tar_map_clear (struct tar_map *map)
     free (map->names);
     free (map->table);
     memset (map, 0, sizeof (*map));
-}
-
-/* Eight bytes at a time; names that differ only in a number are spread by the last mixing. */
-static uint32_t name_hash (const char *name, size_t size)
-{
-    uint64_t hash = 0x9e3779b97f4a7c15u ^ size, word;
-    for (; size >= 8; name += 8, size -= 8) {
-        memcpy (&word, name, 8);
-        hash = (hash ^ word) * 0xff51afd7ed558ccdu;
-        hash ^= hash >> 32;
-    }
-    word = 0;
-    memcpy (&word, name, size);
-    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
-    hash ^= hash >> 29;
-    hash *= 0xc4ceb9fe1a85ec53u;
-    return (uint32_t)(hash >> 32);
 }
 
 static bool is_entry (const struct tar_map *map, const struct tar_entry *entry, uint32_t hash, const char *name, size_t name_size)
@@ -82,7 +66,7 @@ static bool grow (void **data, size_t *room, size_t wanted, size_t width)
 
 bool tar_map_put (struct tar_map *map, const char *name, size_t name_size, const struct tar_member *member)
 {
-    uint32_t hash = name_hash (name, name_size);
+    uint32_t hash = (uint32_t)hash64 (0, name, name_size);
     if (3 * (map->count + 1) > 2 * map->table_size && !grow_table (map))
         return false;
     uint32_t *slot = slot_of (map, hash, name, name_size);
@@ -105,7 +89,7 @@ const struct tar_entry *tar_map_find (const struct tar_map *map, const char *nam
 {
     if (!map->count)
         return NULL;
-    uint32_t *slot = slot_of (map, name_hash (name, name_size), name, name_size);
+    uint32_t *slot = slot_of (map, (uint32_t)hash64 (0, name, name_size), name, name_size);
     return *slot ? &map->entries[*slot - 1] : NULL;
 }
 

@@ -91,6 +91,8 @@ static int read_object (struct audit_world *world, size_t stage, const char *id,
     struct shard_key key;
     void *value;
     size_t value_size;
+    if (strcmp (world->campaign->stage.backend, "redis") == 0)
+        return audit_read_redis (world, stage, id, size, crc);
     if (strcmp (world->campaign->stage.backend, "tar") == 0)
         return read_object_tar (world, stage, id, size, crc);
     if (strcmp (world->campaign->stage.backend, "rocksdb") != 0)

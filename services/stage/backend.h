@@ -52,7 +52,7 @@ struct backend_ops {
     int (*settle) (struct backend *self, struct strata_error *error);
 };
 
-extern const struct backend_ops backend_file, backend_rocksdb, backend_tar;
+extern const struct backend_ops backend_file, backend_rocksdb, backend_tar, backend_redis;
 
 /* NULL when there is none of that name (backend.c). */
 const struct backend_ops *backend_find (const char *name);

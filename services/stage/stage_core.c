@@ -171,7 +171,7 @@ struct stage *stage_new (struct shard *shard, const char *backend, const char *r
     self->quota_bytes = quota_bytes;
     self->ops = backend_find (backend);
     if (!self->ops)
-        strata_fail (error, "stage.backend is '%s'; this build has file, rocksdb and tar", backend);
+        strata_fail (error, "stage.backend is '%s'; this build has file, rocksdb, tar and redis", backend);
     if (self->ops && backend_check (self, error) == 0)
         self->backend = self->ops->open (shard, root, owner, error);
     if (!self->backend)

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "../../services/stage/stage_core.h"
+#include "redis_servers.h"
 #include "strata_tar.h"
 
 struct world {
@@ -25,6 +26,7 @@ struct world {
     char dir[64], store[80], root[80];
     struct shard *shard;
     struct stage *stage;
+    struct redis_servers redis;
 };
 
 static void world_open (struct world *w)
@@ -66,6 +68,8 @@ static int setup (void **state)
     assert_non_null (mkdtemp (w->dir));
     snprintf (w->store, sizeof (w->store), "%s/stage-0", w->dir);
     snprintf (w->root, sizeof (w->root), "%s/objects", w->dir);
+    if (strcmp (w->backend, "redis") == 0)
+        redis_servers_open (&w->redis, w->dir);
     world_open (w);
     *state = w;
     return 0;
@@ -77,6 +81,7 @@ static int teardown (void **state)
     char command[120];
     stage_free (&w->stage);
     shard_close (&w->shard);
+    redis_servers_close (&w->redis);
     snprintf (command, sizeof (command), "rm -rf '%s'", w->dir);
     assert_int_equal (system (command), 0);
     free (w);
@@ -714,6 +719,157 @@ static void a_full_disk_refuses_the_put_and_archives_stay_whole (void **state)
     assert_string_equal (verify (w, "stage-0/ns/00000001.tar").first, "");
 }
 
+/* ---- the redis backend's own ---- */
+
+static unsigned server_of (struct world *w, const char *key)
+{
+    struct shard_key k;
+    void *value;
+    size_t size;
+    shard_key (&k, "redis/ns/%s", key);
+    assert_true (shard_get (w->shard, k.data, k.size, &value, &size) && size == 24 + 2);
+    unsigned n = (unsigned)(((char *)value)[25] - '0');
+    free (value);
+    return n;
+}
+
+static void while_a_server_is_away_the_others_go_on (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    char key[16], says[64];
+    unsigned on[REDIS_SERVERS] = { 0 };
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf (key, sizeof (key), "k%u", i);
+        must_put (w, key, key);
+        on[server_of (w, key)]++;
+    }
+    commit (w);
+    for (unsigned n = 0; n < REDIS_SERVERS; n++)
+        assert_true (on[n] >= 5); /* each has its share */
+    redis_servers_stop (&w->redis, 1);
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf (key, sizeof (key), "k%u", i);
+        if (server_of (w, key) != 1) {
+            assert_text (w, key, key);
+            continue;
+        }
+        assert_no_text (w, key, &error);
+        assert_int_equal (errno, EAGAIN);
+        snprintf (says, sizeof (says), "ns/%s is kept by redis server r1", key);
+        assert_non_null (strstr (error.text, says));
+    }
+    assert_int_equal (stage_settle (w->stage, &error), -1);
+    assert_non_null (strstr (error.text, "1 of 3 redis servers do not answer (r1)"));
+    /* Puts go to the others, also of names that it keeps; a delete of what it keeps waits for it. */
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf (key, sizeof (key), i < 40 ? "k%u" : "n%u", i);
+        must_put (w, key, "new");
+        assert_int_not_equal (server_of (w, key), 1);
+    }
+    for (unsigned i = 50; i < 60; i++) {
+        snprintf (key, sizeof (key), "k%u", i);
+        assert_int_equal (stage_delete (w->stage, "ns", key, &error), 0);
+    }
+    commit (w);
+    redis_servers_start (&w->redis, 1);
+    for (unsigned tries = 0; stage_settle (w->stage, &error) < 0; tries++) {
+        assert_true (tries < 1000);
+        nanosleep (&(struct timespec){ 0, 20000000 }, NULL);
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf (key, sizeof (key), "k%u", i);
+        assert_text (w, key, i < 40 ? "new" : key);
+    }
+    commit (w);
+    settle (w);
+    commit (w);
+    assert_int_equal (redis_servers_keys (&w->redis), 50 + 20); /* what was replaced or deleted is gone from all */
+}
+
+static void without_any_server_puts_are_refused_until_one_is_back (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    must_put (w, "a", "before");
+    commit (w);
+    for (unsigned n = 0; n < REDIS_SERVERS; n++)
+        redis_servers_stop (&w->redis, n);
+    assert_int_equal (put (w, "a", "while", &error), -1);
+    assert_int_equal (errno, EAGAIN);
+    assert_non_null (strstr (error.text, "no redis server of 3"));
+    for (unsigned n = 0; n < REDIS_SERVERS; n++)
+        redis_servers_start (&w->redis, n);
+    for (unsigned tries = 0; put (w, "b", "after", &error) < 0; tries++) {
+        assert_true (tries < 1000);
+        nanosleep (&(struct timespec){ 0, 20000000 }, NULL);
+    }
+    while (stage_settle (w->stage, &error) < 0)
+        nanosleep (&(struct timespec){ 0, 20000000 }, NULL);
+    assert_text (w, "a", "before");
+    assert_text (w, "b", "after");
+}
+
+static void what_a_crash_left_in_the_servers_is_removed (void **state)
+{
+    struct world *w = *state;
+    char key[16];
+    must_put (w, "a", "committed");
+    commit (w);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf (key, sizeof (key), "k%u", i);
+        must_put (w, key, "not committed");
+    }
+    must_put (w, "a", "not committed");
+    assert_int_equal (redis_servers_keys (&w->redis), 32);
+    world_crash (w);
+    assert_int_equal (redis_servers_keys (&w->redis), 1);
+    assert_text (w, "a", "committed");
+}
+
+static void a_wrong_password_and_a_full_server_are_told (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    redisContext *c;
+    redisReply *reply;
+    static char big[100000];
+    for (unsigned n = 0; n < REDIS_SERVERS; n++) {
+        assert_non_null (c = redis_servers_dial (&w->redis, n));
+        assert_non_null (reply = redisCommand (c, "CONFIG SET maxmemory 1"));
+        freeReplyObject (reply);
+        redisFree (c);
+    }
+    memset (big, 'b', sizeof (big) - 1);
+    assert_int_equal (put (w, "a", big, &error), -1);
+    assert_int_equal (errno, ENOSPC);
+    assert_non_null (strstr (error.text, "OOM"));
+    /* An object whose bytes somebody removed. */
+    for (unsigned n = 0; n < REDIS_SERVERS; n++) {
+        assert_non_null (c = redis_servers_dial (&w->redis, n));
+        assert_non_null (reply = redisCommand (c, "CONFIG SET maxmemory 0"));
+        freeReplyObject (reply);
+        redisFree (c);
+    }
+    must_put (w, "a", "hello");
+    commit (w);
+    for (unsigned n = 0; n < REDIS_SERVERS; n++) {
+        assert_non_null (c = redis_servers_dial (&w->redis, n));
+        assert_non_null (reply = redisCommand (c, "FLUSHALL"));
+        freeReplyObject (reply);
+        redisFree (c);
+    }
+    assert_no_text (w, "a", &error);
+    assert_int_equal (errno, EBADMSG);
+    assert_non_null (strstr (error.text, "ns/a is damaged"));
+    char path[200];
+    snprintf (path, sizeof (path), "%s/password", w->dir);
+    write_text (path, "wrong\n");
+    world_crash (w);
+    assert_int_equal (stage_settle (w->stage, &error), -1);
+    assert_non_null (strstr (error.text, "1 of 3 redis servers do not answer (r1)"));
+}
+
 #define FILE_ONLY(f)                                                                                                   \
     {                                                                                                                  \
 #f, f, setup, teardown, (void *)"file"                                                                         \
@@ -722,12 +878,16 @@ static void a_full_disk_refuses_the_put_and_archives_stay_whole (void **state)
     {                                                                                                                  \
 #f " (tar)", f, setup, teardown, (void *)"tar"                                                                 \
     }
+#define REDIS(f)                                                                                                       \
+    {                                                                                                                  \
+#f " (redis)", f, setup, teardown, (void *)"redis"                                                             \
+    }
 #define ROCKSDB(f)                                                                                                     \
     {                                                                                                                  \
 #f " (rocksdb)", f, setup, teardown, (void *)"rocksdb"                                                         \
     }
 
-int main (void)
+int main (int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         FILE_ONLY (a_file_stands_under_its_name_only_when_the_batch_is_on_disk),
@@ -750,5 +910,19 @@ int main (void)
         TAR (an_archive_that_another_process_holds_is_left_to_it),
         TAR (a_full_disk_refuses_the_put_and_archives_stay_whole),
     };
-    return cmocka_run_group_tests (tests, NULL, NULL);
+    const struct CMUnitTest redis_tests[] = {
+        REDIS (bytes_of_every_value_come_back),
+        REDIS (crashes_at_random_never_lose_or_revive_an_object),
+        REDIS (while_a_server_is_away_the_others_go_on),
+        REDIS (without_any_server_puts_are_refused_until_one_is_back),
+        REDIS (what_a_crash_left_in_the_servers_is_removed),
+        REDIS (a_wrong_password_and_a_full_server_are_told),
+    };
+    signal (SIGPIPE, SIG_IGN); /* as every service does: a server that went away */
+    int failed = argc > 1 ? 0 : cmocka_run_group_tests (tests, NULL, NULL); /* test_backend redis: those alone */
+    if (!redis_installed ()) {
+        print_message ("redis-server is not installed: its backend was not tested\n");
+        return failed;
+    }
+    return failed + cmocka_run_group_tests (redis_tests, NULL, NULL);
 }
