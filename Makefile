@@ -197,9 +197,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(LDLIBS)
 
-# The parsers of the parts: an archive, so that a fuzzer links only what it calls.
-$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))
-	@rm -f $@; ar rcs $@ $^
+# The parsers and cores of the parts: an archive, so that a fuzzer links only what it calls. The list is this file's.
+$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/% services/select/% services/feedback/%,$(PART_SRC))) Makefile
+	@rm -f $@; ar rcs $@ $(filter %.o,$^)
 
 # Every kind of message body there is, for fuzz_wire.c.
 $(BUILD)/fuzz_bodies.h: $(PROTO_C)
