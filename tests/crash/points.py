@@ -41,8 +41,9 @@ SHORT = ["stage!commit.written", "select!sent.CONFIRM_REPLY", "schedule!launch.a
 # What a campaign doesn't pass by itself: pattern of places, and the death or halt that leads there. ask: again and again
 # somebody asks for what the service must refuse.
 STOPPED_S = 5   # longer than mesh.lease
-PROVOKED = [("strata!supervisor.ended", "kill"), ("*!lease.taken", "stop"), ("*!lease.*", "kill"), ("*!generation.*", "stop"),
-            ("*!sen[dt].REFUSAL", "ask")]
+PROVOKED = [("stage!handover.*", "scale"), ("stage!takeover.*", "scale"), ("stage!sen[dt].TAKE_OVER*", "scale"),
+            ("stage!sen[dt].OBJECT_ADOPT*", "scale"), ("strata!supervisor.ended", "kill"), ("*!lease.taken", "stop"),
+            ("*!lease.*", "kill"), ("*!generation.*", "stop"), ("*!sen[dt].REFUSAL", "ask")]
 REFUSE = ["stage", "select", "schedule", "feedback"]    # those that can be asked for a stream
 
 
@@ -87,7 +88,13 @@ class Campaign:
         self.watch.wait(60, text, done, 0.25)
 
     def provoke(self, how, program="feedback"):
-        """kill: the holder of the service's shard dies. stop: it is stopped until a standby has taken the shard by force."""
+        """kill: the holder of the service's shard dies. stop: it is stopped until a standby has taken the shard by force. scale: a
+        second stage comes, gets names and records, and is taken away: what it has is handed over, whoever dies meanwhile."""
+        if how == "scale":
+            self.scale_stage(2)
+            self.work(3, "more jobs are finished with two stages")
+            self.scale_stage(1)
+            return
         services = self.mesh.processes("service")
         service = program if any(p.name.startswith(program + "-") for p in services) else "feedback"
         holder = next(p for p in services if p.name == self.mesh.active(self.watch.last_status, service))
@@ -102,6 +109,11 @@ class Campaign:
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if asked.returncode != 0:
             raise Failure(f"{service} was asked what it must refuse: {asked.stdout.strip()}")
+
+    def scale_stage(self, count):
+        said = self.mesh.strata("scale", "stage", str(count), "--timeout", str(int(60 * SLOW)))
+        if said.returncode:
+            raise Failure(f"strata scale stage {count}: {said.stdout}")
 
     def die_at(self, place, numbers):
         """The first death must come. Later ones may be more than this campaign passes without the deaths of the counted one."""
@@ -141,6 +153,8 @@ def count_all(args):
         campaign.watch.up()
         campaign.work(12, "jobs are finished")
         campaign.provoke("kill")
+        campaign.work(1, "more jobs are finished")
+        campaign.provoke("scale")
         campaign.work(1, "more jobs are finished")
         campaign.provoke("stop")
         campaign.watch.wait(60, "reports are written", lambda: campaign.passed("feedback!report.linked") >= 2)
@@ -185,7 +199,7 @@ def kill_at(args, place, numbers):
             how = how_provoked(place)
             if how:
                 campaign.work(1, "jobs are finished")
-            if how in ("kill", "stop"):
+            if how and how != "ask":
                 campaign.provoke(how, program)
             if not place.startswith("strata!supervisor.stopping"):  # that one is passed at the end only
                 campaign.die_at(place, numbers)
