@@ -70,6 +70,7 @@ static int setup (void **state)
     assert_non_null (mkdtemp (w->dir));
     snprintf (w->store, sizeof (w->store), "%s/stage-0", w->dir);
     snprintf (w->root, sizeof (w->root), "%s/objects", w->dir);
+    assert_int_equal (mkdir (w->root, 0777), 0); /* paths beside it begin with it */
     if (strcmp (w->backend, "redis") == 0)
         redis_servers_open (&w->redis, w->dir);
     world_open (w);
