@@ -11,6 +11,7 @@
 #include "patch_cut.h"
 #include "patch_encode.h"
 #include "patch_npz.h"
+#include "patch_read.h"
 #include "stage.pb-c.h"
 #include "stream.pb-c.h"
 
@@ -112,7 +113,7 @@ void worker_free (struct worker **self_p)
 
 /* ---- cutting, in a thread: touches the worker's products and error only ---- */
 
-static int make_product (struct worker *self, const struct patch *patch, struct product *product)
+static int make_product (const struct worker *self, const struct patch *patch, struct product *product, struct strata_error *error)
 {
     size_t n = patch_encoder_dimensions (self->encoder);
     snprintf (product->id, sizeof (product->id), "%s", patch->id);
@@ -124,21 +125,43 @@ static int make_product (struct worker *self, const struct patch *patch, struct 
     product->candidate.configuration = (char *)patch_configuration_names[patch->configuration];
     product->candidate.simulation = self->snapshot->simulation;
     product->candidate.index = self->snapshot->index;
-    if (patch_npz (patch, &product->npz, &product->size, &self->error) < 0)
+    if (patch_npz (patch, &product->npz, &product->size, error) < 0)
         return -1;
     if (patch->configuration == PATCH_INVALID)
         return 0;
     product->point = calloc (n, sizeof (float));
     if (!product->point)
-        return strata_fail (&self->error, "out of memory");
-    if (patch_encode (self->encoder, patch, product->point, &self->error) < 0)
+        return strata_fail (error, "out of memory");
+    if (patch_encode (self->encoder, patch, product->point, error) < 0)
         return -1;
     product->candidate.point = product->point;
     product->candidate.n_point = n;
     return 0;
 }
 
-static int cut (struct worker *self, struct gridsim *snapshot)
+/* Each into its own place, by all threads; the reason that is told is that of the first patch that can't be made. */
+static int make_products (struct worker *self, const struct patch_set *set)
+{
+    size_t first = SIZE_MAX;
+    int code = 0;
+#pragma omp parallel for schedule(dynamic, 4) if (set->count > 8)
+    for (size_t i = 0; i < set->count; i++) {
+        struct strata_error error;
+        errno = 0;
+        if (make_product (self, &set->patches[i], &self->products[i], &error) == 0)
+            continue;
+#pragma omp critical (patch_product)
+        if (i < first) {
+            first = i;
+            code = errno;
+            self->error = error;
+        }
+    }
+    errno = code;
+    return first == SIZE_MAX ? 0 : -1;
+}
+
+static int cut (struct worker *self)
 {
     const struct campaign *campaign = service_campaign (self->service);
     struct patch_set set;
@@ -148,45 +171,31 @@ static int cut (struct worker *self, struct gridsim *snapshot)
                                    .lipid_only = campaign->patch.lipid_only,
                                    .lipid_only_distance_nm = campaign->patch.lipid_only_distance_nm,
                                    .seed = campaign->seed };
-    if (snapshot->loop != self->snapshot->index)
-        return strata_fail (&self->error,
-                            "%s: its header says loop %llu, the queue says %llu: a mixed-up snapshot",
-                            self->snapshot->path,
-                            (unsigned long long)snapshot->loop,
-                            (unsigned long long)self->snapshot->index);
-    if (patch_cut (snapshot, &params, &set, &self->error) < 0)
+    if (patch_read (self->snapshot->path, SNAPSHOT_MAX_BYTES, &self->snapshot->index, &params, &set, &self->error) < 0)
         return -1;
     int rc = -1;
     self->products = calloc (set.count ? set.count : 1, sizeof (*self->products));
-    if (!self->products) {
+    if (self->products) {
+        self->products_count = set.count;
+        memcpy (self->of, set.of, sizeof (self->of));
+        rc = make_products (self, &set);
+    } else
         strata_fail (&self->error, "out of memory");
-        goto done;
-    }
-    self->products_count = set.count;
-    memcpy (self->of, set.of, sizeof (self->of));
-    for (size_t i = 0; i < set.count; i++)
-        if (make_product (self, &set.patches[i], &self->products[i]) < 0)
-            goto done;
-    rc = 0;
-done:
+    int code = errno;
     patch_set_fini (&set);
+    errno = code;
     return rc;
 }
 
 static void work (uv_work_t *req)
 {
     struct worker *self = req->data;
-    struct gridsim snapshot;
     uint64_t start = uv_hrtime ();
-    errno = 0;
-    self->failed = gridsim_read (self->snapshot->path, SNAPSHOT_MAX_BYTES, &snapshot, &self->error) < 0;
-    if (!self->failed) {
-        self->failed = cut (self, &snapshot) < 0;
-        gridsim_fini (&snapshot);
-    }
+    self->failed = cut (self) < 0;
+    int code = errno;
     crash_point ("patch.cut");
     /* What is wrong with the bytes stays wrong; what the machine lacked may be there next time. */
-    self->final = errno != ENOMEM && errno != EIO && errno != EMFILE && errno != ENFILE;
+    self->final = code != ENOMEM && code != EIO && code != EMFILE && code != ENFILE;
     self->thread_s = (double)(uv_hrtime () - start) / 1e9;
 }
 
