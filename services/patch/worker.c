@@ -57,6 +57,8 @@ struct worker {
     bool failed, final;                 /* final: trying again can't help */
     double thread_s;                    /* read when the thread has ended */
     double cut_s;
+    int64_t cut_us, put_us;             /* when all was cut, and all was in staging */
+    double put_s, ack_s;                /* what that took */
     /* figures */
     uint64_t snapshots, patches, invalid, refused, lost;
     bool finishing;                     /* takes nothing more */
@@ -268,20 +270,24 @@ static void on_acked (struct service *service, const struct reply *reply, void *
     struct worker *self = arg;
     if (reply->ok) {
         service_trouble (service, NULL);
+        self->ack_s = (double)(service_now_us (service) - self->put_us) / 1e6;
         self->snapshots++;
         self->patches += self->products_count;
         self->invalid += self->of[PATCH_INVALID];
         service_event (service,
                        "snapshot-cut",
                        self->snapshot->path,
-                       "%zu patches (%zu lipid-only, %zu ras, %zu ras-raf, %zu other, %zu invalid) in %.2f s",
+                       "%zu patches (%zu lipid-only, %zu ras, %zu ras-raf, %zu other, %zu invalid) in %.2f s, put in %.2f s, "
+                       "acknowledged in %.2f s",
                        self->products_count,
                        self->of[PATCH_LIPID_ONLY],
                        self->of[PATCH_RAS],
                        self->of[PATCH_RAS_RAF],
                        self->of[PATCH_OTHER],
                        self->of[PATCH_INVALID],
-                       self->cut_s);
+                       self->cut_s,
+                       self->put_s,
+                       self->ack_s);
         self->look_us = 0;
     } else if (passes (reply)) {
         service_trouble (service, "snapshot %s is cut but can't be acknowledged yet: %s", self->snapshot->path, reply->error);
@@ -391,6 +397,8 @@ static void put_more (struct worker *self)
     }
     if (n == 0) {
         crash_point ("patch.put");
+        self->put_us = service_now_us (self->service);
+        self->put_s = (double)(self->put_us - self->cut_us) / 1e6;
         ack (self);
         return;
     }
@@ -419,6 +427,7 @@ static void after_work (uv_work_t *req, int status)
         return;
     }
     self->cut_s = self->thread_s;
+    self->cut_us = service_now_us (self->service);
     if (self->failed)
         nack (self);
     else
@@ -538,4 +547,6 @@ void worker_metrics (struct worker *self)
     service_metric (service, "leases_lost", (double)self->lost, 0);
     service_metric (service, "snapshots_in_work", self->step != IDLE && self->step != TAKING, 1);
     service_metric (service, "cut_s", self->cut_s, 0);
+    service_metric (service, "put_s", self->put_s, 0);
+    service_metric (service, "acknowledge_s", self->ack_s, 0);
 }
