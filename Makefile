@@ -200,9 +200,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(LDLIBS)
 
-# The parsers of the parts: an archive, so that a fuzzer links only what it calls.
-$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))
-	@rm -f $@; ar rcs $@ $^
+# The parsers and cores of the parts: an archive, so that a fuzzer links only what it calls. The list is this file's.
+$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/% services/select/% services/feedback/%,$(PART_SRC))) Makefile
+	@rm -f $@; ar rcs $@ $(filter %.o,$^)
 
 # Every kind of message body there is, for fuzz_wire.c.
 $(BUILD)/fuzz_bodies.h: $(PROTO_C)
@@ -223,11 +223,11 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 # The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
 BENCH_COMMON := $(addprefix $(BUILD)/tests/bench/,bench.o bench_mesh.o bench_sink.o)
 BENCHES := $(filter-out %/bench_mesh %/bench_sink,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
-BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
+BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis %/bench_frames_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring redis,$(@F)),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
 $(BUILD)/bench/bench_select: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/select/*.c)))
 $(BUILD)/bench/bench_schedule: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/schedule/*.c)))
 benches-built: all $(BENCHES)

@@ -74,8 +74,8 @@ static void check_object (struct audit_world *world, size_t stage, const char *i
     uint64_t size;
     uint32_t crc;
     if (read_object (world, stage, id, &size, &crc) < 0)
-        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s", id,
-                         world->stage_names[stage], strerror (errno));
+        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s (generation %" PRIu64 " of %" PRId64 " us)",
+                         id, world->stage_names[stage], strerror (errno), info->generation, info->mtime_us);
     else if (size != info->size || crc != info->crc32c)
         audit_violation (world->audit, AUDIT_OBJECTS,
                          "object %s of %s has %" PRIu64 " bytes and checksum %08x; it was put with %" PRIu64
@@ -113,8 +113,17 @@ static void check_stage (struct audit_world *world, size_t stage, struct audit_t
     world->audit->summary.object_bytes += bytes;
 }
 
+/* Whether the slot is handed over between stage `at` and the one that its claim names. */
+static bool handed_over_with (const struct audit_world *world, unsigned slot, size_t at, const char *owner)
+{
+    for (size_t i = 0; i < world->stages_count; i++)
+        if (strcmp (world->stage_names[i], owner) == 0)
+            return audit_is_handed_over (world, (int)slot, NULL, at, i);
+    return false;
+}
+
 /* Between the two steps of a move to another stage (services/stage/moves.c) an object stands at both, under two names; under
- * one name it stands at the stage that its slot's claim names, and nowhere else. */
+ * one name it stands at the stage that its slot's claim names, and nowhere else, but while the slot is handed over. */
 static void check_keepers (struct audit_world *world, const struct audit_table *objects)
 {
     const struct object *last = NULL;
@@ -124,18 +133,20 @@ static void check_keepers (struct audit_world *world, const struct audit_table *
         struct strata_error error;
         snprintf (name, sizeof (name), "%.500s", o->id ? o->id : "");
         char *key = strchr (name, '/');
-        if (last && last->id && o->id && strcmp (last->id, o->id) == 0)
-            audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s and at %s", o->id,
-                             world->stage_names[last->stage], world->stage_names[o->stage]);
-        last = o;
         if (!key)
             continue;
         *key++ = '\0';
-        claim_of_slot (&claim, world->workspace, claim_slot (name, key));
+        unsigned slot = claim_slot (name, key);
+        if (last && last->id && strcmp (last->id, o->id) == 0
+            && !audit_is_handed_over (world, (int)slot, NULL, last->stage, o->stage))
+            audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s and at %s", o->id,
+                             world->stage_names[last->stage], world->stage_names[o->stage]);
+        last = o;
+        claim_of_slot (&claim, world->workspace, slot);
         int rc = claim_read (&claim, owner, &error);
         if (rc < 0)
             audit_violation (world->audit, AUDIT_OBJECTS, "%s", error.text);
-        else if (rc > 0 && strcmp (owner, world->stage_names[o->stage]) != 0)
+        else if (rc > 0 && strcmp (owner, world->stage_names[o->stage]) != 0 && !handed_over_with (world, slot, o->stage, owner))
             audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s, but its slot %s is claimed by %s", o->id,
                              world->stage_names[o->stage], claim.name, owner);
     }

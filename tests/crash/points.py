@@ -40,7 +40,8 @@ SHORT = ["stage!commit.written", "select!sent.CONFIRM_REPLY", "schedule!launch.a
 
 # What a campaign doesn't pass by itself: pattern of places, and the death or halt that leads there.
 STOPPED_S = 5   # longer than mesh.lease
-PROVOKED = [("strata!supervisor.ended", "kill"), ("*!lease.taken", "stop"), ("*!lease.*", "kill"), ("*!generation.*", "stop")]
+PROVOKED = [("stage!handover.*", "scale"), ("stage!takeover.*", "scale"), ("stage!sen[dt].TAKE_OVER*", "scale"),
+            ("stage!sen[dt].OBJECT_ADOPT*", "scale"), ("strata!supervisor.ended", "kill"), ("*!lease.taken", "stop"), ("*!lease.*", "kill"), ("*!generation.*", "stop")]
 
 
 class Campaign:
@@ -84,7 +85,13 @@ class Campaign:
         self.watch.wait(60, text, done, 0.25)
 
     def provoke(self, how, program="feedback"):
-        """kill: the holder of the service's shard dies. stop: it is stopped until a standby has taken the shard by force."""
+        """kill: the holder of the service's shard dies. stop: it is stopped until a standby has taken the shard by force. scale: a
+        second stage comes, gets names and records, and is taken away: what it has is handed over, whoever dies meanwhile."""
+        if how == "scale":
+            self.scale_stage(2)
+            self.work(3, "more jobs are finished with two stages")
+            self.scale_stage(1)
+            return
         services = self.mesh.processes("service")
         service = program if any(p.name.startswith(program + "-") for p in services) else "feedback"
         holder = next(p for p in services if p.name == self.mesh.active(self.watch.last_status, service))
@@ -92,6 +99,11 @@ class Campaign:
         if how == "stop":
             time.sleep(STOPPED_S)
             self.mesh.signal(holder, signal.SIGCONT)
+
+    def scale_stage(self, count):
+        said = self.mesh.strata("scale", "stage", str(count), "--timeout", str(int(60 * SLOW)))
+        if said.returncode:
+            raise Failure(f"strata scale stage {count}: {said.stdout}")
 
     def die_at(self, place, numbers):
         """The first death must come, but at a refusal, which only other deaths lead to. Later ones may be more than this
@@ -126,6 +138,8 @@ def count_all(args):
         campaign.watch.up()
         campaign.work(12, "jobs are finished")
         campaign.provoke("kill")
+        campaign.work(1, "more jobs are finished")
+        campaign.provoke("scale")
         campaign.work(1, "more jobs are finished")
         campaign.provoke("stop")
         campaign.watch.wait(60, "reports are written", lambda: campaign.passed("feedback!report.linked") >= 2)

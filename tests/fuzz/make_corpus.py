@@ -291,6 +291,39 @@ def chunks():
     put("chunks", "no-bytes", page("chunks { first: 1 count: 1000 sizes: 0 }"))
 
 
+def cores():
+    def told(kind, message="", text=""):
+        return kind.encode() + (encode(message, text) if message else b"")
+
+    def histogram(frame, state="RASa", counts="1 2 3 4 5 6", simulation="s-1", bins=3):
+        return told("h", "Histogram", 'simulation: "%s" frame: %d state: "%s" rows: 2 bins: %d %s'
+                    % (simulation, frame, state, bins, " ".join("counts: " + c for c in counts.split())))
+    partial = told("p", "Partial", "shard: 1 number: 1 frames: 2 simulations: 1 state_frames: 2 state_frames: 0 rows: 0 counts: 1 "
+                                   "counts: 2 counts: 3")
+    uptake = told("u", "Uptake", 'model: "macro-1" round: 1 step: 5')
+    put("feedback", "report", parts(*(histogram(i) for i in range(1, 5)), b"d", histogram(5), b"w", uptake, histogram(5, "RASb")))
+    put("feedback", "held", parts(*(histogram(i) for i in range(1, 5)), b"d", b"H", histogram(5), partial, partial, b"w"))
+    put("feedback", "mistakes", parts(histogram(1, "none"), histogram(1, counts="1 2"), histogram(1, bins=4000000000),
+                                      histogram(7, counts="-1 0 0 0 0 0"), histogram(1, counts="9223372036854775807 1 0 0 0 0"),
+                                      partial.replace(b"\x10\x01", b"\x10\x09"), b"h\xff", b"u\xff"))
+
+    def candidate(name, x, y, configuration="ras", index=1):
+        return told("c", "Candidate", 'id: "%s" configuration: "%s" point: %s point: %s simulation: "m" index: %d'
+                    % (name, configuration, x, y, index))
+    three = [candidate("a", 1, 2), candidate("b", 3, 4, "new"), candidate("c", 5, 6, index=2)]
+    propose, confirm = told("p", "Propose", 'proposal: "p-1" count: 2'), told("o", "Confirm", 'proposal: "p-1"')
+    weights = told("w", "Weights", 'queue: "one" max: 5')
+    put("select", "chain", parts(*three, propose, confirm, weights, propose, b"t", weights))
+    put("select", "expires", parts(*three, propose, told("i", "Invalidate", 'simulation: "m" index: 1 candidates: "c" reason: "torn"'),
+                                   b"t", confirm, propose))
+    put("select", "cap", parts(*(candidate("n%d" % i, i, 0) for i in range(9)), propose))
+    imports = ('queue: "one" candidates { id: "x" state: CANDIDATE_SELECTED point: 1 point: 1 rank: 2 } '
+               'candidates { id: "y" state: CANDIDATE_WAITING point: 2 point: 1 } candidates { id: "" point: 1 }')
+    put("select", "import", parts(told("m", "Import", imports), *three, propose, told("m", "Import", imports), weights))
+    put("select", "mistakes", parts(candidate("a", "nan", "inf"), candidate("", 1, 1), told("p", "Propose", "count: 0"),
+                                    told("i", "Invalidate", 'simulation: "m"'), told("m", "Import", 'queue: "none"'), b"c\xff"))
+
+
 def journal():
     def head(base):
         return b"strataJ1" + struct.pack("<7QI", 3, 1, 0, 0, 11, 12, base, 0)   # checksums are made right by the target
@@ -327,5 +360,6 @@ def rockslog():
 
 if __name__ == "__main__":
     shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
-    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog, claims, zap, chunks, journal):
+    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog, claims, zap, chunks, journal,
+                 cores):
         make()
