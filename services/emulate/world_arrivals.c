@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "data/histogram.h"
 #include "world_impl.h"
 
 #define YEAR_US 3.15576e13
@@ -90,20 +91,26 @@ void world_candidates (struct world *self)
 
 /* ---- frames of feedback ---- */
 
-/* Small counts in a few bins of each row, as a short histogram has them; one for each state. */
-static int64_t *histogram_of (struct world *self, const struct campaign_feedback *shape)
-{
-    size_t cells = (size_t)shape->rows_count * shape->bins;
-    int64_t *counts = calloc (cells, sizeof (*counts));
-    for (size_t i = 0; counts && i < cells; i++)
-        counts[i] = model_uniform (&self->random) < 0.3;
-    return counts;
-}
-
 struct telling {
     struct world *world;
-    int64_t *counts;
+    Strata__Histogram frame;    /* all are alike in what they count */
 };
+
+/* Small counts in a few bins of each row, as a short histogram has them. *room: of the record, freed by the caller; NULL: no
+ * memory. */
+static void fill_histogram (struct world *self, Strata__Histogram *frame, uint8_t **room)
+{
+    const struct campaign_feedback *shape = &self->campaign.feedback;
+    size_t cells = (size_t)shape->rows_count * shape->bins;
+    int64_t *counts = calloc (cells, sizeof (*counts));
+    *room = malloc (cells * sizeof (*counts));
+    for (size_t i = 0; counts && i < cells; i++)
+        counts[i] = model_uniform (&self->random) < 0.3;
+    strata__histogram__init (frame);
+    if (counts && *room)
+        histogram_set (frame, counts, shape->rows_count, shape->bins, *room);
+    free (counts);
+}
 
 static void tell_frames (const char *id, uint64_t last, uint64_t frames, void *arg)
 {
@@ -115,15 +122,10 @@ static void tell_frames (const char *id, uint64_t last, uint64_t frames, void *a
     for (uint64_t i = last - frames + 1; i <= last; i++) {
         if (self->frames_seen++ % self->thin)
             continue;
-        Strata__Histogram frame = STRATA__HISTOGRAM__INIT;
-        frame.simulation = (char *)id;
-        frame.frame = i;
-        frame.state = shape->states[self->frames_seen / self->thin % shape->states_count];
-        frame.rows = shape->rows_count;
-        frame.bins = shape->bins;
-        frame.counts = telling->counts;
-        frame.n_counts = (size_t)shape->rows_count * shape->bins;
-        if (feedback_add (self->feedback, &frame, &error) == FEEDBACK_ADDED)
+        telling->frame.simulation = (char *)id;
+        telling->frame.frame = i;
+        telling->frame.state = shape->states[self->frames_seen / self->thin % shape->states_count];
+        if (feedback_add (self->feedback, &telling->frame, &error) == FEEDBACK_ADDED)
             self->totals.frames_told++;
         else
             log_warn ("frame %llu of %s: %s", (unsigned long long)i, id, error.text);
@@ -133,12 +135,12 @@ static void tell_frames (const char *id, uint64_t last, uint64_t frames, void *a
 /* A round: what came since the last one is summed up, and a report is made of it if one is due. */
 void world_frames (struct world *self)
 {
-    struct telling telling = { self, histogram_of (self, &self->campaign.feedback) };
+    struct telling telling = { .world = self };
     struct strata_error error;
+    uint8_t *room;
     double before = world_cpu_s ();
     self->round_frames = 0;
-    if (!telling.counts)
-        return;
+    fill_histogram (self, &telling.frame, &room);
     emulated_frames (self->emulated, tell_frames, &telling);
     self->totals.frames += self->round_frames;
     if (feedback_due (self->feedback, self->now_us)) {
@@ -151,7 +153,7 @@ void world_frames (struct world *self)
     if (shard_commit (self->feedback_shard, &error) != 0)
         log_error ("%s", error.text);
     self->totals.feedback_s += world_cpu_s () - before;
-    free (telling.counts);
+    free (room);
 }
 
 /* ---- nodes ---- */

@@ -190,10 +190,11 @@ static void a_campaign_that_begins_sets_up_its_simulations_first (void **state)
     struct machine machine = summit (10);
     assert_true (scratch_new (folder, sizeof (folder)));
     struct world *world = open_world (campaign, &machine, folder, 1, 0);
-    run (world, 4, &report);
+    run (world, 6, &report);
     assert_int_equal (report.samples[0].gpus_busy, 0);
-    assert_true (report.samples[0].running[CREATESIM] > 0);
+    assert_true (report.samples[0].running[CREATESIM] + report.samples[0].running[BACKMAP] > 0);
     assert_true (report.samples[report.count - 1].running[CG] > 0);
+    assert_true (report.samples[report.count - 1].running[AA] > 0);
     world_free (&world);
     report_fini (&report);
     machine_fini (&machine);
