@@ -47,7 +47,7 @@ struct world {
     struct machine machine;
     int64_t now_us;
     uint64_t candidates;
-    size_t moves;
+    size_t moves, bytes;            /* told to the sink */
 };
 
 static double cpu_of (int who)
@@ -83,6 +83,7 @@ static void on_job (void *arg, const Strata__Job *job)
         bench_fail ("%s", error.text);
     free (record);
     world->moves++;
+    world->bytes += size;
 }
 
 static void on_event (void *arg, const char *kind, const char *subject, const char *text)
@@ -177,6 +178,25 @@ static void launched_all (struct world *world)
             bench_fail ("%s", error.text);
 }
 
+/* What the disk takes for as many bytes, written and synced at once, without any store. */
+static double plain_write_s (size_t bytes)
+{
+    char path[4200];
+    snprintf (path, sizeof (path), "%s/plain", options[DIR].text);
+    int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    char *buffer = calloc (bytes, 1);
+    if (fd < 0 || !buffer)
+        bench_fail ("%s can't be written", path);
+    int64_t start = bench_now_ns ();
+    if (write (fd, buffer, bytes) != (ssize_t)bytes || fdatasync (fd) != 0)
+        bench_fail ("%s can't be written", path);
+    double took = (double)(bench_now_ns () - start) / 1e9;
+    close (fd);
+    unlink (path);
+    free (buffer);
+    return took;
+}
+
 static void place (void)
 {
     struct world world;
@@ -186,7 +206,7 @@ static void place (void)
     world_open (&world, nodes);
     fill (&world, simulations);
     size_t before = count_placed (&world);
-    world.moves = 0;
+    world.moves = world.bytes = 0;
     world.now_us += SECOND;
     double cpu = cpu_s ();
     int64_t start = bench_now_ns ();
@@ -205,6 +225,8 @@ static void place (void)
     bench_figure ("place_cpu", cpu_s () - cpu, "s");
     bench_figure ("place_decided", (double)(decided - start) / 1e9, "s");
     bench_figure ("place_decided_cpu", decided_cpu - cpu, "s");
+    /* Each record stands twice: under its key, and in the stream of jobs. */
+    bench_figure ("plain_write", plain_write_s (2 * world.bytes), "s");
     cpu = cpu_s ();
     launched_all (&world);
     commit (&world);
