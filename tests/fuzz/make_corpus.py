@@ -11,6 +11,7 @@ import re
 import shutil
 import struct
 import subprocess
+import tarfile
 import zipfile
 
 import numpy as np
@@ -362,8 +363,36 @@ def rockslog():
     put("rockslog", "recycled", parts(struct.pack("<IHBI", 0, len(batch), 5, 7) + batch, log(fresh), b"\x00" * 64))
 
 
+def tars():
+    def archive(kind, *names, end=b""):
+        out, lines = b"", ""
+        for i, name in enumerate(names):
+            info, data = tarfile.TarInfo(name), b"data" * i
+            info.size = len(data)
+            out += info.tobuf(kind)
+            lines += "%s,%d,%d\n" % (re.sub(r"([,\\\n])", r"\\\1", name), len(out), len(data))
+            out += data + bytes(-len(data) % 512)
+        return parts(out + end, lines)
+    long, deep = "n" * 120, "folder/" * 20 + "name"
+    for name, kind in (("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+        put("tar", name, archive(kind, "a", "b,\\", deep, long, "new\nline", end=bytes(1024)))
+    put("tar", "twice", archive(tarfile.USTAR_FORMAT, "a", "b", "a"))
+    whole = archive(tarfile.USTAR_FORMAT, "a", "b", "c").split(MARK)
+    put("tar", "torn", parts(whole[0][:-600], whole[1]))
+    put("tar", "buried", parts(whole[0][512:1400] + whole[0], whole[1]))
+    put("tar", "no-index", whole[0])
+    put("tar", "nested", parts(archive(tarfile.USTAR_FORMAT, "a").split(MARK)[0] + whole[0], ""))
+    with io.BytesIO() as f:
+        with tarfile.open(fileobj=f, mode="w", format=tarfile.PAX_FORMAT) as t:
+            for kind, size in ((tarfile.DIRTYPE, 0), (tarfile.SYMTYPE, 0), (tarfile.REGTYPE, 0)):
+                info = tarfile.TarInfo("x")
+                info.type, info.mtime = kind, 1.5
+                t.addfile(info)
+        put("tar", "kinds", f.getvalue()[:4096])
+
+
 if __name__ == "__main__":
     shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
     for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog, claims, zap, chunks, journal,
-                 cores):
+                 cores, tars):
         make()
