@@ -40,7 +40,7 @@ LDFLAGS += -fsanitize=address,undefined
 endif
 ifneq ($(FUZZ),)
 FUZZ_SAN := address,undefined,float-cast-overflow
-CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
+CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -Wno-pass-failed -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
 LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
@@ -212,9 +212,9 @@ $(BUILD)/lib/strata/encoder-network.so: $(BUILD)/services/patch/encoder_network.
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CXX) -shared -fopenmp -Wl,-z,defs -o $@ $< -ltorch -ltorch_cpu -lc10
 
-# The parsers of the parts: an archive, so that a fuzzer links only what it calls.
-$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))
-	@rm -f $@; ar rcs $@ $^
+# The parsers and cores of the parts: an archive, so that a fuzzer links only what it calls. The list is this file's.
+$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/% services/select/% services/feedback/%,$(PART_SRC))) Makefile
+	@rm -f $@; ar rcs $@ $(filter %.o,$^)
 
 # Every kind of message body there is, for fuzz_wire.c.
 $(BUILD)/fuzz_bodies.h: $(PROTO_C)
@@ -235,11 +235,11 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 # The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
 BENCH_COMMON := $(addprefix $(BUILD)/tests/bench/,bench.o bench_mesh.o bench_sink.o)
 BENCHES := $(filter-out %/bench_mesh %/bench_sink,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
-BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
+BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis %/bench_frames_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring redis,$(@F)),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
 $(BUILD)/bench/bench_select: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/select/*.c)))
 benches-built: all $(BENCHES)
 

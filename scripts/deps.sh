@@ -9,8 +9,8 @@ packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-
     libfftw3-dev libjansson-dev libtorch-dev gromacs gromacs-data python3-numpy)
 case ${1:-} in
 '') ;;
---tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-torch python3-matplotlib python3-pip
-    python3-setuptools python3-wheel) ;;
+--tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-pip
+    python3-setuptools python3-wheel slurm-wlm munge python3-torch python3-matplotlib) ;;
 *) echo "usage: scripts/deps.sh [--tests]" >&2; exit 2 ;;
 esac
 

@@ -123,8 +123,7 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
       "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, cores, "
-      "gpus, "
-      "walltime, tries, memory_mb, grace, success, buffer" },
+      "gpus, nodes, near, share, parts, gpu_share, walltime, tries, memory_mb, grace, success, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
     { "    after: setup\n", "    after: setup\n    after: setup\n",
@@ -158,8 +157,8 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not file" },
     { "campaign: test\n", "campaign: test\nstage:\n",
       "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not an empty value" },
-    { "campaign: test\n", "campaign: test\nschedule: {executor: slurm}\n",
-      "c.yaml:3: schedule.executor: must be local, not slurm" },
+    { "campaign: test\n", "campaign: test\nschedule: {executor: pbs}\n",
+      "c.yaml:3: schedule.executor: must be one of local, slurm, not pbs" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 72\n",
       "c.yaml:7: patch.points: must be an odd whole number from 3 to 999, not 72" },
     { "  candidates: patches\n", "  candidates: patches\n  lipid_only: \"33\"\n",
@@ -287,6 +286,15 @@ static const struct wrong references[] = {
     { "[setup, ", "[\"\", ", "c.yaml:19: jobs[1].command[0]: is empty; the first item is the program to run" },
     { "    start: always\n", "    start: always\n    cores: 5\n    gpus: 1\n",
       "c.yaml:17: jobs[0].gpus: wants 1, but schedule.gpus is 0" },
+    { "    start: always\n", "    start: always\n    cores: 2\n    parts: [{name: a, gpus: 1}, {name: a}]\n",
+      "c.yaml:16: jobs[0].cores: can't stand beside `parts`, which say it\n"
+      "c.yaml:17: jobs[0].gpus: wants 1, but schedule.gpus is 0\n"
+      "c.yaml:17: jobs[0].parts[1].name: a is taken by jobs[0].parts[0]; no two may be alike" },
+    { "strata: 1\n", "strata: 1\nschedule: {cores: 4, machine: {nodes: 2, sockets: 60, cores: 20, gpus: 2, reserved: 20}}\n",
+      "c.yaml:2: schedule.machine.cores: must be at most 1024 on a node, but sockets * cores is 1200\n"
+      "c.yaml:2: schedule.machine.gpus: must be at most 64 on a node, but sockets * gpus is 120\n"
+      "c.yaml:2: schedule.machine.reserved: must be less than cores, which is 20\n"
+      "c.yaml:2: schedule.cores: can't stand beside schedule.machine, which says it" },
     { "uptake: uptakes", "uptake: snapshots",
       "c.yaml:27: feedback.uptake: snapshots is the stream of patch.snapshots; give each a name of its own" },
     { "[RASa, RASb]", "[RASa, RASb, RASa]",

@@ -164,7 +164,7 @@ static void weights_have_mean_one_and_come_in_pages_by_id (void **state)
     add_many (&f, "ras", 500, 4);
     assert_int_equal (propose_count (&f, "p1", 60, START), 60);
     assert_int_equal (confirm (&f, "p1", START), -1);
-    double first[60];
+    double first[60] = { 0 };
     for (int round = 0; round < 2; round++) {
         double sum = 0;
         uint64_t owned = 0;
