@@ -4,7 +4,7 @@
 #   common/*/*.c            -> build/libstrata.a; the client's part of it also -> build/libstrata.so (python/)
 #   services/NAME/*.c       -> build/libsvc-NAME.a + build/bin/strata-NAME   (main.c)
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
-#   services/patch/encoder_NAME.cpp -> build/lib/strata/encoder-NAME.so: plug-ins (services/patch/encoder_kind.h), where their library is
+#   services/patch/encoder_NAME.cpp -> build/lib/strata/encoder-NAME.so: a plug-in (services/patch/encoder_kind.h), where its library is
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
 #   tests/fuzz/fuzz_*.c     -> build/fuzz/*         (feeds files to a parser; with FUZZ=1 it makes up inputs by libFuzzer)
 # FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer, clang), FUZZ=1 (libFuzzer

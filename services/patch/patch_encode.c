@@ -146,7 +146,7 @@ int patch_encode (const struct patch_encoder *self, const struct patch *const *p
                               "patch %s: its component %zu is %g, no float32 of use; check its densities",
                               patches[i / self->dimensions]->id,
                               i % self->dimensions,
-                              (double)z[i]);
+                              isnan (z[i]) ? (double)NAN : (double)z[i]); /* whatever its sign */
     free (concentrations);
     return rc;
 }
