@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "mesh/claims.h"
 #include "stage.pb-c.h"
+#include "strata_tar.h"
 
 struct object {
     char *id; /* "<ns>/<key>" */
@@ -51,11 +52,49 @@ static int read_object_file (struct audit_world *world, size_t stage, const char
     return read_file (path, size, crc);
 }
 
+/* The object's bytes of the tar backend: at the place that the store names, under a header with its name. */
+static int read_object_tar (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
+{
+    char path[4700];
+    struct shard_key key;
+    struct strata_error error;
+    void *value = NULL, *data = NULL;
+    size_t value_size = 0;
+    const char *slash = strchr (id, '/');
+    struct tar_member member = { 0, 0 };
+    struct tar *tar = NULL;
+    int rc = -1;
+    shard_key (&key, "tar/%s", id);
+    errno = ENOENT;
+    if (slash && shard_get (world->stages[stage], key.data, key.size, &value, &value_size) && value_size == 24) {
+        member = (struct tar_member){ shard_u64 ((uint8_t *)value + 8), shard_u64 ((uint8_t *)value + 16) };
+        snprintf (path, sizeof (path), "%s/objects/%s/%.*s/%08" PRIu64 ".tar", world->workspace, world->stage_names[stage],
+                  (int)(slash - id), id, shard_u64 (value));
+        tar = tar_open (path, TAR_READ, NULL, &error);
+    }
+    if (tar && (data = malloc (member.size + 1)))
+        rc = tar_read (tar, slash + 1, &member, 0, member.size, data, &error);
+    if (rc == 0) {
+        *size = member.size;
+        *crc = crc32c (0, data, member.size);
+    }
+    int saved = errno;
+    tar_close (&tar, NULL);
+    free (value);
+    free (data);
+    errno = saved;
+    return rc;
+}
+
 static int read_object (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
 {
     struct shard_key key;
     void *value;
     size_t value_size;
+    if (strcmp (world->campaign->stage.backend, "redis") == 0)
+        return audit_read_redis (world, stage, id, size, crc);
+    if (strcmp (world->campaign->stage.backend, "tar") == 0)
+        return read_object_tar (world, stage, id, size, crc);
     if (strcmp (world->campaign->stage.backend, "rocksdb") != 0)
         return read_object_file (world, stage, id, size, crc);
     shard_key (&key, "blob/%s", id);

@@ -294,7 +294,7 @@ static void on_delete (struct service *service, struct request *request, const P
 int serve_flush (struct service *service, struct strata_error *error)
 {
     struct state *self = service_state (service);
-    return self ? slots_sync (self->slots, error) : 0;
+    return self && (slots_sync (self->slots, error) < 0 || stage_flush (self->core, error) < 0) ? -1 : 0;
 }
 
 int serve_admit (struct service *service, const char *producer, bool known, struct strata_error *error)

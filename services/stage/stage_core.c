@@ -171,7 +171,7 @@ struct stage *stage_new (struct shard *shard, const char *backend, const char *r
     self->quota_bytes = quota_bytes;
     self->ops = backend_find (backend);
     if (!self->ops)
-        strata_fail (error, "stage.backend is '%s'; this build has file and rocksdb", backend);
+        strata_fail (error, "stage.backend is '%s'; this build has file, rocksdb, tar and redis", backend);
     if (self->ops && backend_check (self, error) == 0)
         self->backend = self->ops->open (shard, root, owner, error);
     if (!self->backend)
@@ -626,6 +626,11 @@ int stage_delete (struct stage *self, const char *ns, const char *key, struct st
     self->objects--;
     totals_save (self);
     return 0;
+}
+
+int stage_flush (struct stage *self, struct strata_error *error)
+{
+    return self->ops->flush ? self->ops->flush (self->backend, error) : 0;
 }
 
 int stage_settle (struct stage *self, struct strata_error *error)

@@ -39,7 +39,7 @@ struct stage_figures {
     uint64_t puts, gets; /* objects put and read since this process started */
 };
 
-/* backend: "file" or "rocksdb". root, owner: see backend.h. */
+/* backend: its name (backend.h). root, owner: see backend.h. */
 struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner,
                          uint64_t quota_bytes, struct strata_error *error);
 void stage_free (struct stage **self);
@@ -96,6 +96,8 @@ int stage_list (struct stage *self, const char *ns, const struct stage_filter *f
 int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                 int64_t now_us, struct strata_error *error);
 int stage_delete (struct stage *self, const char *ns, const char *key, struct strata_error *error);
+/* Call just before each commit: see backend.h. */
+int stage_flush (struct stage *self, struct strata_error *error);
 /* Call a few times a second: see backend.h. */
 int stage_settle (struct stage *self, struct strata_error *error);
 

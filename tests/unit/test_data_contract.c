@@ -24,6 +24,7 @@
 #include "mesh/claims.h"
 #include "strata.h"
 #include "strata_npz.h"
+#include "redis_servers.h"
 #include "stream.pb-c.h"
 #include "workspace.h"
 
@@ -34,6 +35,7 @@ struct world {
     const char *backend;
     unsigned stages;
     pid_t pids[STAGES_MAX];
+    struct redis_servers redis;
     struct strata_client *here, *there; /* clients on the stages' node, and on another */
 };
 
@@ -84,6 +86,8 @@ static void world_open (struct world *w)
               CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16}\n",
               w->backend);
     workspace_make (text);
+    if (strcmp (w->backend, "redis") == 0)
+        redis_servers_open (&w->redis, workspace);
     for (unsigned i = 0; i < w->stages; i++)
         w->pids[i] = program_start ("stage", i, NULL);
     until_active (w);
@@ -105,6 +109,7 @@ static void world_close (struct world *w)
         assert_int_equal (waitpid (w->pids[i], &status, 0), w->pids[i]);
         assert_int_equal (status, 0);
     }
+    redis_servers_close (&w->redis);
     snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
     assert_int_equal (system (command), 0);
 }
@@ -692,6 +697,32 @@ static void rocksdb_at_two_stages_keeps_the_contract (void **state)
     keep_all ("rocksdb", 2);
 }
 
+static void tar_keeps_the_contract (void **state)
+{
+    keep_all ("tar", 1);
+}
+
+static void tar_at_two_stages_keeps_the_contract (void **state)
+{
+    keep_all ("tar", 2);
+}
+
+static void redis_keeps_the_contract (void **state)
+{
+    if (redis_installed ())
+        keep_all ("redis", 1);
+    else
+        skip ();
+}
+
+static void redis_at_two_stages_keeps_the_contract (void **state)
+{
+    if (redis_installed ())
+        keep_all ("redis", 2);
+    else
+        skip ();
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -699,6 +730,10 @@ int main (void)
         cmocka_unit_test (file_at_two_stages_keeps_the_contract),
         cmocka_unit_test (rocksdb_keeps_the_contract),
         cmocka_unit_test (rocksdb_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (tar_keeps_the_contract),
+        cmocka_unit_test (tar_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (redis_keeps_the_contract),
+        cmocka_unit_test (redis_at_two_stages_keeps_the_contract),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
