@@ -54,6 +54,7 @@ struct worker {
     size_t of[PATCH_CONFIGURATIONS];
     struct strata_error error;
     bool failed, final;                 /* final: trying again can't help */
+    bool untried;                       /* nothing failed: given back, it was no try */
     double thread_s;                    /* read when the thread has ended */
     double cut_s;
     /* figures */
@@ -214,6 +215,7 @@ static void nack (struct worker *self)
     ask.token = self->token;
     ask.reason = self->error.text;
     ask.final = self->final;
+    ask.untried = self->untried;
     self->refused += self->final;
     service_event (self->service,
                    self->final ? "snapshot-aside" : "snapshot-again",
@@ -242,6 +244,7 @@ bool worker_finish (struct worker *self)
         /* Another replica gets it at once, not when the lease ends. */
         strata_fail (&self->error, "%s hands over", service_replica (self->service));
         self->final = false;
+        self->untried = true;
         nack (self);
         return false;
     }
