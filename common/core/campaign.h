@@ -48,8 +48,8 @@ struct campaign_select {
 };
 
 struct campaign_encoder {
-    char *kind;             /* "pca" */
-    char *model;            /* .npz with mean[D], components[d][D]; relative to the campaign file */
+    char *kind;             /* "pca" (default), "network" */
+    char *model;            /* its file (services/patch/patch_encode.h); relative to the campaign file */
     unsigned dimensions;    /* 1..64, default 9 */
 };
 

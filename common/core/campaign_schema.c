@@ -30,7 +30,7 @@
 static const char *const transports[] = { "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
 static const char *const executors[] = { "local", "slurm", NULL };
-static const char *const encoders[] = { "pca", NULL };
+static const char *const encoders[] = { "pca", "network", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
 static const char *const nears[] = { "gpu", "any", NULL };
@@ -83,9 +83,12 @@ static const struct campaign_field stage_fields[] = {
 
 static const struct campaign_field encoder_fields[] = {
     { .key = "kind", WORD (struct campaign_encoder, kind, encoders), .fallback = "pca",
-      .help = "How a patch becomes a point.", .example = "kind: pca" },
+      .help = "How a patch becomes a point: principal components, or a network (TorchScript; needs libtorch-dev when Strata is "
+              "built).",
+      .example = "kind: network" },
     { .key = "model", TEXT (struct campaign_encoder, model), .required = true,
-      .help = "The model: a .npz with mean[D] and components[d][D]. Relative to the campaign file; it must exist.",
+      .help = "The model: for `pca` a .npz of scripts/train_pca.py, for `network` a .pt of scripts/train_encoder.py. Relative to "
+              "the campaign file; it must exist. It is trusted: a network may compute what it likes.",
       .example = "model: encoder/pca.npz" },
     { .key = "dimensions", WHOLE (struct campaign_encoder, dimensions, 1, 64), .fallback = "9",
       .help = "Numbers of an encoded patch.", .example = "dimensions: 9" },
@@ -115,7 +118,7 @@ static const struct campaign_field patch_fields[] = {
       .help = "A snapshot that fails this often is set aside.", .example = "tries: 3" },
     { .key = "encoder", MAP (struct campaign_patch, encoder, encoder_fields), .required = true,
       .help = "What turns a patch into a point for selection.",
-      .example = "encoder: {kind: pca, model: encoder/pca.npz, dimensions: 9}" },
+      .example = "encoder: {kind: network, model: encoder/model.pt, dimensions: 9}" },
     END,
 };
 

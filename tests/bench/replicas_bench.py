@@ -58,6 +58,7 @@ class Campaign:
         self.handed_in = self.round = 0
         with open(os.path.join(ROOT, 'apps/membrane/campaign.yaml')) as f:
             text = re.sub(r'(?m)^workspace:.*', f'workspace: {self.workspace}', f.read())
+        text = text.replace('{kind: network, model: encoder/model.pt,', '{kind: pca, model: encoder/pca.npz,')
         with open(os.path.join(self.work, 'campaign.yaml'), 'w') as f:
             f.write(re.sub(r'command: \["\{bin_dir\}/membrane-(macro|createsim)".*', 'command: [sleep, "100000"]', text))
         shutil.copytree(os.path.join(ROOT, 'apps/membrane/encoder'), os.path.join(self.work, 'encoder'))

@@ -173,7 +173,7 @@ static const struct wrong keys_and_types[] = {
     { "  candidates: patches\n", "  candidates: patches\n  lease: 0\n",
       "c.yaml:7: patch.lease: must be a whole number from 1 to 86400, not 0" },
     { "{model: pca.npz}", "{kind: torch, model: pca.npz, dimensions: 65}",
-      "c.yaml:7: patch.encoder.kind: must be pca, not torch\n"
+      "c.yaml:7: patch.encoder.kind: must be one of pca, network, not torch\n"
       "c.yaml:7: patch.encoder.dimensions: must be a whole number from 1 to 64, not 65" },
     { "{model: pca.npz}", "{}",
       "c.yaml:7: patch.encoder.model: missing; it must be one line of text of 1 to 1024 bytes" },
@@ -664,7 +664,7 @@ static void the_shipped_campaign_loads (void **state)
     put ("shipped.yaml", text, strlen (text));
     free (text);
     mkdir ("encoder", 0755);
-    put ("encoder/pca.npz", "PK", 2);
+    put ("encoder/model.pt", "PK", 2);
     struct campaign *self = load_sound ("shipped.yaml");
     assert_string_equal (self->name, "membrane-quick");
     assert_int_equal (self->select.queues_count, 5);
@@ -673,7 +673,7 @@ static void the_shipped_campaign_loads (void **state)
     assert_int_equal (self->feedback.rows_count, 8);
     assert_string_equal (self->goal.job, "cg");
     campaign_free (&self);
-    unlink ("encoder/pca.npz");
+    unlink ("encoder/model.pt");
     rmdir ("encoder");
     unlink ("shipped.yaml");
 }
