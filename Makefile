@@ -187,8 +187,11 @@ $(CLIENT_LIB): $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a common/include/libstrata
 # A folder's sources without main.c: what its program and the unit tests link.
 part-objs = $(patsubst %.c,$(BUILD)/%.o,$(filter $(1)/%,$(PART_SRC)))
 
+# The one program that runs the cores of others.
+services/emulate-parts := services/select services/schedule services/feedback
+
 define program  # $(1) folder, $(2) binary
-$(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(call part-objs,$(1)) $(BUILD)/libstrata.a
+$(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(foreach p,$(1) $($(1)-parts),$(call part-objs,$(p))) $(BUILD)/libstrata.a
 	@mkdir -p $$(@D)
 	$(if $(V),,@echo '  LINK    $$@')
 	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $$(LDLIBS)
@@ -241,6 +244,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
 $(BUILD)/bench/bench_select: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/select/*.c)))
+$(BUILD)/bench/bench_schedule: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/schedule/*.c)))
 benches-built: all $(BENCHES)
 
 # Everything side by side; about 15 minutes on two idle cores. RUNS=5, ONLY=streams,queues ...
