@@ -229,8 +229,18 @@ uint64_t stream_producer_last (struct shard *shard, const char *name, const char
     return number_get (shard, &key, 0);
 }
 
+void stream_producer_set (struct shard *shard, const char *name, const char *producer, uint64_t last)
+{
+    struct shard_key key;
+    number_key (&key, "p", name, producer);
+    if (last == 0)
+        shard_delete (shard, key.data, key.size);
+    else if (number_get (shard, &key, 0) < last)
+        number_put (shard, &key, last);
+}
+
 void stream_producers (struct shard *shard,
-                       void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
+                       int (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
 {
     struct shard_iter it;
     for (bool more = shard_iter_begin (shard, &it, "p/", 2, NULL, 0); more; more = shard_iter_next (&it)) {
@@ -244,7 +254,8 @@ void stream_producers (struct shard *shard,
         if (!producer)
             continue;
         *producer++ = '\0';
-        each (stream, producer, shard_u64 (it.value), arg);
+        if (each (stream, producer, shard_u64 (it.value), arg))
+            break;
     }
     shard_iter_end (&it);
 }

@@ -33,7 +33,6 @@ struct product {
     size_t size;
     Strata__Candidate candidate;
     char id[PATCH_ID_MAX + 1], reason[200];
-    float *point;
     enum { HERE, UNDER_WAY, IN_STAGING } place;
 };
 
@@ -52,9 +51,11 @@ struct worker {
     /* what the thread made */
     struct product *products;
     size_t products_count;
+    float *points;                      /* [valid products][dimensions]: the candidates point into it */
     size_t of[PATCH_CONFIGURATIONS];
     struct strata_error error;
     bool failed, final;                 /* final: trying again can't help */
+    bool untried;                       /* nothing failed: given back, it was no try */
     double thread_s;                    /* read when the thread has ended */
     double cut_s;
     int64_t cut_us, put_us;             /* when all was cut, and all was in staging */
@@ -67,12 +68,12 @@ struct worker {
 
 static void forget (struct worker *self)
 {
-    for (size_t i = 0; i < self->products_count; i++) {
+    for (size_t i = 0; i < self->products_count; i++)
         free (self->products[i].npz);
-        free (self->products[i].point);
-    }
     free (self->products);
+    free (self->points);
     self->products = NULL;
+    self->points = NULL;
     self->products_count = 0;
     if (self->snapshot)
         strata__snapshot__free_unpacked (self->snapshot, NULL);
@@ -92,7 +93,7 @@ struct worker *worker_new (struct service *service, struct strata_error *error)
     }
     self->service = service;
     snprintf (path, sizeof (path), "%s%s%s", encoder->model[0] == '/' ? "" : campaign->dir, encoder->model[0] == '/' ? "" : "/", encoder->model);
-    self->encoder = patch_encoder_new (path, campaign->patch.coarse, encoder->dimensions, error);
+    self->encoder = patch_encoder_new (encoder->kind, path, campaign->patch.coarse, encoder->dimensions, error);
     if (!self->encoder)
         worker_free (&self);
     return self;
@@ -117,7 +118,6 @@ void worker_free (struct worker **self_p)
 
 static int make_product (const struct worker *self, const struct patch *patch, struct product *product, struct strata_error *error)
 {
-    size_t n = patch_encoder_dimensions (self->encoder);
     snprintf (product->id, sizeof (product->id), "%s", patch->id);
     snprintf (product->key, sizeof (product->key), "%s.npz", patch->id);
     snprintf (product->reason, sizeof (product->reason), "%s", patch->reason);
@@ -127,18 +127,28 @@ static int make_product (const struct worker *self, const struct patch *patch, s
     product->candidate.configuration = (char *)patch_configuration_names[patch->configuration];
     product->candidate.simulation = self->snapshot->simulation;
     product->candidate.index = self->snapshot->index;
-    if (patch_npz (patch, &product->npz, &product->size, error) < 0)
-        return -1;
-    if (patch->configuration == PATCH_INVALID)
-        return 0;
-    product->point = calloc (n, sizeof (float));
-    if (!product->point)
-        return strata_fail (error, "out of memory");
-    if (patch_encode (self->encoder, patch, product->point, error) < 0)
-        return -1;
-    product->candidate.point = product->point;
-    product->candidate.n_point = n;
-    return 0;
+    return patch_npz (patch, &product->npz, &product->size, error);
+}
+
+/* The points of all valid patches of the set. */
+static int encode (struct worker *self, const struct patch_set *set)
+{
+    size_t n = patch_encoder_dimensions (self->encoder), valid = 0;
+    const struct patch **patches = calloc (set->count + 1, sizeof (*patches));
+    self->points = calloc (set->count + 1, n * sizeof (float));
+    int rc = patches && self->points ? 0 : strata_fail (&self->error, "out of memory");
+    for (size_t i = 0; rc == 0 && i < set->count; i++) {
+        Strata__Candidate *candidate = &self->products[i].candidate;
+        if (set->patches[i].configuration == PATCH_INVALID)
+            continue;
+        candidate->point = self->points + valid * n;
+        candidate->n_point = n;
+        patches[valid++] = &set->patches[i];
+    }
+    if (rc == 0)
+        rc = patch_encode (self->encoder, patches, valid, self->points, &self->error);
+    free (patches);
+    return rc;
 }
 
 /* Each into its own place, by all threads; the reason that is told is that of the first patch that can't be made. */
@@ -183,6 +193,8 @@ static int cut (struct worker *self)
         rc = make_products (self, &set);
     } else
         strata_fail (&self->error, "out of memory");
+    if (rc == 0)
+        rc = encode (self, &set);
     int code = errno;
     patch_set_fini (&set);
     errno = code;
@@ -216,6 +228,7 @@ static void nack (struct worker *self)
     ask.token = self->token;
     ask.reason = self->error.text;
     ask.final = self->final;
+    ask.untried = self->untried;
     self->refused += self->final;
     service_event (self->service,
                    self->final ? "snapshot-aside" : "snapshot-again",
@@ -244,6 +257,7 @@ bool worker_finish (struct worker *self)
         /* Another replica gets it at once, not when the lease ends. */
         strata_fail (&self->error, "%s hands over", service_replica (self->service));
         self->final = false;
+        self->untried = true;
         nack (self);
         return false;
     }

@@ -26,6 +26,7 @@ class Campaign:
         with open(os.path.join(ROOT, 'apps/membrane/campaign.yaml')) as f:
             text = f.read()
         for pattern, replacement in ((r'^workspace:.*', f'workspace: {self.workspace}'),
+                                     (r'kind: network, model: encoder/model.pt', 'kind: pca, model: encoder/pca.npz'),
                                      (r'command: \["\{bin_dir\}/membrane-(macro|createsim)".*', 'command: [sleep, "100000"]'), *edits):
             text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
             if count == 0:

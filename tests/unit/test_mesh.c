@@ -383,17 +383,13 @@ static void read_state (struct strata_client *c, uint64_t state[4])
     state[3] = stream_end (c, "stage", "results");
 }
 
-static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_and_is_counted (void **state)
+enum { APPENDED, TAKEN, RENEWED, ACKED, CONVERSATION };
+
+/* Of an item of work: queued, taken, kept longer, acknowledged with an output. */
+static void record_conversation (zsock_t *socket, struct recorded all[CONVERSATION])
 {
-    enum { APPENDED, TAKEN, RENEWED, ACKED, COUNT };
-    struct recorded all[COUNT];
-    uint64_t before[4], after[4];
     ProtobufCBinaryData item = { 4, (uint8_t *)"work" };
     uint32_t four = 4;
-    pid_t pid = replica_start (&spec, 0);
-    zsock_t *socket = raw ();
-    struct strata_client *c = client_open (20000);
-
     Strata__StreamAppend append_body = STRATA__STREAM_APPEND__INIT;
     append_body.stream = "work";
     append_body.queue = true;
@@ -428,7 +424,26 @@ static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_
     ack.n_outputs = 1;
     record (socket, &all[ACKED], STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, 13, &ack.base, &strata__queue_ack_reply__descriptor);
     strata__queue_take_reply__free_unpacked (taken, NULL);
+}
 
+static void must_be_answered_as_before (zsock_t *socket, const struct recorded *one)
+{
+    uint8_t *answer;
+    size_t size;
+    assert_int_equal (play (socket, one, &answer, &size), -1);
+    assert_int_equal (size, one->answer_size);
+    assert_memory_equal (answer, one->answer, size);
+    free (answer);
+}
+
+static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_and_is_counted (void **state)
+{
+    struct recorded all[CONVERSATION];
+    uint64_t before[4], after[4];
+    pid_t pid = replica_start (&spec, 0);
+    zsock_t *socket = raw ();
+    struct strata_client *c = client_open (20000);
+    record_conversation (socket, all);
     /* Once as it was, once backwards, once by a process that replaced the killed one. */
     read_state (c, before);
     for (int round = 0; round < 3; round++) {
@@ -438,31 +453,24 @@ static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_
             pid = replica_start (&spec, 0);
             socket = raw ();
         }
-        for (int i = 0; i < COUNT; i++) {
-            const struct recorded *one = &all[round == 1 ? COUNT - 1 - i : i];
-            uint8_t *answer;
-            size_t size;
-            assert_int_equal (play (socket, one, &answer, &size), -1);
-            assert_int_equal (size, one->answer_size);
-            assert_memory_equal (answer, one->answer, size);
-            free (answer);
-        }
+        for (int i = 0; i < CONVERSATION; i++)
+            must_be_answered_as_before (socket, &all[round == 1 ? CONVERSATION - 1 - i : i]);
         read_state (c, after);
         assert_memory_equal (after, before, sizeof (before));
-        assert_int_equal (figure ("requests_repeated"), round == 1 ? 2 * COUNT : COUNT);
+        assert_int_equal (figure ("requests_repeated"), round == 1 ? 2 * CONVERSATION : CONVERSATION);
     }
     /* The asker says that it has these answers; they are forgotten, and whoever sends the requests again is refused. */
     raw_append_next (socket, 20, 20);
     int refused = figure ("messages_refused");
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < CONVERSATION; i++) {
         uint8_t *answer;
         size_t size;
         assert_int_equal (play (socket, &all[i], &answer, &size), STRATA__REFUSAL_CODE__REFUSED_STALE);
     }
     read_state (c, after);
     assert_memory_equal (after, before, sizeof (before));
-    assert_int_equal (figure ("messages_refused"), refused + COUNT);
-    for (int i = 0; i < COUNT; i++) {
+    assert_int_equal (figure ("messages_refused"), refused + CONVERSATION);
+    for (int i = 0; i < CONVERSATION; i++) {
         zmsg_destroy (&all[i].message);
         free (all[i].answer);
     }

@@ -24,6 +24,7 @@
 
 #include "../../services/feedback/feedback_core.h"
 #include "../../services/select/select_core.h"
+#include "data/histogram.h"
 #include "mesh/client.h"
 #include "schedule.pb-c.h"
 #include "store/stream.h"
@@ -138,9 +139,8 @@ static int fill_feedback (struct shard *shard, uint64_t i)
     frame.simulation = simulation;
     frame.frame = i % 100 + 1;
     frame.state = "A";
-    frame.rows = 1;
-    frame.bins = frame.n_counts = 8;
-    frame.counts = counts;
+    uint8_t room[8 * 8];
+    histogram_set (&frame, counts, 1, 8, room);
     return feedback_add (core, &frame, &error) == FEEDBACK_ADDED ? 0 : -1;
 }
 

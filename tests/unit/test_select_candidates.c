@@ -356,6 +356,9 @@ static void an_imported_start_counts_as_if_it_had_been_selected_here (void **sta
     assert_stat (&other, 80, 0, 20, 0);
     Strata__ProposeReply *a = propose (&here, "p2", 30, START), *b = propose (&other, "p2", 30, START);
     assert_same (a, b);
+    assert_stat (&other, 50, 30, 20, 0);
+    assert_int_equal (confirm (&other, "p2", START), -1);
+    assert_stat (&other, 50, 0, 50, 0);
     reply_free (a);
     reply_free (b);
     reply_free (picked);
