@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "patch_npz.h"
+#include "patch_read.h"
 
 /* The patch's archive under its final name, whole or not at all. */
 static int write_patch (const char *out, const struct patch *p, struct strata_error *error)
@@ -61,16 +62,12 @@ static int report_patch (const struct patch *p, const struct patch_encoder *enco
 int patch_offline (const char *snapshot, const char *out, const struct patch_params *params,
                    const struct patch_encoder *encoder, FILE *report, struct strata_error *error)
 {
-    struct gridsim s;
     struct patch_set set;
     if (mkdir (out, 0777) != 0 && errno != EEXIST)
         return strata_fail (error, "%s: can't be made: %s", out, strerror (errno));
-    if (gridsim_read (snapshot, 0, &s, error) != 0)
+    if (patch_read (snapshot, 0, NULL, params, &set, error) != 0)
         return -1;
-    int rc = patch_cut (&s, params, &set, error);
-    gridsim_fini (&s);
-    if (rc != 0)
-        return strata_fail_prefix (error, "%s", snapshot);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < set.count; i++) {
         rc = write_patch (out, &set.patches[i], error);
         if (rc == 0)
