@@ -669,6 +669,38 @@ static void what_is_settled_stays_settled_after_a_late_answer (void **state)
     shard_close (&shard);
 }
 
+/* Clients that settle late, early and out of order, told to a shard that has forgotten what it had in memory each time too. */
+static void what_is_in_memory_of_replies_and_producers_changes_nothing_in_the_store (void **state)
+{
+    struct shard *shards[2] = { memory (), memory () };
+    struct strata_error error;
+    for (int k = 0; k < 2; k++) {
+        uint64_t settled[3] = { 1, 1, 1 };
+        unsigned seed = 7;
+        shard_set_digest (shards[k], 1);
+        for (uint64_t n = 1; n <= 3000; n++) {
+            uint64_t boot = (uint64_t)rand_r (&seed) % 3, request = n - (uint64_t)rand_r (&seed) % (n < 5 ? n : 5);
+            unsigned lag = n % 1000 < 500 ? 10 : 150, at = (unsigned)rand_r (&seed) % lag;
+            char producer[16];
+            uint64_t sequence = n - n % 3;
+            if (request > at && request - at > settled[boot])
+                settled[boot] = request - at;
+            if (k == 1 && n % 7 != 0) {
+                assert_int_equal (shard_commit (shards[k], &error), 0);
+                shard_forget (shards[k]);
+            }
+            if (look (shards[k], boot, request, settled[boot]) == REPLIES_NEW)
+                keep (shards[k], boot, request, settled[boot]);
+            snprintf (producer, sizeof (producer), "p%u", (unsigned)rand_r (&seed) % 5);
+            assert_true (stream_append (shards[k], "a", producer, sequence, "r", 1, (int64_t)n, NULL, &error) >= 0);
+        }
+    }
+    assert_true (shard_digest (shards[0]) != 1);
+    assert_true (shard_digest (shards[0]) == shard_digest (shards[1]));
+    for (int k = 0; k < 2; k++)
+        shard_close (&shards[k]);
+}
+
 /* Two clients of one process, or of two containers with one host name and process number. */
 static void two_clients_of_one_name_do_not_forget_each_other_s_replies (void **state)
 {
@@ -736,6 +768,7 @@ int main (void)
         cmocka_unit_test (attempts_to_take_a_held_shard_leave_its_folder_as_it_is),
         cmocka_unit_test (a_take_does_not_walk_over_what_was_taken_before),
         cmocka_unit_test (forgetting_replies_does_not_walk_over_those_forgotten_before),
+        cmocka_unit_test (what_is_in_memory_of_replies_and_producers_changes_nothing_in_the_store),
         cmocka_unit_test (what_is_settled_stays_settled_after_a_late_answer),
         cmocka_unit_test (two_clients_of_one_name_do_not_forget_each_other_s_replies),
         cmocka_unit_test (large_chunks_stand_in_files_that_go_when_their_records_are_forgotten),
