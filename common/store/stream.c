@@ -644,6 +644,17 @@ void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes)
     }
 }
 
+void stream_spare (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes)
+{
+    *bytes = *limit_bytes = 0;
+    for (const struct stream *s = streams_of (shard)->first; s; s = s->next) {
+        uint64_t spare, limit;
+        stream_log_spare (s->log, &spare, &limit);
+        *bytes += spare;
+        *limit_bytes += limit;
+    }
+}
+
 /* Names are collected before each is called: it may change the shard. */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg)
 {
