@@ -15,7 +15,6 @@
 
 #include "core/crash_point.h"
 #include "core/files.h"
-#include "store/stream_log.h"
 #include "store/damage.h"
 #include "store/stream_log.h"
 
