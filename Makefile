@@ -38,7 +38,7 @@ LDFLAGS += -fsanitize=address,undefined
 endif
 ifneq ($(FUZZ),)
 FUZZ_SAN := address,undefined,float-cast-overflow
-CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
+CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -Wno-pass-failed -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
 LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
@@ -135,7 +135,7 @@ crash-points:
 # What has threads: OpenMP (patch, select, gridsim, the continuum), feedback's writer, the lease's renewal, libuv's workers,
 # and what libzmq's and RocksDB's threads share with us. Needs clang and libomp-dev. Suppressions: tests/tsan.txt.
 TSAN_TESTS ?= $(addprefix unit/test_,feedback_report patch_cut patch_encode gridsim macro_run farthest_point lease \
-              stage_feedback mesh_peers security mesh select_core) mesh/patch_replicas
+              stage_feedback mesh_peers security mesh select_core select_candidates select_restart) mesh/patch_replicas
 tsan:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SAN=thread all tests-built
 	$(Q)SAN=thread scripts/test.sh build-tsan $(TSAN_TESTS)
@@ -197,9 +197,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(LDLIBS)
 
-# The parsers of the parts: an archive, so that a fuzzer links only what it calls.
-$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/%,$(PART_SRC)))
-	@rm -f $@; ar rcs $@ $^
+# The parsers and cores of the parts: an archive, so that a fuzzer links only what it calls. The list is this file's.
+$(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/% services/select/% services/feedback/%,$(PART_SRC))) Makefile
+	@rm -f $@; ar rcs $@ $(filter %.o,$^)
 
 # Every kind of message body there is, for fuzz_wire.c.
 $(BUILD)/fuzz_bodies.h: $(PROTO_C)
@@ -220,11 +220,11 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 # The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
 BENCH_COMMON := $(addprefix $(BUILD)/tests/bench/,bench.o bench_mesh.o bench_sink.o)
 BENCHES := $(filter-out %/bench_mesh %/bench_sink,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
-BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
+BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis %/bench_frames_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring bench_redis,$@),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring redis,$(@F)),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
 $(BUILD)/bench/bench_select: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/select/*.c)))
 benches-built: all $(BENCHES)
 

@@ -164,6 +164,20 @@ static struct campaign *load_values (const unsigned char *text, size_t size, str
     return NULL;
 }
 
+/* A job with parts has the cores and GPUs of all of them. */
+static void sum_parts (struct campaign *self)
+{
+    for (unsigned i = 0; i < self->jobs_count; i++) {
+        struct campaign_job *job = &self->jobs[i];
+        if (job->parts_count)
+            job->cores = job->gpus = 0;
+        for (unsigned j = 0; j < job->parts_count; j++) {
+            job->cores += job->parts[j].cores;
+            job->gpus += job->parts[j].gpus;
+        }
+    }
+}
+
 static struct campaign *load (const unsigned char *text, size_t size, const char *path, const char *dir,
                               struct campaign_found *found)
 {
@@ -183,6 +197,8 @@ static struct campaign *load (const unsigned char *text, size_t size, const char
             campaign_found_add (found, 1, "file", "out of memory while reading it");
             campaign_free (&self);
         }
+        else
+            sum_parts (self);
     }
     campaign_yaml_fini (&yaml);
     return self;

@@ -73,14 +73,28 @@ enum campaign_job_source {
     JOB_AFTER,              /* `start: after`       one for each success of the type named by `after` */
 };
 
+/* Cores of a job that are bound together, as one of several programs that run side by side in it. */
+struct campaign_part {
+    char *name;             /* the job finds its cores in STRATA_CORES_<NAME> */
+    unsigned cores, gpus;   /* on each node; default 1 and 0 */
+    char *near;             /* as campaign_job.near */
+    char *share;
+};
+
 struct campaign_job {
     char *name;             /* the job type */
     enum campaign_job_source start;
     char *after;            /* JOB_AFTER: name of the type before it in the chain */
     char **command;         /* argv; {variables} as in docs: job simulation candidate attempt dir input cores gpus workspace campaign_dir bin_dir seed */
     unsigned command_count;
-    unsigned cores;         /* 0 = shares cores with others (for a long-running light job); default 1 */
-    unsigned gpus;          /* default 0 */
+    unsigned nodes;         /* cores, gpus and memory_mb are of each; default 1 */
+    unsigned cores;         /* 0 = shares cores with others (for a long-running light job); default 1, with parts their sum */
+    unsigned gpus;          /* default 0, with parts their sum */
+    char *near;             /* "gpu" (default): cores in the socket of the job's GPUs; "any" */
+    char *share;            /* cores that have it in common: "l2", "l3", "socket", "any" (default) */
+    struct campaign_part *parts;
+    unsigned parts_count;   /* 0: one program, with all cores */
+    double gpu_share;       /* 0..1 of all GPUs: above it types that are below theirs go first; 0 (default): none */
     unsigned walltime_s;    /* a job still running then is ended; default 3600 */
     unsigned tries;         /* starts at the most before it is set aside; default 3 */
     unsigned memory_mb;     /* 0 = no limit of its own */
@@ -90,10 +104,22 @@ struct campaign_job {
     unsigned buffer;        /* JOB_SELECTION chains: how many finished-but-unconsumed plus in-work instances to keep ahead; default 2 */
 };
 
+/* Nodes, for an executor that can't tell, and for `strata emulate`. cores, gpus, reserved: of each socket. */
+struct campaign_machine {
+    unsigned nodes;         /* 0: not described */
+    unsigned sockets, cores, gpus;
+    unsigned reserved;      /* the first cores of each socket are the system's; below cores */
+    unsigned l2;            /* cores that share an L2 cache; default 1 */
+    unsigned memory_mb;     /* of a node; 0 (default): not counted */
+};
+
 struct campaign_schedule {
     char *executor;         /* "local" */
-    unsigned cores;         /* 0 = all of this machine */
+    unsigned cores;         /* 0 = all there are */
     unsigned gpus;          /* default 0 */
+    struct campaign_machine machine;
+    unsigned submissions;   /* starts of jobs in a round at the most; 0 (default): no limit */
+    unsigned round_s;       /* seconds of a round; default 1 */
 };
 
 struct campaign_feedback {

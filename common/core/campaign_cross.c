@@ -435,22 +435,99 @@ static void check_command (struct cross *self, size_t i)
     }
 }
 
+/* Below a map: key's number, or `standard` where there is none. False: it is there and wrong. */
+static bool whole_or (struct cross *self, yaml_node_t *map, const char *key, uint64_t standard, uint64_t *value, size_t *line)
+{
+    *value = standard;
+    return whole_at (self, map, key, value, line);
+}
+
+static void check_machine (struct cross *self)
+{
+    yaml_node_t *schedule = section (self, "schedule"), *machine = campaign_yaml_get (self->yaml, schedule, "machine", NULL);
+    uint64_t sockets, cores, gpus, reserved;
+    size_t line = 1, cores_line = 1, gpus_line = 1, reserved_line = 1;
+    static const char *const others[] = { "cores", "gpus" };
+    if (!machine || !whole_or (self, machine, "sockets", 1, &sockets, NULL) || !whole_or (self, machine, "cores", 1, &cores, &cores_line)
+        || !whole_or (self, machine, "gpus", 0, &gpus, &gpus_line) || !whole_or (self, machine, "reserved", 0, &reserved, &reserved_line))
+        return;
+    if (sockets * cores > 1024)
+        campaign_found_add (self->found, cores_line, "schedule.machine.cores", "must be at most 1024 on a node, but sockets * cores is %"
+                            PRIu64, sockets * cores);
+    if (sockets * gpus > 64)
+        campaign_found_add (self->found, gpus_line, "schedule.machine.gpus", "must be at most 64 on a node, but sockets * gpus is %" PRIu64,
+                            sockets * gpus);
+    if (reserved >= cores)
+        campaign_found_add (self->found, reserved_line, "schedule.machine.reserved", "must be less than cores, which is %" PRIu64, cores);
+    for (size_t i = 0; i < sizeof (others) / sizeof (others[0]); i++)
+        if (campaign_yaml_get (self->yaml, schedule, others[i], &line)) {
+            char path[64];
+            snprintf (path, sizeof (path), "schedule.%s", others[i]);
+            campaign_found_add (self->found, line, path, "can't stand beside schedule.machine, which says it");
+        }
+}
+
+/* What all parts of a job want together, or the job itself. */
+static bool wanted_of (struct cross *self, size_t i, const char *key, uint64_t standard, uint64_t *wanted, size_t *line)
+{
+    yaml_node_t *parts = campaign_yaml_get (self->yaml, self->jobs[i].node, "parts", line);
+    size_t n = parts ? campaign_yaml_items (parts) : 0;
+    if (n == 0)
+        return whole_or (self, self->jobs[i].node, key, standard, wanted, line);
+    *wanted = 0;
+    for (size_t j = 0; j < n; j++) {
+        uint64_t one;
+        if (!whole_or (self, campaign_yaml_item (self->yaml, parts, j), key, standard, &one, NULL))
+            return false;
+        *wanted += one;
+    }
+    return true;
+}
+
+/* How much of a kind there is for one node of a job; UINT64_MAX: the file does not say. *where: the key that says it. */
+static uint64_t there_of (struct cross *self, const char *key, const char **where)
+{
+    yaml_node_t *schedule = section (self, "schedule"), *machine = campaign_yaml_get (self->yaml, schedule, "machine", NULL);
+    const char *executor = text_at (self, schedule, "executor", NULL);
+    uint64_t sockets, each, reserved, there;
+    *where = "schedule";
+    if (machine) {
+        *where = "schedule.machine: a node's";
+        if (!whole_or (self, machine, "sockets", 1, &sockets, NULL) || !whole_or (self, machine, key, 0, &each, NULL)
+            || !whole_or (self, machine, "reserved", 0, &reserved, NULL))
+            return UINT64_MAX;
+        return sockets * (strcmp (key, "cores") == 0 && each > reserved ? each - reserved : each);
+    }
+    /* Other executors than `local` know themselves what there is. schedule.cores 0: all of the machine. */
+    if ((executor && strcmp (executor, "local") != 0) || !whole_or (self, schedule, key, 0, &there, NULL)
+        || (there == 0 && strcmp (key, "cores") == 0))
+        return UINT64_MAX;
+    return there;
+}
+
 /* A job that can never get its resources would wait for ever. */
 static void check_resources (struct cross *self, size_t i)
 {
     static const struct { const char *key; uint64_t standard; } kinds[] = { { "cores", 1 }, { "gpus", 0 } };
+    yaml_node_t *parts = campaign_yaml_get (self->yaml, self->jobs[i].node, "parts", NULL);
+    char path[64];
     for (size_t k = 0; k < 2; k++) {
-        uint64_t wanted = kinds[k].standard, there = 0;
+        uint64_t wanted = kinds[k].standard, there;
         size_t line = 1;
-        if (!whole_at (self, section (self, "schedule"), kinds[k].key, &there, NULL)
-            || !whole_at (self, self->jobs[i].node, kinds[k].key, &wanted, &line))
-            continue;
-        if (wanted <= there || (k == 0 && there == 0)) /* schedule.cores 0: all of the machine */
-            continue;
-        char path[64];
+        const char *where;
         snprintf (path, sizeof (path), "jobs[%zu].%s", i, kinds[k].key);
-        campaign_found_add (self->found, line, path, "wants %" PRIu64 ", but schedule.%s is %" PRIu64, wanted,
-                            kinds[k].key, there);
+        if (parts && campaign_yaml_items (parts) && campaign_yaml_get (self->yaml, self->jobs[i].node, kinds[k].key, &line))
+            campaign_found_add (self->found, line, path, "can't stand beside `parts`, which say it");
+        there = there_of (self, kinds[k].key, &where);
+        if (!wanted_of (self, i, kinds[k].key, kinds[k].standard, &wanted, &line) || wanted <= there)
+            continue;
+        campaign_found_add (self->found, line, path, strchr (where, ' ') ? "wants %" PRIu64 ", but %s %s are %" PRIu64
+                                                                         : "wants %" PRIu64 ", but %s.%s is %" PRIu64,
+                            wanted, where, kinds[k].key, there);
+    }
+    if (parts) {
+        snprintf (path, sizeof (path), "jobs[%zu].parts", i);
+        check_unique (self, parts, path, "name");
     }
 }
 
@@ -499,6 +576,7 @@ void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct c
         check_command (&self, i);
         check_resources (&self, i);
     }
+    check_machine (&self);
     check_cycles (&self);
     check_replay (&self);
     check_goal (&self);

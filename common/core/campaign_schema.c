@@ -33,6 +33,8 @@ static const char *const executors[] = { "local", NULL };
 static const char *const encoders[] = { "pca", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
+static const char *const nears[] = { "gpu", "any", NULL };
+static const char *const shares[] = { "l2", "l3", "socket", "any", NULL };
 static const char *const bin_kinds[] = { "uniform", "edges", "spherical", NULL };
 static const char *const sources[] = {
     [JOB_ALWAYS] = "always", [JOB_SELECTION] = "selection", [JOB_AFTER] = "after", NULL,
@@ -182,6 +184,24 @@ static const struct campaign_field select_fields[] = {
     END,
 };
 
+static const struct campaign_field machine_fields[] = {
+    { .key = "nodes", WHOLE (struct campaign_machine, nodes, 1, 1000000), .required = true,
+      .help = "Nodes, all alike.", .example = "nodes: 4000" },
+    { .key = "sockets", WHOLE (struct campaign_machine, sockets, 1, 64), .fallback = "1",
+      .help = "Sockets of a node.", .example = "sockets: 2" },
+    { .key = "cores", WHOLE (struct campaign_machine, cores, 1, 1024), .required = true,
+      .help = "Cores of a socket; at most 1024 on a node.", .example = "cores: 22" },
+    { .key = "gpus", WHOLE (struct campaign_machine, gpus, 0, 64), .fallback = "0",
+      .help = "GPUs of a socket; at most 64 on a node.", .example = "gpus: 3" },
+    { .key = "reserved", WHOLE (struct campaign_machine, reserved, 0, 1023), .fallback = "0",
+      .help = "The first cores of each socket that no job gets; fewer than `cores`.", .example = "reserved: 1" },
+    { .key = "l2", WHOLE (struct campaign_machine, l2, 1, 1024), .fallback = "1",
+      .help = "Cores that share an L2 cache.", .example = "l2: 2" },
+    { .key = "memory_mb", WHOLE (struct campaign_machine, memory_mb, 0, UINT32_MAX), .fallback = "0",
+      .help = "Memory of a node in MiB; 0: not counted.", .example = "memory_mb: 524288" },
+    END,
+};
+
 static const struct campaign_field schedule_fields[] = {
     { .key = "executor", WORD (struct campaign_schedule, executor, executors), .fallback = "local",
       .help = "What starts jobs: `local` starts processes on this machine.", .example = "executor: local" },
@@ -189,11 +209,35 @@ static const struct campaign_field schedule_fields[] = {
       .help = "Cores to use; 0 uses all of this machine.", .example = "cores: 8" },
     { .key = "gpus", WHOLE (struct campaign_schedule, gpus, 0, 1000000), .fallback = "0",
       .help = "GPUs to use.", .example = "gpus: 1" },
+    { .key = "machine", MAP (struct campaign_schedule, machine, machine_fields),
+      .help = "The nodes, for an executor that can't tell them and for `strata emulate`.",
+      .example = "machine: {nodes: 4000, sockets: 2, cores: 22, gpus: 3, reserved: 1}" },
+    { .key = "submissions", WHOLE (struct campaign_schedule, submissions, 0, 10000000), .fallback = "0",
+      .help = "Jobs started in a round at the most; 0: no limit.", .example = "submissions: 500" },
+    { .key = "round", WHOLE (struct campaign_schedule, round_s, 1, DAY_S), .fallback = "1",
+      .help = "Seconds of a round.", .example = "round: 60" },
     END,
 };
 
 static const struct campaign_field argument_item = { .kind = KIND_ARGUMENT, .size = sizeof (char *), .max = 32768 };
 static const struct campaign_field success_item = { .kind = KIND_FILE, .size = sizeof (char *), .min = 1, .max = 200 };
+
+static const struct campaign_field part_fields[] = {
+    { .key = "name", NAME (struct campaign_part, name), .required = true,
+      .help = "Name of the part; no two alike. The job finds its cores in the variable STRATA_CORES_<NAME>.",
+      .example = "name: analysis" },
+    { .key = "cores", WHOLE (struct campaign_part, cores, 0, 256), .fallback = "1",
+      .help = "Cores of the part on each node.", .example = "cores: 2" },
+    { .key = "gpus", WHOLE (struct campaign_part, gpus, 0, 64), .fallback = "0",
+      .help = "GPUs of the part on each node.", .example = "gpus: 1" },
+    { .key = "near", WORD (struct campaign_part, near, nears), .fallback = "gpu",
+      .help = "As `jobs[].near`.", .example = "near: gpu" },
+    { .key = "share", WORD (struct campaign_part, share, shares), .fallback = "any",
+      .help = "As `jobs[].share`.", .example = "share: l2" },
+    END,
+};
+static const struct campaign_field part_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_part),
+                                                 .fields = part_fields };
 
 static const struct campaign_field job_fields[] = {
     { .key = "name", NAME (struct campaign_job, name), .required = true,
@@ -211,6 +255,17 @@ static const struct campaign_field job_fields[] = {
       .help = "Cores of its own; 0 shares cores with others, for a light job that runs long.", .example = "cores: 4" },
     { .key = "gpus", WHOLE (struct campaign_job, gpus, 0, 10000), .fallback = "0",
       .help = "GPUs of its own.", .example = "gpus: 1" },
+    { .key = "nodes", WHOLE (struct campaign_job, nodes, 1, 1000000), .fallback = "1",
+      .help = "Nodes; `cores`, `gpus` and `memory_mb` are of each.", .example = "nodes: 150" },
+    { .key = "near", WORD (struct campaign_job, near, nears), .fallback = "gpu",
+      .help = "`gpu`: cores in the socket of the job's GPUs, where that can be; `any`: wherever.", .example = "near: any" },
+    { .key = "share", WORD (struct campaign_job, share, shares), .fallback = "any",
+      .help = "What the job's cores have in common, where that can be.", .example = "share: l2" },
+    { .key = "parts", LIST_AT (struct campaign_job, parts), .item = &part_item, .min = 0, .max = 4,
+      .help = "Programs that run side by side in the job, each bound to cores of its own; instead of `cores` and `gpus`.",
+      .example = "parts: [{name: simulation, gpus: 1}, {name: analysis, cores: 2, share: l2}]" },
+    { .key = "gpu_share", REAL (struct campaign_job, gpu_share, 0, 1), .fallback = "0",
+      .help = "Share of all GPUs: types that have less than theirs go first; 0: no share.", .example = "gpu_share: 0.8" },
     { .key = "walltime", WHOLE (struct campaign_job, walltime_s, 1, YEAR_S), .fallback = "3600",
       .help = "Seconds after which a job that still runs is ended.", .example = "walltime: 600" },
     { .key = "tries", WHOLE (struct campaign_job, tries, 1, 1000), .fallback = "3",

@@ -10,6 +10,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "core/tsan.h"
 #include "mesh/mesh.h"
 #include "mesh/mesh_internal.h"
 #include "mesh/route.h"
@@ -69,8 +70,10 @@ static void take_out (struct mesh *self, struct mesh_call *call)
     self->calls_count--;
 }
 
+/* By whoever lets go of the last reference: this thread or one of libzmq's. */
 static void free_given (void *data, void *hint)
 {
+    tsan_acquire (data);
     free (data);
 }
 
@@ -132,6 +135,7 @@ void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, co
     struct blob none = { NULL, 0 };
     struct mesh_call *call = call_new (self, mesh_route_producer (self, producer), type, body, &none, 1);
     zmq_msg_close (&call->frames[1]);
+    tsan_release (blob);
     if (zmq_msg_init_data (&call->frames[1], blob, blob_size, free_given, NULL) < 0) {
         log_error ("out of memory");
         abort ();

@@ -135,8 +135,9 @@ int chunks_each (Strata__Chunk *const *rows, size_t count, const struct blob *bl
     for (size_t i = 0; i < count; i++) {
         const Strata__Chunk *row = rows[i];
         size_t listed = row->n_sizes, size = 0;
-        if (row->count == 0 || (listed != 1 && listed != row->count))
-            return strata_fail (error, "a chunk of %u records has %zu sizes", row->count, listed);
+        if (row->count == 0 || row->count > CHUNKS_MAX_RECORDS || (listed != 1 && listed != row->count))
+            return strata_fail (error, "a chunk of %u records has %zu sizes; at most %u records are taken", row->count, listed,
+                                CHUNKS_MAX_RECORDS);
         for (size_t n = 0; n < row->count; n++)
             size += row->sizes[listed == 1 ? 0 : n];
         if (blob < blobs_count && at == blobs[blob].size && size) {

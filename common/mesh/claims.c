@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/files.h"
+#include "store/stream.h"
 
 /* FNV-1a, then the finaliser of splitmix64: short names that differ in one digit must not share their low bits. */
 uint64_t claim_hash (const char *text, size_t size)
@@ -67,7 +68,11 @@ int claim_read (const struct claim *claim, char owner[REPLICA_NAME_MAX], struct 
     ssize_t n = readlink (path, owner, REPLICA_NAME_MAX);
     if (n > 0 && n < REPLICA_NAME_MAX) {
         owner[n] = '\0';
-        return 1;
+        if (producer_name_valid (owner) && !strchr (owner, '/'))
+            return 1;
+        owner[0] = '\0';
+        errno = EINVAL;
+        return strata_fail (error, "claim %s is a link to what is no stage's name; a stage's name, or no link, belongs there", path);
     }
     owner[0] = '\0';
     if (n < 0 && errno == ENOENT)

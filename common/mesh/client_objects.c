@@ -124,6 +124,13 @@ static void ops_free (struct op *ops, size_t count, int *codes)
     errno = saved;
 }
 
+static int run_and_free (struct strata_client *self, struct op *ops, size_t count, int *codes, struct strata_error *error)
+{
+    int rc = run (self, ops, count, error);
+    ops_free (ops, count, codes);
+    return rc;
+}
+
 /* ---- put ---- */
 
 /* What one request of a put needs besides its body. */
@@ -458,9 +465,7 @@ int strata_move_many (struct strata_client *self, const char *ns, const char *co
         ops[i].body.move.to_namespace = (char *)to_ns;
         ops[i].body.move.to_key = (char *)to_keys[i];
     }
-    int rc = run (self, ops, count, error);
-    ops_free (ops, count, codes);
-    return rc;
+    return run_and_free (self, ops, count, codes, error);
 }
 
 int strata_move (struct strata_client *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
@@ -481,9 +486,7 @@ int strata_delete_many (struct strata_client *self, const char *ns, const char *
         ops[i].body.delete.namespace_ = (char *)ns;
         ops[i].body.delete.key = (char *)keys[i];
     }
-    int rc = run (self, ops, count, error);
-    ops_free (ops, count, codes);
-    return rc;
+    return run_and_free (self, ops, count, codes, error);
 }
 
 int strata_delete (struct strata_client *self, const char *ns, const char *key, struct strata_error *error)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/crash_point.h"
+#include "data/histogram.h"
 #include "feedback.pb-c.h"
 #include "mesh/chunks.h"
 #include "mesh/client_internal.h"
@@ -406,11 +407,18 @@ int strata_append_histogram (struct strata_client *self, const char *stream, con
     record.simulation = (char *)simulation;
     record.frame = frame;
     record.state = (char *)state;
-    record.rows = (uint32_t)rows;
-    record.bins = (uint32_t)bins;
-    record.counts = (int64_t *)counts;
-    record.n_counts = rows * bins;
-    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
+    size_t count;
+    if (__builtin_mul_overflow (rows, bins, &count) || count > CHUNKS_MAX_BYTES) {
+        errno = EINVAL;
+        return strata_fail (error, "a histogram of %zu rows x %zu bins: a record has at most %u bytes", rows, bins, CHUNKS_MAX_BYTES);
+    }
+    uint8_t *room = malloc (count * sizeof (*counts) + 1);
+    if (!room)
+        return strata_fail (error, "out of memory for a histogram of %zu counts", count);
+    histogram_set (&record, counts, rows, bins, room);
+    int rc = append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
+    free (room);
+    return rc;
 }
 
 int strata_append_frame (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,

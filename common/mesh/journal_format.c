@@ -5,13 +5,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/crc32c.h"
 #include "core/log.h"
 
 /* Bytes, not a string. */
 static const uint8_t magic[8] = { 's', 't', 'r', 'a', 't', 'a', 'J', '1' };
-#define PAYLOAD_MAX (2u << 30)
+#define TRUSTED_SIZE (1u << 20)
 
 const char *journal_kind_name (enum journal_kind kind)
 {
@@ -93,6 +94,14 @@ void journal_record_pack (const struct journal_record *record, uint8_t bytes[JOU
     put (put (bytes, record->size, 4), record_crc (bytes, record), 4);
 }
 
+/* Whether the file has `size` bytes behind its position: nobody makes room for what a broken length says. */
+static bool has_bytes (FILE *file, size_t size)
+{
+    struct stat st;
+    long at = size > TRUSTED_SIZE ? ftell (file) : 0;
+    return size <= TRUSTED_SIZE || (at >= 0 && fstat (fileno (file), &st) == 0 && st.st_size - at >= (off_t)size);
+}
+
 int journal_record_read (FILE *file, const char *path, struct journal_record *record, struct strata_error *error)
 {
     uint8_t bytes[JOURNAL_RECORD_BYTES];
@@ -102,18 +111,22 @@ int journal_record_read (FILE *file, const char *path, struct journal_record *re
         return 0;
     const uint8_t *at = bytes;
     *record = (struct journal_record){ .size = n == sizeof (bytes) ? get (&at, 4) : 0 };
-    uint32_t crc = n == sizeof (bytes) ? (uint32_t)get (&at, 4) : 0;
-    if (n == sizeof (bytes) && record->size <= PAYLOAD_MAX && (record->payload = malloc (record->size + 1))) {
-        record->turn = get (&at, 8);
-        record->state = get (&at, 8);
-        record->outputs = get (&at, 8);
-        if (fread (record->payload, 1, record->size, file) == record->size && record_crc (bytes, record) == crc)
-            return 1;
-        free (record->payload);
-        record->payload = NULL;
-    }
+    if (n < sizeof (bytes) || !has_bytes (file, record->size))
+        return strata_fail (error, "%s is broken at byte %ld: it ends within a record", path, offset);
+    uint32_t crc = (uint32_t)get (&at, 4);
+    record->turn = get (&at, 8);
+    record->state = get (&at, 8);
+    record->outputs = get (&at, 8);
+    record->payload = malloc (record->size + 1);
+    if (!record->payload)
+        return strata_fail (error, "%s: out of memory for a record of %zu bytes at byte %ld", path, record->size, offset);
+    n = fread (record->payload, 1, record->size, file);
+    if (n == record->size && record_crc (bytes, record) == crc)
+        return 1;
+    free (record->payload);
+    record->payload = NULL;
     return strata_fail (error, "%s is broken at byte %ld: %s", path, offset,
-                        feof (file) ? "it ends within a record" : "a record's checksum is wrong");
+                        n < record->size ? "it ends within a record" : "a record's checksum is wrong");
 }
 
 /* ---- items ---- */

@@ -32,9 +32,8 @@ static void add_text (zmsg_t *reply, const char *text)
     zmsg_addmem (reply, text, strlen (text));
 }
 
-static void on_request (void *arg, zsock_t *socket, zmsg_t *request)
+zmsg_t *zap_answer (const struct zap *self, zmsg_t *request)
 {
-    struct zap *self = arg;
     zframe_t *frames[REQUEST_FRAMES] = { NULL };
     char reason[TEXT_MAX], address[TEXT_MAX] = "";
     size_t count = zmsg_size (request), i = 0;
@@ -42,12 +41,12 @@ static void on_request (void *arg, zsock_t *socket, zmsg_t *request)
         frames[i++] = f;
     const char *refused = judge (self, frames, count, reason, sizeof (reason));
     if (refused) {
-        if (i > ADDRESS)
-            snprintf (address,
-                      sizeof (address),
-                      "%.*s",
-                      (int)zframe_size (frames[ADDRESS]),
-                      (const char *)zframe_data (frames[ADDRESS]));
+        for (size_t n = 0; i > ADDRESS && n < zframe_size (frames[ADDRESS]) && n + 1 < sizeof (address); n++) {
+            char c = (char)zframe_data (frames[ADDRESS])[n];
+            address[n] = '?';
+            if (c >= ' ' && c <= '~')
+                address[n] = c;
+        }
         self->on_refused (self->arg, address, refused);
     }
     zmsg_t *reply = zmsg_new ();
@@ -58,6 +57,12 @@ static void on_request (void *arg, zsock_t *socket, zmsg_t *request)
     add_text (reply, refused ? "not allowed" : "OK");
     add_text (reply, "");
     add_text (reply, "");
+    return reply;
+}
+
+static void on_request (void *arg, zsock_t *socket, zmsg_t *request)
+{
+    zmsg_t *reply = zap_answer (arg, request);
     zmsg_destroy (&request);
     if (zmsg_send (&reply, socket) < 0)
         zmsg_destroy (&reply);

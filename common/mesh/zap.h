@@ -25,5 +25,7 @@ int zap_init (struct zap *self, uv_loop_t *loop, const struct keys_allowed *allo
               void (*on_refused) (void *arg, const char *address, const char *reason), void *arg,
               struct strata_error *error);
 void zap_fini (struct zap *self);
+/* The answer to a request; the caller frees both. A refusal goes to on_refused too. */
+zmsg_t *zap_answer (const struct zap *self, zmsg_t *request);
 
 #endif

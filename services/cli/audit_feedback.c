@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "audit_impl.h"
+#include "data/histogram.h"
 #include "feedback.pb-c.h"
 #include "store/stream.h"
 
@@ -26,6 +27,7 @@ struct sums {
     const struct campaign_feedback *shape;
     size_t block, cells;
     int64_t *counted, *stored; /* [states][rows][bins] */
+    int64_t *totals;           /* [states]: the sum of counted */
     struct audit_table frames; /* accepted: struct frame */
     uint64_t cursors[AUDIT_SHARDS_MAX]; /* of the stage that is read */
     uint64_t aside, repeats, marks;
@@ -68,15 +70,13 @@ static int state_of (const struct campaign_feedback *shape, const Strata__Histog
 static bool add_frame (struct sums *self, const Strata__Histogram *frame)
 {
     int state = state_of (self->shape, frame);
-    if (state < 0 || frame->rows != self->shape->rows_count || frame->bins != self->shape->bins
-        || frame->n_counts != self->block)
+    struct strata_error why;
+    int64_t total;
+    if (state < 0
+        || histogram_check (frame, self->shape->rows, self->shape->rows_count, self->shape->bins, self->totals[state], &total, &why) < 0)
         return false;
-    int64_t *sums = self->counted + (size_t)state * self->block, sum;
-    for (size_t i = 0; i < self->block; i++)
-        if (frame->counts[i] < 0 || __builtin_add_overflow (sums[i], frame->counts[i], &sum))
-            return false;
-    for (size_t i = 0; i < self->block; i++)
-        sums[i] += frame->counts[i];
+    self->totals[state] += total;
+    histogram_add (frame, 0, self->block, self->counted + (size_t)state * self->block);
     return true;
 }
 
@@ -500,6 +500,7 @@ static void sums_fini (void)
         free (f->id);
     free (sums.frames.rows);
     free (sums.counted);
+    free (sums.totals);
     free (sums.stored);
     free (sums.marks_of_round);
     sums = (struct sums){ .world = NULL };
@@ -523,9 +524,10 @@ void audit_check_frames (struct audit_world *world)
         return;
     }
     sums.counted = calloc (sums.cells, sizeof (*sums.counted));
+    sums.totals = calloc (sums.shape->states_count, sizeof (*sums.totals));
     sums.stored = calloc (sums.cells, sizeof (*sums.stored));
     sums.marks_of_round = calloc (sums.rounds + 2, sizeof (*sums.marks_of_round));
-    if (!sums.counted || !sums.stored || !sums.marks_of_round) {
+    if (!sums.counted || !sums.totals || !sums.stored || !sums.marks_of_round) {
         fprintf (stderr, "strata: out of memory\n");
         exit (1);
     }

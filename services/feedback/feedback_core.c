@@ -1,8 +1,8 @@
 /* feedback_core.c - see feedback_core.h
  *
- * The shard is the truth; memory holds a copy of the sums and totals, changed together with it. Only rows that frames had
- * counts in are written (bins * 8 bytes each), and each once a commit: marks, totals and the reading position of a page of
- * frames are in the same batch.
+ * The shard is the truth; memory holds a copy of the sums and totals. What a page of frames changed - rows that they had counts
+ * in (bins * 8 bytes each), states, simulations, totals - is written once a commit, in the batch with the marks of the frames
+ * and the reading position.
  */
 #include "feedback_core.h"
 
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "data/histogram.h"
 #include "feedback_impl.h"
 #include "store/stream.h"
 
@@ -87,15 +88,6 @@ void feedback_row_changed (struct feedback *self, size_t row)
     self->dirty[row] = true;
 }
 
-static void put_changed_rows (void *arg)
-{
-    struct feedback *self = arg;
-    for (size_t row = 0; row < self->cells / self->config->bins; row++)
-        if (self->dirty[row])
-            feedback_row_put (self, "feedback/sum/", row, self->sums + row * self->config->bins);
-    memset (self->dirty, 0, self->cells / self->config->bins * sizeof (*self->dirty));
-}
-
 static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, struct strata_error *error)
 {
     size_t rows = self->cells / self->config->bins, row_size = self->config->bins * sizeof (*sums);
@@ -129,33 +121,65 @@ bool feedback_row_empty (const int64_t *cells, size_t bins)
 
 /* ---- totals, states and simulations ---- */
 
-void feedback_totals_save (struct feedback *self)
+static void totals_put (struct feedback *self)
 {
     struct shard_key key;
     shard_key (&key, TOTALS_KEY);
     feedback_numbers_put (self->shard, &key, self->totals, TOTALS);
 }
 
+void feedback_totals_save (struct feedback *self)
+{
+    if (!self->totals_dirty)
+        totals_put (self); /* so that there is a batch, which the rest goes into before it is written */
+    self->totals_dirty = true;
+}
+
 void feedback_state_save (struct feedback *self, size_t state)
 {
-    struct shard_key key;
-    feedback_row_key (&key, "feedback/state/", state);
-    feedback_numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
+    self->state_dirty[state] = true;
 }
 
-static void sim_load (struct feedback *self, const char *simulation, uint64_t sim[SIM_FIELDS])
+/* Its figures; who changes them says so. */
+static struct simulation *simulation (struct feedback *self, const char *name)
 {
     struct shard_key key;
-    memset (sim, 0, SIM_FIELDS * sizeof (*sim));
-    shard_key (&key, "feedback/sim/%s", simulation);
-    feedback_numbers_get (self->shard, &key, sim, SIM_FIELDS);
+    bool fresh;
+    struct simulation *found = simulations_find (&self->simulations, name, &fresh);
+    if (fresh) {
+        shard_key (&key, "feedback/sim/%s", name);
+        feedback_numbers_get (self->shard, &key, found->figures, SIM_FIELDS);
+    }
+    return found;
 }
 
-static void sim_save (struct feedback *self, const char *simulation, const uint64_t sim[SIM_FIELDS])
+static void put_simulation (const struct simulation *simulation, void *arg)
 {
+    struct feedback *self = arg;
     struct shard_key key;
-    shard_key (&key, "feedback/sim/%s", simulation);
-    feedback_numbers_put (self->shard, &key, sim, SIM_FIELDS);
+    shard_key (&key, "feedback/sim/%s", simulation->name);
+    feedback_numbers_put (self->shard, &key, simulation->figures, SIM_FIELDS);
+}
+
+/* Before the batch is written. */
+static void put_changed (void *arg)
+{
+    struct feedback *self = arg;
+    struct shard_key key;
+    for (size_t row = 0; row < self->cells / self->config->bins; row++)
+        if (self->dirty[row])
+            feedback_row_put (self, "feedback/sum/", row, self->sums + row * self->config->bins);
+    memset (self->dirty, 0, self->cells / self->config->bins * sizeof (*self->dirty));
+    for (size_t state = 0; state < self->config->states_count; state++)
+        if (self->state_dirty[state]) {
+            feedback_row_key (&key, "feedback/state/", state);
+            feedback_numbers_put (self->shard, &key, (uint64_t[]){ self->state_frames[state], self->state_counts[state] }, 2);
+        }
+    memset (self->state_dirty, 0, self->config->states_count * sizeof (*self->state_dirty));
+    simulations_flush (&self->simulations, put_simulation, self);
+    if (self->totals_dirty)
+        totals_put (self);
+    self->totals_dirty = false;
 }
 
 /* ---- the report's record: five numbers, then frames and counts of each state ---- */
@@ -337,13 +361,14 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
     self->report.state_frames = self->report_frames;
     self->report.state_counts = self->report_counts;
     self->dirty = calloc (rows, sizeof (*self->dirty));
-    bool memory = self->sums && self->dirty && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
+    self->state_dirty = calloc (config->states_count, sizeof (*self->state_dirty));
+    bool memory = self->sums && self->dirty && self->state_dirty && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
     if (!memory)
         strata_fail (error, "out of memory for sums of %zu numbers", cells);
     if (!memory || load (self, now_us, error) < 0)
         feedback_free (&self);
     else
-        *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = put_changed_rows };
+        *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = put_changed };
     return self;
 }
 
@@ -354,12 +379,13 @@ void feedback_free (struct feedback **self_p)
         return;
     struct shard_part *part = shard_part (self->shard, SHARD_CORE);
     if (part->data == self) {
-        put_changed_rows (self); /* a last commit may come */
-        *part = (struct shard_part){ NULL };
+        put_changed (self); /* a last commit may come */
+        *part = (struct shard_part){ .data = NULL };
     }
     free (self->sums);
     free (self->held);
     free (self->dirty);
+    free (self->state_dirty);
     free (self->state_frames);
     free (self->state_counts);
     free (self->report_frames);
@@ -390,38 +416,11 @@ static int frame_check (const struct feedback *self, const Strata__Histogram *fr
                             (unsigned long long)frame->frame,
                             frame->simulation,
                             show (frame->state).text);
-    if (frame->rows != config->rows_count || frame->bins != config->bins || frame->n_counts != self->block)
-        return strata_fail (why,
-                            "frame %llu of %s has %u rows x %u bins and %zu counts; the campaign has %u x %u",
-                            (unsigned long long)frame->frame,
-                            frame->simulation,
-                            frame->rows,
-                            frame->bins,
-                            frame->n_counts,
-                            config->rows_count,
-                            config->bins);
-    const int64_t *sums = self->sums + (size_t)state * self->block;
-    int64_t sum, total = (int64_t)self->state_counts[state];
-    for (size_t i = 0; i < self->block; i++) {
-        const char *row = config->rows[i / config->bins];
-        if (frame->counts[i] < 0)
-            return strata_fail (why,
-                                "frame %llu of %s has the negative count %lld in row %s, bin %zu",
-                                (unsigned long long)frame->frame,
-                                frame->simulation,
-                                (long long)frame->counts[i],
-                                row,
-                                i % config->bins);
-        /* The state's total bounds each of its cells' sums; both are checked all the same. */
-        if (__builtin_add_overflow (sums[i], frame->counts[i], &sum)
-            || __builtin_add_overflow (total, frame->counts[i], &total))
-            return strata_fail (why,
-                                "frame %llu of %s would take the sum in row %s, bin %zu over 2^63",
-                                (unsigned long long)frame->frame,
-                                frame->simulation,
-                                row,
-                                i % config->bins);
-    }
+    struct strata_error what;
+    int64_t total;
+    /* A state's total bounds each of its cells. */
+    if (histogram_check (frame, config->rows, config->rows_count, config->bins, (int64_t)self->state_counts[state], &total, &what) < 0)
+        return strata_fail (why, "frame %llu of %s has %.300s", (unsigned long long)frame->frame, frame->simulation, what.text);
     return state;
 }
 
@@ -430,30 +429,24 @@ static void frame_apply (struct feedback *self, const Strata__Histogram *frame, 
 {
     size_t bins = self->config->bins, rows = self->config->rows_count;
     for (size_t row = 0; row < rows; row++) {
-        const int64_t *counts = frame->counts + row * bins;
-        int64_t *sums = self->sums + state * self->block + row * bins;
-        if (feedback_row_empty (counts, bins))
-            continue;
-        for (size_t i = 0; i < bins; i++) {
-            sums[i] += counts[i];
-            self->state_counts[state] += (uint64_t)counts[i];
-        }
-        feedback_row_changed (self, state * rows + row);
+        uint64_t added = histogram_add (frame, row * bins, bins, self->sums + state * self->block + row * bins);
+        self->state_counts[state] += added;
+        if (added)
+            feedback_row_changed (self, state * rows + row);
     }
     self->state_frames[state]++;
     self->totals[TOTAL_FRAMES]++;
     feedback_state_save (self, state);
 }
 
-static enum feedback_outcome aside (struct feedback *self, const char *simulation)
+static enum feedback_outcome aside (struct feedback *self, const char *name)
 {
-    uint64_t sim[SIM_FIELDS];
-    sim_load (self, simulation, sim);
-    sim[SIM_ASIDE]++;
-    sim_save (self, simulation, sim);
+    struct simulation *sim = simulation (self, name);
+    sim->figures[SIM_ASIDE]++;
+    sim->changed = true;
     self->totals[TOTAL_ASIDE]++;
     feedback_totals_save (self);
-    return sim[SIM_ASIDE] <= FEEDBACK_ASIDE_TOLD ? FEEDBACK_ASIDE : FEEDBACK_ASIDE_QUIET;
+    return sim->figures[SIM_ASIDE] <= FEEDBACK_ASIDE_TOLD ? FEEDBACK_ASIDE : FEEDBACK_ASIDE_QUIET;
 }
 
 enum feedback_outcome feedback_add_broken (struct feedback *self, const char *from, struct strata_error *why)
@@ -467,7 +460,6 @@ enum feedback_outcome feedback_add_broken (struct feedback *self, const char *fr
 enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
 {
     struct shard_key mark;
-    uint64_t sim[SIM_FIELDS];
     if (self->report_state == REPORT_DECIDED)
         return FEEDBACK_LATER;
     if (!producer_name_valid (frame->simulation)) {
@@ -485,14 +477,15 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
                      frame->simulation);
         return aside (self, frame->simulation);
     }
+    struct simulation *sim = simulation (self, frame->simulation);
+    sim->changed = true;
     shard_key (&mark, "feedback/done/%s/", frame->simulation);
     shard_key_u64 (&mark, frame->frame);
-    if (shard_has (self->shard, mark.data, mark.size)) {
+    /* No mark stands above the last frame, and frame 0 is one. */
+    if ((frame->frame <= sim->figures[SIM_LAST] || frame->frame == 0) && shard_has (self->shard, mark.data, mark.size)) {
         strata_fail (
             why, "frame %llu of %s is in the sums already", (unsigned long long)frame->frame, frame->simulation);
-        sim_load (self, frame->simulation, sim);
-        sim[SIM_REPEATS]++;
-        sim_save (self, frame->simulation, sim);
+        sim->figures[SIM_REPEATS]++;
         self->totals[TOTAL_REPEATS]++;
         feedback_totals_save (self);
         return FEEDBACK_REPEAT;
@@ -501,12 +494,10 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
     if (state < 0)
         return aside (self, frame->simulation);
     frame_apply (self, frame, (size_t)state);
-    sim_load (self, frame->simulation, sim);
-    if (sim[SIM_FRAMES]++ == 0)
+    if (sim->figures[SIM_FRAMES]++ == 0)
         self->totals[TOTAL_SIMULATIONS]++;
-    if (frame->frame > sim[SIM_LAST])
-        sim[SIM_LAST] = frame->frame;
-    sim_save (self, frame->simulation, sim);
+    if (frame->frame > sim->figures[SIM_LAST])
+        sim->figures[SIM_LAST] = frame->frame;
     feedback_numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
     feedback_totals_save (self);
     return FEEDBACK_ADDED;

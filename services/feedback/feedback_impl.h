@@ -3,6 +3,7 @@
 #define STRATA_FEEDBACK_IMPL_H
 
 #include "feedback_core.h"
+#include "simulations.h"
 
 #define SHAPE_KEY "feedback/shape"
 #define TOTALS_KEY "feedback/totals"
@@ -19,7 +20,6 @@ enum total {
     TOTALS
 };
 
-enum sim_field { SIM_FRAMES, SIM_LAST, SIM_REPEATS, SIM_ASIDE, SIM_FIELDS };
 enum report_field { REPORT_ROUND, REPORT_STATE, REPORT_CREATED, REPORT_FRAMES, REPORT_SIMULATIONS, REPORT_FIELDS };
 enum report_state { REPORT_WRITTEN, REPORT_DECIDED, REPORT_HELD };
 
@@ -30,7 +30,10 @@ struct feedback {
     size_t block, cells; /* rows * bins; states * rows * bins */
     int64_t *sums;       /* [states][rows][bins] */
     int64_t *held;       /* the pending report's when it is held, else NULL */
-    bool *dirty;         /* rows of sums that the store does not have yet: they go into the batch once, before it is written */
+    /* What the store does not have yet, and goes into the batch once, before it is written: */
+    bool *dirty;         /* rows of sums */
+    bool *state_dirty, totals_dirty;
+    struct simulations simulations;
     uint64_t *state_frames, *state_counts;
     uint64_t totals[TOTALS];
     enum report_state report_state;

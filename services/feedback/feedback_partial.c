@@ -114,13 +114,16 @@ static int partial_check (const struct feedback *self, const Strata__Partial *pa
     if (!fits || frames != partial->frames)
         return strata_fail (why, "partial %llu of shard %u has another shape than the campaign's sums, or wrong figures",
                             (unsigned long long)partial->number, partial->shard);
-    uint64_t *totals = must (malloc (self->config->states_count * sizeof (*totals)));
-    memcpy (totals, self->state_counts, self->config->states_count * sizeof (*totals));
+    /* Rows rise, so those of a state follow one another. */
+    size_t state = SIZE_MAX;
+    int64_t total = 0;
     for (size_t i = 0; fits && i < partial->n_counts; i++) {
-        int64_t *total = (int64_t *)&totals[partial->rows[i / bins] / self->config->rows_count];
-        fits = partial->counts[i] <= INT64_MAX && !__builtin_add_overflow (*total, (int64_t)partial->counts[i], total);
+        if (state != partial->rows[i / bins] / self->config->rows_count) {
+            state = partial->rows[i / bins] / self->config->rows_count;
+            total = (int64_t)self->state_counts[state];
+        }
+        fits = partial->counts[i] <= INT64_MAX && !__builtin_add_overflow (total, (int64_t)partial->counts[i], &total);
     }
-    free (totals);
     if (!fits)
         return strata_fail (why, "partial %llu of shard %u would take a sum over 2^63", (unsigned long long)partial->number,
                             partial->shard);

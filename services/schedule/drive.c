@@ -1,6 +1,7 @@
 /* drive.c - see drive.h */
 #include "drive.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +9,10 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "id_list.h"
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
-#define ENVIRONMENT_COUNT 8
+#define ENVIRONMENT_COUNT (9 + RESOURCES_PARTS_MAX)
 
 /* Settings of a job's environment, built in place. */
 struct settings {
@@ -26,10 +28,17 @@ static void set (struct settings *self, const char *name, const char *value)
     self->count++;
 }
 
+static void write_list (char *text, size_t size, const uint32_t *numbers, size_t count)
+{
+    text[0] = '\0';
+    for (size_t i = 0, n = 0; i < count && n < size - 12; i++)
+        n += (size_t)snprintf (text + n, size - n, "%s%u", i ? "," : "", numbers[i]);
+}
+
 static void fill_environment (struct settings *self, const struct drive *drive, const Strata__Job *job,
                               const struct campaign_job *type)
 {
-    char number[16], gpus[1024] = "";
+    char number[16], list[2048];
     set (self, "STRATA_WORKSPACE", drive->context.workspace);
     set (self, "STRATA_CAMPAIGN_DIR", drive->context.campaign_dir);
     set (self, "STRATA_JOB", job->id);
@@ -38,10 +47,23 @@ static void fill_environment (struct settings *self, const struct drive *drive, 
     set (self, "STRATA_ATTEMPT", number);
     snprintf (number, sizeof (number), "%u", type->cores ? type->cores : 1);
     set (self, "OMP_NUM_THREADS", number);
-    for (size_t i = 0, n = 0; i < job->n_gpus && n < sizeof (gpus) - 12; i++)
-        n += (size_t)snprintf (gpus + n, sizeof (gpus) - n, "%s%u", i ? "," : "", job->gpus[i]);
-    if (job->n_gpus)
-        set (self, "CUDA_VISIBLE_DEVICES", gpus);
+    /* As many on each node: the first node's stand for all, and an engine that knows better says so to the job itself. */
+    size_t nodes = job->n_nodes ? job->n_nodes : 1;
+    write_list (list, sizeof (list), job->gpus, job->n_gpus / nodes);
+    if (job->n_gpus) {
+        set (self, "CUDA_VISIBLE_DEVICES", list);
+        set (self, "ROCR_VISIBLE_DEVICES", list);
+    }
+    size_t at = 0;
+    for (unsigned i = 0; i < type->parts_count && i < RESOURCES_PARTS_MAX && at + type->parts[i].cores <= job->n_cores; i++) {
+        char name[96];
+        snprintf (name, sizeof (name), "STRATA_CORES_%s", type->parts[i].name);
+        for (char *c = name; *c; c++)
+            *c = *c == '-' ? '_' : (char)toupper ((unsigned char)*c);
+        write_list (list, sizeof (list), job->cores + at, type->parts[i].cores);
+        set (self, name, list);
+        at += type->parts[i].cores;
+    }
     self->list[self->count] = NULL;
 }
 
@@ -80,8 +102,12 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
             .walltime_s = type->walltime_s,
             .grace_s = type->grace_s,
             .memory_mb = type->memory_mb,
+            .nodes = job->nodes,
+            .nodes_count = job->n_nodes,
             .cores = job->cores,
             .cores_count = job->n_cores,
+            .gpus = job->gpus,
+            .gpus_count = job->n_gpus,
             .success = type->success_files,
             .success_count = type->success_files_count,
         };
@@ -97,24 +123,14 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
     free (settings);
 }
 
-static void handle (struct drive *self, size_t i, int64_t now_us)
+static void look (struct drive *self, const struct schedule_work *work, int64_t now_us)
 {
-    const Strata__Job *job = schedule_job_at (self->core, i);
-    const struct campaign_job *type = schedule_type_at (self->core, i);
-    bool launching = job->state == S (LAUNCHING);
-    if (!launching && job->state != S (RUNNING))
-        return;
-    bool must_stop = schedule_must_stop (self->core, i);
-    if (launching && !must_stop) {
-        if (schedule_may_launch (self->core, i))
-            launch (self, job, type, now_us);
-        return;
-    }
+    const Strata__Job *job = work->job;
     struct executor_ref ref = { job->id, job->dir, job->attempt };
     struct outcome outcome = { 0 };
     switch (self->ops->poll (self->executor, &ref, &outcome)) {
     case EXECUTOR_NEVER:
-        if (!launching)
+        if (job->state == S (RUNNING))
             tell (self, job, STRATA__JOB_END__END_NO_START,
                   "its shepherd ended before it started the job; its shepherd.log says why", now_us);
         else if (job->cancel)
@@ -122,7 +138,7 @@ static void handle (struct drive *self, size_t i, int64_t now_us)
         /* else the campaign goes down: it is launched when that comes up again */
         return;
     case EXECUTOR_RUNNING:
-        if (must_stop)
+        if (work->must_stop)
             self->ops->stop (self->executor, &ref);
         return;
     case EXECUTOR_ENDED:
@@ -131,28 +147,48 @@ static void handle (struct drive *self, size_t i, int64_t now_us)
     }
 }
 
+static void look_at_all (struct drive *self, enum schedule_list list, int64_t now_us)
+{
+    struct schedule_work work;
+    for (bool more = schedule_first (self->core, list, &work); more; more = schedule_next (self->core, &work))
+        look (self, &work, now_us);
+}
+
+static void launch_all (struct drive *self, int64_t now_us)
+{
+    struct schedule_work work;
+    for (bool more = schedule_first (self->core, SCHEDULE_LAUNCHING, &work); more; more = schedule_next (self->core, &work)) {
+        if (work.must_stop)
+            look (self, &work, now_us);
+        else if (work.may_launch)
+            launch (self, work.job, work.type, now_us);
+    }
+}
+
+/* What was launched in this tick may have ended already: launches come first. */
 void drive_tick (struct drive *self, int64_t now_us)
 {
-    for (size_t i = 0; i < schedule_live (self->core);) {
-        char id[256];
-        snprintf (id, sizeof (id), "%s", schedule_job_at (self->core, i)->id);
-        handle (self, i, now_us);
-        /* One that ended is off the list, and the next stands in its place. */
-        const Strata__Job *here = schedule_job_at (self->core, i);
-        if (here && strcmp (here->id, id) == 0)
-            i++;
-    }
+    struct id_list changed = { NULL, 0, 0 };
+    struct schedule_work work;
+    launch_all (self, now_us);
+    int told = self->ops->changed ? self->ops->changed (self->executor, id_list_add, &changed) : -1;
+    for (size_t i = 0; told == 0 && i < changed.count; i++)
+        if (schedule_work_of (self->core, changed.ids[i], &work))
+            look (self, &work, now_us);
+    id_list_fini (&changed);
+    if (told != 0 || schedule_is_draining (self->core))
+        look_at_all (self, SCHEDULE_RUNNING, now_us);
+    look_at_all (self, SCHEDULE_STOPPING, now_us);
 }
 
 size_t drive_in_hands (const struct drive *self)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < schedule_live (self->core); i++) {
-        const Strata__Job *job = schedule_job_at (self->core, i);
-        struct executor_ref ref = { job->id, job->dir, job->attempt };
+    size_t n = schedule_count (self->core, SCHEDULE_RUNNING) + schedule_count (self->core, SCHEDULE_STOPPING);
+    struct schedule_work work;
+    for (bool more = schedule_first (self->core, SCHEDULE_LAUNCHING, &work); more; more = schedule_next (self->core, &work)) {
+        struct executor_ref ref = { work.job->id, work.job->dir, work.job->attempt };
         struct outcome outcome;
-        n += job->state == S (RUNNING)
-             || (job->state == S (LAUNCHING) && self->ops->poll (self->executor, &ref, &outcome) != EXECUTOR_NEVER);
+        n += self->ops->poll (self->executor, &ref, &outcome) != EXECUTOR_NEVER;
     }
     return n;
 }

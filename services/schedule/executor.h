@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/outcome.h"
+#include "machine.h"
 #include "strata_error.h"
 
 /* Names an attempt. */
@@ -25,15 +26,10 @@ struct executor_order {
     char **argv;                        /* ends with NULL */
     const char **environment;           /* "NAME=value", ends with NULL: over what this process has */
     unsigned walltime_s, grace_s, memory_mb;
-    const uint32_t *cores;
-    size_t cores_count;
+    const uint32_t *nodes, *cores, *gpus;   /* cores and gpus: the nodes' own numbers, node after node, as many on each */
+    size_t nodes_count, cores_count, gpus_count;
     char **success;
     size_t success_count;
-};
-
-struct executor_capacity {
-    uint32_t *cores;                    /* malloc'ed; neighbours next to each other */
-    size_t cores_count;
 };
 
 enum executor_state {
@@ -51,12 +47,18 @@ struct executor_ops {
     const char *name;                   /* campaign file: schedule.executor */
     void *(*open) (const struct executor_config *config, struct strata_error *error);
     void (*close) (void **self);
-    int (*capacity) (void *self, struct executor_capacity *capacity, struct strata_error *error);
+    /* Adds what there is to an empty machine; nothing when it can't tell: then the campaign file's schedule.machine counts. The
+     * numbers of nodes in orders are those of this machine. */
+    int (*capacity) (void *self, struct machine *machine, struct strata_error *error);
     /* 0: started, or was already; *pid of who watches over it. -1: it can't be, and that counts as a failure. */
     int (*launch) (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
     enum executor_state (*poll) (void *self, const struct executor_ref *ref, struct outcome *outcome);
     /* Asks for the end of a running attempt; poll tells when it is there. May be called again and again. */
     void (*stop) (void *self, const struct executor_ref *ref);
+    /* Calls each (id, arg) for the jobs that may have ended since it was called last: only those are polled then, so that a
+     * tick costs what happened in it, not what runs. -1: it can't tell this time, all are to be polled; so the first call after
+     * open. NULL: never. */
+    int (*changed) (void *self, void (*each) (const char *id, void *arg), void *arg);
 };
 
 extern const struct executor_ops executor_local;

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <hwloc.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -62,32 +61,9 @@ static void *local_open (const struct executor_config *config, struct strata_err
     return NULL;
 }
 
-/* The processors that this process may run on, in the order of the topology. */
-static int local_capacity (void *arg, struct executor_capacity *capacity, struct strata_error *error)
+static int local_capacity (void *arg, struct machine *machine, struct strata_error *error)
 {
-    hwloc_topology_t topology;
-    *capacity = (struct executor_capacity){ 0 };
-    if (hwloc_topology_init (&topology) != 0)
-        return strata_fail (error, "hwloc can't be used (%s)", strerror (errno));
-    hwloc_bitmap_t allowed = hwloc_bitmap_alloc ();
-    int rc = 0, n = 0;
-    if (!allowed || hwloc_topology_load (topology) != 0
-        || hwloc_get_cpubind (topology, allowed, HWLOC_CPUBIND_PROCESS) != 0)
-        rc = strata_fail (error, "hwloc can't tell which processors there are (%s)", strerror (errno));
-    else {
-        n = hwloc_get_nbobjs_by_type (topology, HWLOC_OBJ_PU);
-        capacity->cores = calloc ((size_t)(n > 0 ? n : 0) + 1, sizeof (*capacity->cores));
-    }
-    for (int i = 0; i < n && capacity->cores; i++) {
-        hwloc_obj_t pu = hwloc_get_obj_by_type (topology, HWLOC_OBJ_PU, (unsigned)i);
-        if (pu && hwloc_bitmap_isset (allowed, pu->os_index))
-            capacity->cores[capacity->cores_count++] = pu->os_index;
-    }
-    if (rc == 0 && capacity->cores_count == 0)
-        rc = strata_fail (error, "hwloc finds no processor that this process may use");
-    hwloc_bitmap_free (allowed);
-    hwloc_topology_destroy (topology);
-    return rc;
+    return machine_discover (machine, error);
 }
 
 static void reap (struct local *self)

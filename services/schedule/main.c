@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "drive.h"
 #include "executor_recorded.h"
+#include "id_list.h"
 #include "mesh/service.h"
 
 #define TICK_MS 100
@@ -19,7 +20,7 @@ struct state {
     struct schedule *core;
     struct drive drive;
     struct executor_recorded recorded;  /* what drive drives */
-    struct executor_capacity capacity;
+    struct machine machine;         /* what the executor has to give */
     int64_t drain_until_us;         /* 0: not draining */
     struct question *questions;     /* under way */
     bool full;                      /* no room on the workspace's disk: nothing new starts */
@@ -173,11 +174,7 @@ static bool on_drain (struct service *service, int64_t now_us)
     if (!self || service_hands_over (service))
         return true; /* the jobs run on under their shepherds */
     if (!self->drain_until_us) {
-        unsigned grace_s = 0;
-        for (size_t i = 0; i < schedule_live (self->core); i++) {
-            const struct campaign_job *type = schedule_type_at (self->core, i);
-            grace_s = type->grace_s > grace_s ? type->grace_s : grace_s;
-        }
+        unsigned grace_s = schedule_grace_s (self->core);
         self->drain_until_us = now_us + ((int64_t)grace_s + 5) * 1000000;
         schedule_drain (self->core);
         size_t n = drive_in_hands (&self->drive);
@@ -202,34 +199,6 @@ static void on_jobs (struct service *service, struct request *request, const Pro
     schedule_jobs_fini (&reply);
 }
 
-struct ids {
-    char **list;
-    size_t count, room;
-};
-
-static void add_id (const char *id, void *arg)
-{
-    struct ids *ids = arg;
-    if (ids->count == ids->room) {
-        size_t room = ids->room ? ids->room * 2 : 16;
-        char **more = realloc (ids->list, room * sizeof (*more));
-        if (!more)
-            return;
-        ids->list = more;
-        ids->room = room;
-    }
-    ids->list[ids->count] = strdup (id);
-    if (ids->list[ids->count])
-        ids->count++;
-}
-
-static void ids_fini (struct ids *ids)
-{
-    while (ids->count)
-        free (ids->list[--ids->count]);
-    free (ids->list);
-}
-
 static Strata__RefusalCode code_of (int error)
 {
     return error == ENOENT ? STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND : STRATA__REFUSAL_CODE__REFUSED_INVALID;
@@ -239,34 +208,34 @@ static void on_cancel (struct service *service, struct request *request, const P
 {
     struct state *self = service_state (service);
     struct strata_error error;
-    struct ids ids = { 0 };
+    struct id_list ids = { NULL, 0, 0 };
     const char *id = ((const Strata__Cancel *)body)->id;
-    if (schedule_cancel (self->core, id, add_id, &ids, service_now_us (service), &error) != 0)
+    if (schedule_cancel (self->core, id, id_list_add, &ids, service_now_us (service), &error) != 0)
         request_refuse (request, code_of (errno), "%s", error.text);
     else {
         Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
-        reply.ids = ids.list;
+        reply.ids = ids.ids;
         reply.n_ids = ids.count;
         request_reply (request, &reply.base);
     }
-    ids_fini (&ids);
+    id_list_fini (&ids);
 }
 
 static void on_retry (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
     struct state *self = service_state (service);
     struct strata_error error;
-    struct ids ids = { 0 };
+    struct id_list ids = { NULL, 0, 0 };
     const Strata__Retry *retry = (const Strata__Retry *)body;
-    if (schedule_retry (self->core, retry->id, retry->type, add_id, &ids, service_now_us (service), &error) != 0)
+    if (schedule_retry (self->core, retry->id, retry->type, id_list_add, &ids, service_now_us (service), &error) != 0)
         request_refuse (request, code_of (errno), "%s", error.text);
     else {
         Strata__RetryReply reply = STRATA__RETRY_REPLY__INIT;
-        reply.ids = ids.list;
+        reply.ids = ids.ids;
         reply.n_ids = ids.count;
         request_reply (request, &reply.base);
     }
-    ids_fini (&ids);
+    id_list_fini (&ids);
 }
 
 /* ---- start, stop, figures ---- */
@@ -286,9 +255,25 @@ static void stop (struct service *service)
     while (self->questions)
         question_free (self, self->questions);
     schedule_free (&self->core);
-    free (self->capacity.cores);
+    machine_fini (&self->machine);
     free (self);
     service_set_state (service, NULL);
+}
+
+/* What the executor has to give, or else what the campaign file describes; as much of it as the campaign may use. */
+static int make_machine (struct service *service, struct state *self, struct strata_error *error)
+{
+    const struct campaign_schedule *wanted = &service_campaign (service)->schedule;
+    if (self->drive.ops->capacity (self->drive.executor, &self->machine, error) != 0)
+        return -1;
+    if (!self->machine.count && machine_add_described (&self->machine, &wanted->machine, error) != 0)
+        return -1;
+    if (!self->machine.count)
+        return strata_fail (error, "schedule.executor: %s does not know which nodes there are; describe them: schedule.machine",
+                            wanted->executor);
+    if (wanted->cores)
+        machine_limit_cores (&self->machine, wanted->cores);
+    return wanted->gpus ? machine_set_gpus (&self->machine, wanted->gpus, error) : 0;
 }
 
 static int open_executor (struct service *service, struct state *self, struct strata_error *error)
@@ -307,7 +292,7 @@ static int open_executor (struct service *service, struct state *self, struct st
         self->recorded.executor = self->recorded.ops->open (&config, error);
     if (!self->recorded.executor && !service_replays (service))
         return -1;
-    return self->drive.ops->capacity (self->drive.executor, &self->capacity, error);
+    return make_machine (service, self, error);
 }
 
 static int start (struct service *service, struct strata_error *error)
@@ -319,17 +304,16 @@ static int start (struct service *service, struct strata_error *error)
     service_set_state (service, self);
     if (open_executor (service, self, error) != 0)
         goto failed;
-    struct schedule_capacity capacity = { self->capacity.cores, self->capacity.cores_count };
     struct schedule_sink sink = { on_job, on_event, service };
-    self->core = schedule_new (campaign, service_shard (service), service_workspace (service), &capacity, &sink,
+    self->core = schedule_new (campaign, service_shard (service), service_workspace (service), &self->machine, &sink,
                                service_now_us (service), error);
     if (!self->core)
         goto failed;
     self->drive.core = self->core;
     self->drive.context = (struct template_context){ service_workspace (service), campaign->dir,
                                                      service_bin_dir (service), campaign->seed };
-    log_info ("%zu cores, %zu jobs not ended, %zu of them in hands", self->capacity.cores_count,
-              schedule_live (self->core), drive_in_hands (&self->drive));
+    log_info ("%zu nodes, %zu jobs not ended, %zu of them running", machine_nodes (&self->machine), schedule_live (self->core),
+              schedule_count (self->core, SCHEDULE_RUNNING) + schedule_count (self->core, SCHEDULE_STOPPING));
     return 0;
 failed:
     stop (service);
@@ -345,6 +329,11 @@ static void on_metrics (struct service *service)
     schedule_figures (self->core, &all);
     service_metric (service, "cores", (double)all.cores, 0);
     service_metric (service, "cores_busy", (double)all.cores_busy, (double)all.cores);
+    service_metric (service, "gpus", (double)all.gpus, 0);
+    service_metric (service, "gpus_busy", (double)all.gpus_busy, (double)all.gpus);
+    service_metric (service, "nodes", (double)all.nodes, 0);
+    service_metric (service, "nodes_drained", (double)all.nodes_drained, 0);
+    service_metric (service, "nodes_lost", (double)all.nodes_lost, 0);
     service_metric (service, "jobs_waiting", (double)all.waiting, 0);
     service_metric (service, "jobs_running", (double)all.running, 0);
     service_metric (service, "jobs_succeeded", (double)all.succeeded, 0);
@@ -352,6 +341,7 @@ static void on_metrics (struct service *service)
     service_metric (service, "jobs_cancelled", (double)all.cancelled, 0);
     service_metric (service, "buffer_ready", (double)all.buffer_ready, 0);
     service_metric (service, "occupancy", all.occupancy, 1);
+    service_metric (service, "gpu_occupancy", all.gpu_occupancy, 1);
     const struct campaign *campaign = service_campaign (service);
     for (unsigned i = 0; i < campaign->jobs_count; i++) {
         struct schedule_figures one;

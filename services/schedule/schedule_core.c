@@ -2,6 +2,7 @@
 #include "schedule_core.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,35 +72,14 @@ struct job_type *schedule_find_type (struct schedule *self, const char *name)
     return NULL;
 }
 
-struct live *schedule_find_live (struct schedule *self, const char *id)
-{
-    for (size_t i = 0; i < self->live_count; i++)
-        if (strcmp (self->live[i]->job->id, id) == 0)
-            return self->live[i];
-    return NULL;
-}
-
 /* ---- records ---- */
 
-static void put_job (struct schedule *self, const Strata__Job *job, const struct job_type *type)
+static void put_job (struct schedule *self, const Strata__Job *job)
 {
     struct shard_key key;
     shard_key (&key, "job/%s", job->id);
     shard_put_message (self->shard, &key, &job->base);
-    schedule_index_put (self, job, type);
     self->sink.job (self->sink.arg, job);
-}
-
-static struct live *add_live (struct schedule *self, Strata__Job *job, struct job_type *type)
-{
-    struct live *live = calloc (1, sizeof (*live));
-    if (!live)
-        out_of_memory ();
-    live->job = job;
-    live->type = type;
-    self->live = schedule_grow (self->live, self->live_count, &self->live_room, sizeof (*self->live));
-    self->live[self->live_count++] = live;
-    return live;
 }
 
 static void set_folder (const struct schedule *self, char **field, const char *job)
@@ -124,22 +104,18 @@ static void renew_folders (const struct schedule *self, Strata__Job *job)
 struct live *schedule_revive (struct schedule *self, Strata__Job *job, struct job_type *type)
 {
     renew_folders (self, job);
-    return add_live (self, job, type);
+    /* Written before nodes had numbers: there was one. */
+    if ((job->n_cores || job->n_gpus) && !job->n_nodes && (job->nodes = calloc (1, sizeof (*job->nodes))))
+        job->n_nodes = 1;
+    return schedule_live_add (self, job, type);
 }
 
-static void live_free (struct live *live)
-{
-    strata__job__free_unpacked (live->job, NULL);
-    free (live);
-}
-
-static uint64_t next_number (struct schedule *self, const char *type)
+static uint64_t next_number (struct schedule *self, struct job_type *type)
 {
     char key[128];
-    snprintf (key, sizeof (key), "next/%s", type);
-    uint64_t number = shard_get_u64 (self->shard, key, 0) + 1;
-    shard_put_u64 (self->shard, key, number);
-    return number;
+    snprintf (key, sizeof (key), "next/%s", type->campaign->name);
+    shard_put_u64 (self->shard, key, ++type->last_number);
+    return type->last_number;
 }
 
 struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
@@ -148,7 +124,7 @@ struct live *schedule_create (struct schedule *self, struct job_type *type, Stra
 {
     char id[128];
     snprintf (id, sizeof (id), "%s-%06llu", type->campaign->name,
-              (unsigned long long)next_number (self, type->campaign->name));
+              (unsigned long long)next_number (self, type));
     Strata__Job *job = malloc (sizeof (*job));
     if (!job)
         out_of_memory ();
@@ -163,9 +139,11 @@ struct live *schedule_create (struct schedule *self, struct job_type *type, Stra
     job->state = state;
     job->tries_limit = type->campaign->tries ? type->campaign->tries : 1;
     job->created_us = now_us;
-    struct live *live = add_live (self, job, type);
+    struct live *live = schedule_live_add (self, job, type);
     type->counts[state]++;
-    put_job (self, job, type);
+    type->counts_changed = true;
+    put_job (self, job);
+    schedule_index_put (self, job);
     return live;
 }
 
@@ -176,29 +154,35 @@ int schedule_move (struct schedule *self, struct live *live, Strata__JobState to
     if (!schedule_state_allows (from, to))
         return strata_fail (error, "job %s can't go from %s to %s", job->id, schedule_state_name (from),
                             schedule_state_name (to));
+    schedule_leave (self, live);
     if (to != S (LAUNCHING) && to != S (RUNNING))
         schedule_give_back (self, live);
     job->state = to;
     if (schedule_state_check (job, live->type->campaign, error) != 0) {
         job->state = from;
+        schedule_enter (self, live);
         schedule_event (self, "job-bug", job->id, "%s", error ? error->text : "a rule of the job's state is broken");
         return -1;
     }
+    schedule_enter (self, live);
     live->type->counts[from]--;
     live->type->counts[to]++;
-    put_job (self, job, live->type);
+    live->type->counts_changed = true;
+    put_job (self, job);
+    if (schedule_state_ended (from) || schedule_state_ended (to))
+        schedule_index_put (self, job);
+    if (schedule_state_ended (to)) {
+        schedule_live_remove (self, live);
+        self->ended = schedule_grow (self->ended, self->ended_count, &self->ended_room, sizeof (*self->ended));
+        self->ended[self->ended_count++] = live;
+    }
     return 0;
 }
 
 void schedule_sweep (struct schedule *self)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < self->live_count; i++)
-        if (schedule_state_ended (self->live[i]->job->state))
-            live_free (self->live[i]);
-        else
-            self->live[kept++] = self->live[i];
-    self->live_count = kept;
+    while (self->ended_count)
+        schedule_live_free (self->ended[--self->ended_count]);
 }
 
 void schedule_forget (struct schedule *self, struct live *live)
@@ -209,14 +193,38 @@ void schedule_forget (struct schedule *self, struct live *live)
     shard_key (&key, "chain/%s", live->job->simulation);
     shard_delete (self->shard, key.data, key.size);
     live->type->counts[live->job->state]--;
-    schedule_index_forget (self, live->job, live->type);
-    for (size_t i = 0; i < self->live_count; i++)
-        if (self->live[i] == live)
-            self->live[i--] = self->live[--self->live_count];
-    live_free (live);
+    live->type->counts_changed = true;
+    schedule_index_forget (self, live->job);
+    schedule_live_remove (self, live);
+    schedule_live_free (live);
 }
 
 /* ---- building ---- */
+
+static int level_of (const char *share)
+{
+    static const char *const names[MACHINE_LEVELS] = { [MACHINE_L2] = "l2", [MACHINE_L3] = "l3", [MACHINE_SOCKET] = "socket" };
+    int level = 0;
+    while (level < MACHINE_LEVELS && !(share && strcmp (share, names[level]) == 0))
+        level++;
+    return level;
+}
+
+static bool is_near (const char *near)
+{
+    return !near || strcmp (near, "gpu") == 0;
+}
+
+static void make_request (struct resources_request *request, const struct campaign_job *job)
+{
+    *request = (struct resources_request){ .nodes = job->nodes ? job->nodes : 1, .memory_mb = job->memory_mb };
+    request->parts_count = job->parts_count ? job->parts_count : 1;
+    request->parts[0] = (struct resources_part){ job->cores, job->gpus, is_near (job->near), level_of (job->share) };
+    for (unsigned i = 0; i < job->parts_count && i < RESOURCES_PARTS_MAX; i++) {
+        const struct campaign_part *part = &job->parts[i];
+        request->parts[i] = (struct resources_part){ part->cores, part->gpus, is_near (part->near), level_of (part->share) };
+    }
+}
 
 static void make_types (struct schedule *self)
 {
@@ -231,6 +239,10 @@ static void make_types (struct schedule *self)
         type->campaign = &campaign->jobs[i];
         snprintf (key, sizeof (key), "succ/%s", type->campaign->name);
         type->successes = shard_get_u64 (self->shard, key, 0);
+        snprintf (key, sizeof (key), "next/%s", type->campaign->name);
+        type->last_number = shard_get_u64 (self->shard, key, 0);
+        make_request (&type->request, type->campaign);
+        type->wants = type->campaign->cores || type->campaign->gpus;
         const struct campaign_job *at = type->campaign;
         if (at->start == JOB_ALWAYS)
             type->depth = UINT_MAX;
@@ -242,41 +254,64 @@ static void make_types (struct schedule *self)
     }
 }
 
-static void make_resources (struct schedule *self, const struct schedule_capacity *capacity)
+static void load_nodes (struct schedule *self)
+{
+    struct shard_iter it;
+    for (bool more = shard_iter_begin (self->shard, &it, "node/", 5, NULL, 0); more; more = shard_iter_next (&it)) {
+        char number[32];
+        snprintf (number, sizeof (number), "%.*s", (int)(it.key_size - 5), (const char *)it.key + 5);
+        if (it.value_size == 8)
+            resources_set_node (self->resources, strtoull (number, NULL, 10), (enum resources_node_state)shard_u64 (it.value));
+    }
+    shard_iter_end (&it);
+}
+
+static void make_resources (struct schedule *self, const struct machine *machine)
 {
     const struct campaign_schedule *wanted = &self->campaign->schedule;
-    self->cores_count = capacity->cores_count;
-    if (wanted->cores && wanted->cores < self->cores_count)
-        self->cores_count = wanted->cores;
-    self->gpus_count = wanted->gpus;
-    self->cores = calloc (self->cores_count + 1, sizeof (*self->cores));
-    self->gpus = calloc (self->gpus_count + 1, sizeof (*self->gpus));
-    if (!self->cores || !self->gpus)
+    struct resources_request *requests = calloc (self->types_count + 1, sizeof (*requests));
+    struct resources_figures there;
+    bool gpu_types = false;
+    if (!requests)
         out_of_memory ();
-    for (size_t i = 0; i < self->cores_count; i++)
-        self->cores[i].id = capacity->cores[i];
-    if (wanted->cores > self->cores_count) {
+    for (size_t i = 0; i < self->types_count; i++) {
+        requests[i] = self->types[i].request;
+        gpu_types = gpu_types || self->types[i].campaign->gpus;
+    }
+    self->resources = resources_new (machine, requests, self->types_count);
+    free (requests);
+    if (!self->resources)
+        out_of_memory ();
+    resources_figures (self->resources, &there);
+    load_nodes (self);
+    if (wanted->cores > there.cores) {
         snprintf (self->capacity_trouble, sizeof (self->capacity_trouble),
-                  "the campaign file asks for schedule.cores: %u, but this machine gives %zu; jobs run on those",
-                  wanted->cores, self->cores_count);
+                  "the campaign file asks for schedule.cores: %u, but this machine gives %" PRIu64 "; jobs run on those",
+                  wanted->cores, there.cores);
         schedule_event (self, "cores-missing", "schedule", "%s", self->capacity_trouble);
     }
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
-        type->too_big = type->campaign->cores > self->cores_count || type->campaign->gpus > self->gpus_count;
+        type->lanes = type->campaign->gpus ? 1 : gpu_types && !resources_leaves_gpus_theirs (self->resources, i) ? 3 : 2;
+        type->too_big = type->wants && !resources_possible (self->resources, i);
         if (!type->too_big)
             continue;
         snprintf (self->capacity_trouble, sizeof (self->capacity_trouble),
-                  "jobs of type %.60s need %u cores and %u GPUs, but there are %zu and %zu; they wait for ever",
-                  type->campaign->name, type->campaign->cores, type->campaign->gpus, self->cores_count,
-                  self->gpus_count);
+                  "jobs of type %.60s need %u cores and %u GPUs on %u nodes, but there are %" PRIu64 " and %" PRIu64
+                  " on %zu nodes; they wait for ever", type->campaign->name, type->campaign->cores, type->campaign->gpus,
+                  type->request.nodes, there.cores, there.gpus, there.nodes);
         schedule_event (self, "cores-missing", type->campaign->name, "%s", self->capacity_trouble);
     }
 }
 
+static void before_commit (void *self)
+{
+    schedule_index_counts (self);
+}
+
 struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
-                               const struct schedule_capacity *capacity, const struct schedule_sink *sink,
-                               int64_t now_us, struct strata_error *error)
+                               const struct machine *machine, const struct schedule_sink *sink, int64_t now_us,
+                               struct strata_error *error)
 {
     struct schedule *self = calloc (1, sizeof (*self));
     if (!self)
@@ -288,30 +323,42 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     self->workspace = strdup (workspace);
     if (!self->workspace)
         out_of_memory ();
+    *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
-    make_resources (self, capacity);
+    make_resources (self, machine);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
     return self;
 }
 
-void schedule_free (struct schedule **self)
+void schedule_free (struct schedule **self_p)
 {
-    if (!*self)
+    struct schedule *self = *self_p;
+    if (!self)
         return;
-    for (size_t i = 0; i < (*self)->live_count; i++)
-        live_free ((*self)->live[i]);
-    schedule_free_proposals (*self);
-    for (size_t i = 0; i < (*self)->types_count; i++)
-        schedule_breaker_free (&(*self)->types[i]);
-    free ((*self)->live);
-    free ((*self)->types);
-    free ((*self)->cores);
-    free ((*self)->gpus);
-    free ((*self)->workspace);
-    free (*self);
-    *self = NULL;
+    struct shard_part *part = shard_part (self->shard, SHARD_CORE);
+    if (part->data == self) {
+        schedule_index_counts (self); /* a last commit may come */
+        *part = (struct shard_part){ NULL };
+    }
+    schedule_sweep (self);
+    for (size_t i = 0; i < self->live_count; i++)
+        schedule_live_free (self->live[i]);
+    schedule_free_proposals (self);
+    for (size_t i = 0; i < self->types_count; i++) {
+        schedule_breaker_free (&self->types[i]);
+        free (self->types[i].ready.list);
+    }
+    resources_free (&self->resources);
+    free (self->live);
+    free (self->buckets);
+    free (self->ended);
+    free (self->paused.list);
+    free (self->types);
+    free (self->workspace);
+    free (self);
+    *self_p = NULL;
 }
 
 /* ---- time ---- */
@@ -319,8 +366,12 @@ void schedule_free (struct schedule **self)
 static void keep_time (struct schedule *self, int64_t now_us)
 {
     double seconds = now_us > self->since_us ? (double)(now_us - self->since_us) / 1e6 : 0;
-    self->core_seconds += seconds * (double)self->cores_count;
-    self->busy_core_seconds += seconds * (double)self->cores_busy;
+    struct resources_figures there;
+    resources_figures (self->resources, &there);
+    self->core_seconds += seconds * (double)there.cores;
+    self->busy_core_seconds += seconds * (double)there.cores_busy;
+    self->gpu_seconds += seconds * (double)there.gpus;
+    self->busy_gpu_seconds += seconds * (double)there.gpus_busy;
     self->since_us = now_us;
 }
 
@@ -330,10 +381,8 @@ void schedule_tick (struct schedule *self, int64_t now_us)
     if (self->draining)
         return;
     for (size_t i = 0; i < self->types_count; i++) {
-        char key[128];
         struct job_type *type = &self->types[i];
-        snprintf (key, sizeof (key), "next/%s", type->campaign->name);
-        if (type->campaign->start == JOB_ALWAYS && shard_get_u64 (self->shard, key, 0) == 0)
+        if (type->campaign->start == JOB_ALWAYS && type->last_number == 0)
             schedule_create (self, type, S (WAITING), NULL, "", "", "", now_us);
     }
     schedule_ask (self, now_us);
@@ -345,35 +394,23 @@ void schedule_drain (struct schedule *self)
     self->draining = true;
 }
 
+bool schedule_is_draining (const struct schedule *self)
+{
+    return self->draining;
+}
+
+unsigned schedule_grace_s (const struct schedule *self)
+{
+    unsigned grace_s = 0;
+    for (size_t i = 0; i < self->types_count; i++) {
+        const struct job_type *type = &self->types[i];
+        if (type->counts[S (LAUNCHING)] + type->counts[S (RUNNING)] && type->campaign->grace_s > grace_s)
+            grace_s = type->campaign->grace_s;
+    }
+    return grace_s;
+}
+
 /* ---- jobs ---- */
-
-size_t schedule_live (const struct schedule *self)
-{
-    return self->live_count;
-}
-
-const Strata__Job *schedule_job_at (const struct schedule *self, size_t i)
-{
-    return i < self->live_count ? self->live[i]->job : NULL;
-}
-
-const struct campaign_job *schedule_type_at (const struct schedule *self, size_t i)
-{
-    return i < self->live_count ? self->live[i]->type->campaign : NULL;
-}
-
-bool schedule_may_launch (const struct schedule *self, size_t i)
-{
-    const struct live *live = i < self->live_count ? self->live[i] : NULL;
-    return live && live->job->state == S (LAUNCHING)
-           && (live->launch_commit == 0 || shard_commits (self->shard) >= live->launch_commit);
-}
-
-bool schedule_must_stop (const struct schedule *self, size_t i)
-{
-    const Strata__Job *job = schedule_job_at (self, i);
-    return job && (job->state == S (LAUNCHING) || job->state == S (RUNNING)) && (job->cancel || self->draining);
-}
 
 static struct live *find_attempt (struct schedule *self, const char *id, uint32_t attempt, struct strata_error *error)
 {
@@ -399,8 +436,9 @@ int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, 
     job->ended_us = 0;
     if (schedule_move (self, live, S (RUNNING), error) != 0)
         return -1;
-    for (size_t i = 0, n = 0; i < job->n_cores && n < sizeof (cores) - 16; i++)
-        n += (size_t)snprintf (cores + n, sizeof (cores) - n, "%s%u", i ? "," : "core ", job->cores[i]);
+    size_t used = job->n_nodes > 1 ? (size_t)snprintf (cores, sizeof (cores), "%zu nodes from %u on, ", job->n_nodes, job->nodes[0]) : 0;
+    for (size_t i = 0; i < job->n_cores && used < sizeof (cores) - 16; i++)
+        used += (size_t)snprintf (cores + used, sizeof (cores) - used, "%s%u", i ? "," : "core ", job->cores[i]);
     schedule_event (self, "job-started", job->id, "attempt %u started on %s for %s", attempt, cores, job->simulation);
     return 0;
 }
@@ -433,7 +471,8 @@ static int succeed (struct schedule *self, struct live *live, int64_t now_us, st
     bool brief = now_us - job->started_us < AGAIN_SHORT_US;
     live->pause_us = !brief ? 0 : live->pause_us ? live->pause_us * 2 : PAUSE_US;
     live->pause_us = live->pause_us < PAUSE_MAX_US ? live->pause_us : PAUSE_MAX_US;
-    live->not_before_us = now_us + live->pause_us;
+    if (again && live->pause_us)
+        schedule_pause (self, live, now_us + live->pause_us);
     schedule_event (self, "job-succeeded", job->id, "attempt %u ended well after %.1f s%s", job->attempt,
                     (double)(job->ended_us - job->started_us) / 1e6,
                     again ? "; it starts again while the campaign goes on" : "");
@@ -461,7 +500,6 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
     if (schedule_move (self, live, S (WAITING), error) != 0)
         return -1;
     schedule_breaker_undecided (self, live);
-    live->not_before_us = 0;
     schedule_event (self, "job-stopped", live->job->id, "attempt %u: %s; it goes on when it is started again",
                     live->job->attempt, live->job->reason);
     return 0;
@@ -482,7 +520,7 @@ static int failed (struct schedule *self, struct live *live, int64_t now_us, str
     int64_t pause_us = PAUSE_US;
     for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
         pause_us *= 2;
-    live->not_before_us = now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US);
+    schedule_pause (self, live, now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US));
     schedule_event (self, "job-failed", job->id, "attempt %u: %s; try %u of %u follows", job->attempt, job->reason,
                     job->tries + 1, job->tries_limit);
     schedule_breaker_failed (self, live, now_us);
@@ -549,6 +587,54 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     return rc;
 }
 
+/* ---- nodes ---- */
+
+static bool stands_on (const Strata__Job *job, size_t node)
+{
+    for (size_t i = 0; i < job->n_nodes; i++)
+        if (job->nodes[i] == node)
+            return true;
+    return false;
+}
+
+static void end_on_lost (struct schedule *self, size_t node, int64_t now_us)
+{
+    struct outcome outcome = { .end = END (LOST) };
+    snprintf (outcome.reason, sizeof (outcome.reason), "its node %zu was lost", node);
+    for (int list = 0; list < SCHEDULE_LISTS; list++)
+        for (struct live *live = self->lists[list].first, *next; live; live = next) {
+            next = live->list_next;
+            if (stands_on (live->job, node))
+                schedule_ended (self, live->job->id, live->job->attempt, &outcome, now_us, NULL);
+        }
+}
+
+int schedule_set_node (struct schedule *self, size_t node, enum resources_node_state state, int64_t now_us,
+                       struct strata_error *error)
+{
+    static const char *const names[] = { "works", "is drained", "is lost" };
+    struct shard_key key;
+    char subject[32];
+    enum resources_node_state was = resources_node (self->resources, node);
+    if (resources_set_node (self->resources, node, state) != 0)
+        return strata_fail (error, "there is no node %zu; they are numbered from 0 on", node);
+    if (was == state)
+        return 0;
+    shard_key (&key, "node/%zu", node);
+    if (state == RESOURCES_UP)
+        shard_delete (self->shard, key.data, key.size);
+    else {
+        struct shard_key value = { .size = 0 };
+        shard_key_u64 (&value, (uint64_t)state);
+        shard_put (self->shard, key.data, key.size, value.data, value.size);
+    }
+    snprintf (subject, sizeof (subject), "node-%zu", node);
+    schedule_event (self, "node-changed", subject, "node %zu %s", node, names[state]);
+    if (state == RESOURCES_LOST)
+        end_on_lost (self, node, now_us);
+    return 0;
+}
+
 /* ---- cancelling ---- */
 
 static int cancel_one (struct schedule *self, struct live *live, int64_t now_us)
@@ -561,7 +647,9 @@ static int cancel_one (struct schedule *self, struct live *live, int64_t now_us)
         return cancelled (self, live, NULL);
     }
     /* RUNNING: when it has ended. PROPOSED: when select knows that the candidate is ours. */
-    put_job (self, job, live->type);
+    schedule_leave (self, live);
+    schedule_enter (self, live);
+    put_job (self, job);
     return 0;
 }
 
@@ -581,15 +669,20 @@ int schedule_cancel (struct schedule *self, const char *id, void (*each) (const 
         errno = ENOENT;
         return strata_fail (error, "a job's or a simulation's id is needed, of 1 to %d bytes", SCHEDULE_ID_MAX);
     }
-    size_t found = 0;
+    size_t found = 0, room = 0;
+    struct live **matching = NULL;
     for (size_t i = 0; i < self->live_count; i++) {
         struct live *live = self->live[i];
         if (strcmp (live->job->id, id) != 0 && strcmp (live->job->simulation, id) != 0)
             continue;
-        found++;
-        each (live->job->id, arg);
-        cancel_one (self, live, now_us);
+        matching = schedule_grow (matching, found, &room, sizeof (*matching));
+        matching[found++] = live;
     }
+    for (size_t i = 0; i < found; i++) {
+        each (matching[i]->job->id, arg);
+        cancel_one (self, matching[i], now_us);
+    }
+    free (matching);
     schedule_sweep (self);
     if (found)
         return 0;

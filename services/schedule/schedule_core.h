@@ -25,6 +25,7 @@
  *   breaker/<type>  Strata Breaker: of a type whose jobs were set aside in a row (schedule_breaker.c)
  *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two
  *   next/<type>   u64, number of the last job of the type       next-prop   u64, number of the last proposal
+ *   node/<number>  u64, enum resources_node_state: of a node that is drained or lost
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
  * Streams: "jobs", a Strata Job each time one moves; "events".
  */
@@ -37,6 +38,8 @@
 
 #include "core/campaign.h"
 #include "core/outcome.h"
+#include "machine.h"
+#include "resources.h"
 #include "schedule.pb-c.h"
 #include "select.pb-c.h"
 #include "store/shard.h"
@@ -54,32 +57,52 @@ struct schedule_sink {
     void *arg;
 };
 
-/* What an executor has to give. */
-struct schedule_capacity {
-    const uint32_t *cores;              /* the machine's numbers for them, neighbours next to each other */
-    size_t cores_count;
-};
-
-/* Builds the state from the shard. campaign and shard must outlive it. workspace: absolute. NULL on a shard that
- * does not go with the campaign. */
+/* Builds the state from the shard. campaign, shard and machine (what an executor has to give) must outlive it. workspace:
+ * absolute. NULL on a shard that does not go with the campaign. What running jobs hold on nodes that are not there any more is
+ * not counted. */
 struct schedule *schedule_new (const struct campaign *campaign, struct shard *shard, const char *workspace,
-                               const struct schedule_capacity *capacity, const struct schedule_sink *sink,
-                               int64_t now_us, struct strata_error *error);
+                               const struct machine *machine, const struct schedule_sink *sink, int64_t now_us,
+                               struct strata_error *error);
 void schedule_free (struct schedule **self);
 
 /* Starts what is due: jobs of `always` types, questions to select, and places for waiting jobs. */
 void schedule_tick (struct schedule *self, int64_t now_us);
 /* From now on nothing new starts: the campaign goes down. */
 void schedule_drain (struct schedule *self);
+bool schedule_is_draining (const struct schedule *self);
+/* Seconds that the jobs in work have at the most to end when they are asked to. */
+unsigned schedule_grace_s (const struct schedule *self);
 
 /* ---- jobs that are not ended; indexes hold until the next call that is not about looking ---- */
 size_t schedule_live (const struct schedule *self);
 const Strata__Job *schedule_job_at (const struct schedule *self, size_t i);
-const struct campaign_job *schedule_type_at (const struct schedule *self, size_t i);
-/* LAUNCHING, and that is on disk: the executor may be told. */
-bool schedule_may_launch (const struct schedule *self, size_t i);
-/* Should end: cancelled, or the campaign goes down. */
-bool schedule_must_stop (const struct schedule *self, size_t i);
+
+/* Those that an executor has to do with. */
+enum schedule_list {
+    SCHEDULE_LAUNCHING,
+    SCHEDULE_RUNNING,
+    SCHEDULE_STOPPING,                  /* running, and asked to be cancelled */
+    SCHEDULE_LISTS
+};
+struct schedule_work {
+    const Strata__Job *job;
+    const struct campaign_job *type;
+    bool may_launch;                    /* LAUNCHING, and that is on disk: the executor may be told */
+    bool must_stop;                     /* should end: cancelled, or the campaign goes down */
+    const void *next;
+};
+size_t schedule_count (const struct schedule *self, enum schedule_list list);
+/* In the order in which they came to the list. What is told of a job between two calls may take that one job off the list.
+ * False: there is none (more). */
+bool schedule_first (const struct schedule *self, enum schedule_list list, struct schedule_work *work);
+bool schedule_next (const struct schedule *self, struct schedule_work *work);
+/* False: it is on none of the lists. */
+bool schedule_work_of (struct schedule *self, const char *id, struct schedule_work *work);
+
+/* Which state a node is in, until it is changed again, also over restarts. Jobs on a lost one have ended (END_LOST). -1: there
+ * is no such node. */
+int schedule_set_node (struct schedule *self, size_t node, enum resources_node_state state, int64_t now_us,
+                       struct strata_error *error);
 
 /* ---- what happened to them; -1 when that can't be (no such job, another attempt, a move that is not allowed) ---- */
 int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, uint32_t pid, int64_t now_us,
@@ -111,14 +134,18 @@ void schedule_unanswered (struct schedule *self, const char *name, const char *w
 
 /* ---- looking ---- */
 struct schedule_figures {
-    size_t cores, cores_busy;
+    uint64_t cores, cores_busy, gpus, gpus_busy;    /* of nodes that are not lost */
+    size_t nodes, nodes_drained, nodes_lost;
+    uint64_t misplaced;                 /* bindings since schedule_new that are not near or shared as their type wishes */
     uint64_t waiting, running, succeeded, aside, cancelled;   /* waiting: PROPOSED too; running: LAUNCHING too */
     uint64_t buffer_ready;              /* prepared, and not consumed yet */
     double occupancy;                   /* busy core-seconds / core-seconds there were, since schedule_new */
+    double gpu_occupancy;               /* the same of GPUs */
     uint64_t paused;                    /* types that are paused because their jobs were set aside in a row */
 };
 void schedule_figures (const struct schedule *self, struct schedule_figures *figures);
-/* The same for the i-th type of the campaign: cores and buffer_ready of selection types only, occupancy 0. */
+/* The same for the i-th type of the campaign: cores and buffer_ready of selection types only, gpus_busy of any; nodes
+ * and occupancy 0. */
 void schedule_type_figures (const struct schedule *self, size_t i, struct schedule_figures *figures);
 /* A sentence about what keeps jobs from running; NULL when nothing does. */
 const char *schedule_trouble (struct schedule *self, int64_t now_us);

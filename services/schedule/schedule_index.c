@@ -10,16 +10,24 @@
 
 #include "schedule_impl.h"
 
-static void counts_put (struct schedule *self, const struct job_type *type)
+static void counts_put (struct schedule *self, struct job_type *type)
 {
     struct shard_key key, value = { .size = 0 };
     shard_key (&key, "counts/%s", type->campaign->name);
     for (size_t i = 0; i < STATES; i++)
         shard_key_u64 (&value, type->counts[i]);
     shard_put (self->shard, key.data, key.size, value.data, value.size);
+    type->counts_changed = false;
 }
 
-void schedule_index_put (struct schedule *self, const Strata__Job *job, const struct job_type *type)
+void schedule_index_counts (struct schedule *self)
+{
+    for (size_t i = 0; i < self->types_count; i++)
+        if (self->types[i].counts_changed)
+            counts_put (self, &self->types[i]);
+}
+
+void schedule_index_put (struct schedule *self, const Strata__Job *job)
 {
     struct shard_key key;
     shard_key (&key, "live/%s", job->id);
@@ -27,15 +35,13 @@ void schedule_index_put (struct schedule *self, const Strata__Job *job, const st
         shard_delete (self->shard, key.data, key.size);
     else
         shard_put (self->shard, key.data, key.size, NULL, 0);
-    counts_put (self, type);
 }
 
-void schedule_index_forget (struct schedule *self, const Strata__Job *job, const struct job_type *type)
+void schedule_index_forget (struct schedule *self, const Strata__Job *job)
 {
     struct shard_key key;
     shard_key (&key, "live/%s", job->id);
     shard_delete (self->shard, key.data, key.size);
-    counts_put (self, type);
 }
 
 static int damaged (struct schedule *self, const uint8_t *key, size_t size, struct strata_error *error)
@@ -70,7 +76,7 @@ static void load (struct schedule *self, Strata__Job *job, struct job_type *type
     if (schedule_state_ended (job->state))
         strata__job__free_unpacked (job, NULL);
     else
-        schedule_hold (self, schedule_revive (self, job, type)->job);
+        schedule_hold (self, schedule_revive (self, job, type));
 }
 
 /* The index is put only when all was read: an iterator is no time to write. */
@@ -92,7 +98,7 @@ static int load_all (struct schedule *self, struct strata_error *error)
     if (rc < 0)
         return -1;
     for (size_t i = 0; i < self->live_count; i++)
-        schedule_index_put (self, self->live[i]->job, self->live[i]->type);
+        schedule_index_put (self, self->live[i]->job);
     for (size_t i = 0; i < self->types_count; i++)
         counts_put (self, &self->types[i]);
     shard_put_u64 (self->shard, "indexed", 1);

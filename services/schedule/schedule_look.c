@@ -20,9 +20,18 @@ static void add_counts (struct schedule_figures *figures, const uint64_t *counts
 void schedule_figures (const struct schedule *self, struct schedule_figures *figures)
 {
     memset (figures, 0, sizeof (*figures));
-    figures->cores = self->cores_count;
-    figures->cores_busy = self->cores_busy;
+    struct resources_figures there;
+    resources_figures (self->resources, &there);
+    figures->cores = there.cores;
+    figures->cores_busy = there.cores_busy;
+    figures->gpus = there.gpus;
+    figures->gpus_busy = there.gpus_busy;
+    figures->nodes = there.nodes;
+    figures->nodes_drained = there.nodes_drained;
+    figures->nodes_lost = there.nodes_lost;
+    figures->misplaced = there.misplaced;
     figures->occupancy = self->core_seconds > 0 ? self->busy_core_seconds / self->core_seconds : 0;
+    figures->gpu_occupancy = self->gpu_seconds > 0 ? self->busy_gpu_seconds / self->gpu_seconds : 0;
     for (size_t i = 0; i < self->types_count; i++) {
         const struct job_type *type = &self->types[i];
         add_counts (figures, type->counts);
@@ -41,6 +50,7 @@ void schedule_type_figures (const struct schedule *self, size_t i, struct schedu
     const struct job_type *type = &self->types[i];
     add_counts (figures, type->counts);
     figures->succeeded = type->successes;
+    figures->gpus_busy = type->gpus_held;
     figures->paused = schedule_breaker_open (type);
     if (type->campaign->start == JOB_SELECTION)
         figures->buffer_ready = schedule_ready (self, type);

@@ -1,9 +1,11 @@
 /* schedule_place.c - which waiting job gets which cores and GPUs.
  *
- * Order: `always` types, then later steps of chains before earlier ones (what is prepared runs before more is
- * prepared), then the older job. The first that finds no room keeps the room for itself: smaller ones behind it don't
- * slip past, or a job of many cores would wait for ever. Jobs that need no core of their own are never in the way, nor
- * are those of a type that is paused (schedule_breaker.c).
+ * Order: types that hold less than their share of the GPUs before those that hold more; then `always` types, then later
+ * steps of chains before earlier ones (what is prepared runs before more is prepared), then the older job. The first that finds
+ * no room keeps the room for itself: those behind it don't slip past, or a job of many cores would wait for ever. Types that
+ * can't take each other's room are not in each other's way: those that use GPUs, and those without that leave each free GPU its
+ * cores (resources.h). Jobs that need no core of their own are never in the way, nor are those of a type that is paused
+ * (schedule_breaker.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,126 +14,134 @@
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
 
-void schedule_hold (struct schedule *self, const Strata__Job *job)
+static struct resources_binding binding_of (const Strata__Job *job)
 {
-    for (size_t i = 0; i < job->n_cores; i++)
-        for (size_t j = 0; j < self->cores_count; j++)
-            if (self->cores[j].id == job->cores[i] && !self->cores[j].busy) {
-                self->cores[j].busy = true;
-                self->cores_busy++;
-            }
-    for (size_t i = 0; i < job->n_gpus; i++)
-        if (job->gpus[i] < self->gpus_count && !self->gpus[job->gpus[i]]) {
-            self->gpus[job->gpus[i]] = true;
-            self->gpus_busy++;
-        }
+    return (struct resources_binding){ job->nodes, job->cores, job->gpus, job->n_nodes, job->n_cores, job->n_gpus };
+}
+
+static size_t index_of (const struct schedule *self, const struct job_type *type)
+{
+    return (size_t)(type - self->types);
+}
+
+void schedule_hold (struct schedule *self, struct live *live)
+{
+    struct resources_binding binding = binding_of (live->job);
+    resources_hold (self->resources, index_of (self, live->type), &binding);
+    live->type->gpus_held += live->job->n_gpus;
+}
+
+static void forget_binding (Strata__Job *job)
+{
+    free (job->nodes);
+    free (job->cores);
+    free (job->gpus);
+    job->nodes = job->cores = job->gpus = NULL;
+    job->n_nodes = job->n_cores = job->n_gpus = 0;
 }
 
 void schedule_give_back (struct schedule *self, struct live *live)
 {
-    Strata__Job *job = live->job;
-    for (size_t i = 0; i < job->n_cores; i++)
-        for (size_t j = 0; j < self->cores_count; j++)
-            if (self->cores[j].id == job->cores[i] && self->cores[j].busy) {
-                self->cores[j].busy = false;
-                self->cores_busy--;
-            }
-    for (size_t i = 0; i < job->n_gpus; i++)
-        if (job->gpus[i] < self->gpus_count && self->gpus[job->gpus[i]]) {
-            self->gpus[job->gpus[i]] = false;
-            self->gpus_busy--;
-        }
-    free (job->cores);
-    free (job->gpus);
-    job->cores = job->gpus = NULL;
-    job->n_cores = job->n_gpus = 0;
-}
-
-/* Where to take `need` free cores from: a run of neighbours if there is one (they share caches), else the first. */
-static size_t choose_from (const struct schedule *self, size_t need)
-{
-    size_t run = 0;
-    for (size_t i = 0; i < self->cores_count; i++) {
-        run = self->cores[i].busy ? 0 : run + 1;
-        if (run == need)
-            return i + 1 - need;
-    }
-    return 0;
+    struct resources_binding binding = binding_of (live->job);
+    resources_release (self->resources, index_of (self, live->type), &binding);
+    live->type->gpus_held -= live->job->n_gpus;
+    forget_binding (live->job);
 }
 
 /* Gives the job what its type asks for; there is enough. */
 static int take (struct schedule *self, struct live *live)
 {
-    const struct campaign_job *type = live->type->campaign;
+    const struct job_type *type = live->type;
+    size_t nodes = type->request.nodes, cores = nodes * type->campaign->cores, gpus = nodes * type->campaign->gpus;
     Strata__Job *job = live->job;
-    job->n_cores = job->n_gpus = 0;
-    job->cores = type->cores ? calloc (type->cores, sizeof (*job->cores)) : NULL;
-    job->gpus = type->gpus ? calloc (type->gpus, sizeof (*job->gpus)) : NULL;
-    if ((type->cores && !job->cores) || (type->gpus && !job->gpus)) {
-        free (job->cores);
-        free (job->gpus);
-        job->cores = job->gpus = NULL;
+    if (!type->wants)
+        return 0;
+    job->nodes = calloc (nodes, sizeof (*job->nodes));
+    job->cores = calloc (cores + 1, sizeof (*job->cores));
+    job->gpus = calloc (gpus + 1, sizeof (*job->gpus));
+    struct resources_binding binding = binding_of (job);
+    if (!job->nodes || !job->cores || !job->gpus || !resources_take (self->resources, index_of (self, type), &binding)) {
+        forget_binding (job);
         return -1;
     }
-    for (size_t i = choose_from (self, type->cores); job->n_cores < type->cores; i++)
-        if (!self->cores[i].busy)
-            job->cores[job->n_cores++] = self->cores[i].id;
-    for (size_t i = 0; job->n_gpus < type->gpus; i++)
-        if (!self->gpus[i])
-            job->gpus[job->n_gpus++] = (uint32_t)i;
-    schedule_hold (self, job);
+    job->n_nodes = binding.nodes_count;
+    job->n_cores = binding.cores_count;
+    job->n_gpus = binding.gpus_count;
+    live->type->gpus_held += job->n_gpus;
     return 0;
 }
 
-static int by_order (const void *a, const void *b)
-{
-    const struct live *one = *(struct live *const *)a, *two = *(struct live *const *)b;
-    if (one->type->depth != two->type->depth)
-        return one->type->depth > two->type->depth ? -1 : 1;
-    if (one->job->created_us != two->job->created_us)
-        return one->job->created_us < two->job->created_us ? -1 : 1;
-    return strcmp (one->job->id, two->job->id);
-}
-
-static void launch (struct schedule *self, struct live *live)
+static int launch (struct schedule *self, struct live *live)
 {
     if (take (self, live) != 0)
-        return;
+        return -1;
     live->job->attempt++;
     live->job->started_us = live->job->ended_us = 0;
     live->launch_commit = shard_commits (self->shard) + 1;
     if (schedule_move (self, live, S (LAUNCHING), NULL) != 0) {
         live->job->attempt--;
         schedule_give_back (self, live);
-        return;
+        return -1;
     }
     schedule_breaker_launched (self, live);
+    return 0;
+}
+
+static bool above_share (const struct schedule *self, const struct job_type *type, uint64_t gpus)
+{
+    return type->campaign->gpu_share > 0 && (double)(type->gpus_held + 1) > type->campaign->gpu_share * (double)gpus;
+}
+
+/* Whether the first waiting job of a goes before that of b. */
+static bool goes_before (const struct job_type *a, bool a_above, const struct job_type *b, bool b_above)
+{
+    if (a_above != b_above)
+        return b_above;
+    if (a->depth != b->depth)
+        return a->depth > b->depth;
+    return schedule_older (a->ready.list[0], b->ready.list[0]);
+}
+
+/* How many may still be started in this round. */
+static uint64_t left_in_round (struct schedule *self, int64_t now_us)
+{
+    const struct campaign_schedule *wanted = &self->campaign->schedule;
+    int64_t round_us = (int64_t)(wanted->round_s ? wanted->round_s : 1) * 1000000;
+    if (!wanted->submissions)
+        return UINT64_MAX;
+    if (now_us - self->round_us >= round_us || now_us < self->round_us) {
+        self->round_us = now_us;
+        self->submitted = 0;
+    }
+    return self->submitted < wanted->submissions ? wanted->submissions - self->submitted : 0;
 }
 
 void schedule_place (struct schedule *self, int64_t now_us)
 {
-    struct live **waiting = malloc ((self->live_count + 1) * sizeof (struct live *));
-    size_t n = 0;
-    for (size_t i = 0; waiting && i < self->live_count; i++) {
-        struct live *live = self->live[i];
-        if (live->job->state == S (WAITING) && schedule_pause_over (live->not_before_us, now_us)
-            && !live->type->too_big && schedule_breaker_lets (live->type, now_us))
-            waiting[n++] = live;
-    }
-    if (n > 1)
-        qsort (waiting, n, sizeof (struct live *), by_order);
-    bool blocked = false;
-    for (size_t i = 0; i < n; i++) {
-        const struct campaign_job *type = waiting[i]->type->campaign;
-        if (!schedule_breaker_lets (waiting[i]->type, now_us))
-            continue; /* one before it is the probe */
-        bool wants = type->cores || type->gpus;
-        bool room =
-            type->cores <= self->cores_count - self->cores_busy && type->gpus <= self->gpus_count - self->gpus_busy;
-        if (wants && (blocked || !room))
-            blocked = true;
+    struct resources_figures figures;
+    unsigned blocked = 0;
+    schedule_wake (self, now_us);
+    resources_figures (self->resources, &figures);
+    for (uint64_t left = left_in_round (self, now_us); left; left--) {
+        struct job_type *best = NULL;
+        bool best_above = false;
+        for (size_t i = 0; i < self->types_count; i++) {
+            struct job_type *type = &self->types[i];
+            if (!type->ready.count || type->too_big || (type->wants && type->lanes & blocked) || !schedule_breaker_lets (type, now_us))
+                continue;
+            bool above = above_share (self, type, figures.gpus);
+            if (best && !goes_before (type, above, best, best_above))
+                continue;
+            best = type;
+            best_above = above;
+        }
+        if (!best)
+            return;
+        if (best->wants && !resources_fits (self->resources, index_of (self, best)))
+            blocked |= best->lanes;
+        else if (launch (self, best->ready.list[0]) != 0)
+            return;
         else
-            launch (self, waiting[i]);
+            self->submitted++;
     }
-    free (waiting);
 }

@@ -54,9 +54,16 @@ static struct proposal *add (struct schedule *self, Strata__Question *message, s
     return proposal;
 }
 
+static void add_job (struct proposal *proposal, struct live *live)
+{
+    proposal->jobs = schedule_grow (proposal->jobs, proposal->jobs_count, &proposal->jobs_room, sizeof (*proposal->jobs));
+    proposal->jobs[proposal->jobs_count++] = live;
+}
+
 static void proposal_free (struct proposal *proposal)
 {
     strata__question__free_unpacked (proposal->message, NULL);
+    free (proposal->jobs);
     free (proposal);
 }
 
@@ -78,6 +85,17 @@ void schedule_free_proposals (struct schedule *self)
     free (self->proposals);
 }
 
+/* Proposed jobs that were read from the shard, to their proposals. */
+static void link_proposed (struct schedule *self)
+{
+    for (size_t i = 0; i < self->live_count; i++) {
+        struct live *live = self->live[i];
+        struct proposal *proposal = live->job->state == S (PROPOSED) ? find (self, live->job->proposal, P (CONFIRMING)) : NULL;
+        if (proposal)
+            add_job (proposal, live);
+    }
+}
+
 int schedule_load_proposals (struct schedule *self, struct strata_error *error)
 {
     struct shard_iter it;
@@ -97,6 +115,7 @@ int schedule_load_proposals (struct schedule *self, struct strata_error *error)
         }
     }
     shard_iter_end (&it);
+    link_proposed (self);
     return rc;
 }
 
@@ -109,12 +128,7 @@ uint64_t schedule_ready (const struct schedule *self, const struct job_type *typ
         const struct campaign_job *next = self->types[i].campaign;
         if (next->start != JOB_AFTER || strcmp (next->after, type->campaign->name) != 0)
             continue;
-        uint64_t n = 0;
-        for (size_t j = 0; j < self->live_count; j++) {
-            const struct live *live = self->live[j];
-            n += live->type == &self->types[i] && live->job->state == S (WAITING) && live->job->attempt == 0;
-        }
-        ready = n > ready ? n : ready;
+        ready = self->types[i].fresh > ready ? self->types[i].fresh : ready;
     }
     return ready;
 }
@@ -235,6 +249,7 @@ void schedule_proposed (struct schedule *self, const char *name, const Strata__P
         }
         struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, now_us);
         shard_put (self->shard, key.data, key.size, live->job->id, strlen (live->job->id));
+        add_job (proposal, live);
     }
     proposal->message->count = (uint32_t)reply->n_selections;
     proposal->message->state = P (CONFIRMING);
@@ -243,20 +258,13 @@ void schedule_proposed (struct schedule *self, const char *name, const Strata__P
     put (self, proposal);
 }
 
-static bool is_proposed_by (const struct live *live, const char *name)
-{
-    return live->job->state == S (PROPOSED) && strcmp (live->job->proposal, name) == 0;
-}
-
 void schedule_confirmed (struct schedule *self, const char *name, int64_t now_us)
 {
     struct proposal *proposal = find (self, name, P (CONFIRMING));
     if (!proposal)
         return;
-    for (size_t i = 0; i < self->live_count; i++) {
-        struct live *live = self->live[i];
-        if (!is_proposed_by (live, name))
-            continue;
+    for (size_t i = 0; i < proposal->jobs_count; i++) {
+        struct live *live = proposal->jobs[i];
         bool cancel = live->job->cancel;
         if (cancel) {
             live->job->end = STRATA__JOB_END__END_CANCELLED;
@@ -274,9 +282,8 @@ void schedule_stale (struct schedule *self, const char *name, int64_t now_us)
 {
     struct proposal *proposal = find (self, name, P (CONFIRMING));
     if (proposal) {
-        for (size_t i = self->live_count; i-- > 0;)
-            if (is_proposed_by (self->live[i], name))
-                schedule_forget (self, self->live[i]);
+        for (size_t i = proposal->jobs_count; i-- > 0;)
+            schedule_forget (self, proposal->jobs[i]);
         schedule_event (self, "proposal-stale", name,
                         "its lease ended before it was confirmed; its %u candidates wait again",
                         proposal->message->count);

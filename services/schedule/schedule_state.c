@@ -38,7 +38,9 @@ bool schedule_state_allows (Strata__JobState from, Strata__JobState to)
 static const char *broken_rule (const Strata__Job *job, const struct campaign_job *type)
 {
     bool holds = job->state == S (LAUNCHING) || job->state == S (RUNNING);
-    if (job->n_cores != (holds ? type->cores : 0) || job->n_gpus != (holds ? type->gpus : 0))
+    size_t nodes = !holds ? 0 : type->nodes ? type->nodes : 1;
+    if (job->n_cores != nodes * type->cores || job->n_gpus != nodes * type->gpus
+        || job->n_nodes != (type->cores || type->gpus ? nodes : 0))
         return "it holds other resources than its state and type allow";
     if (job->tries > job->attempt)
         return "more tries count than there were attempts";

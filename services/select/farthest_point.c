@@ -338,7 +338,7 @@ static size_t fp_pick (void *arg, size_t count, sampler_pick_f *each, void *each
         list_take (self, entry.slot);
         if (!wanted)
             points_forget (&self->points, entry.slot);
-        else if (self->rank_once)
+        else if (batch)
             batch[picked++] = entry.slot;
         else {
             points_select (&self->points, entry.slot);

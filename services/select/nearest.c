@@ -200,9 +200,9 @@ struct centres_near {
 
 static void centres_measure (const struct nearest *self, const float *point, struct centres_near *near)
 {
-    for (size_t g = 0, n = groups_used (&self->centres); g < n; g++)
-        group_near (group_at (&self->centres, g, self->dimensions), point, self->dimensions, 0,
-                    near->squares + g * GROUP_POINTS);
+    for (size_t i = 0; i < self->cells_count; i += GROUP_POINTS)
+        group_near (group_at (&self->centres, i / GROUP_POINTS, self->dimensions), point, self->dimensions, 0,
+                    near->squares + i);
     for (size_t i = self->cells_count; i % GROUP_POINTS != 0; i++)
         near->squares[i] = INFINITY;
 }
@@ -356,6 +356,8 @@ double nearest_bound (const struct nearest *self, const float *point, size_t k)
     _Alignas (64) float rough[GROUP_POINTS];
     float lowest[NEAREST_K_MAX], limit = FLT_MAX;
     size_t n = self->cells_count, count = 0;
+    if (k == 0 || k > NEAREST_K_MAX)
+        return INFINITY;
     centres_measure (self, point, &near);
     for (size_t i = 0; i < n && (i < BOUND_CELLS || count < k); i++) {
         const struct blocks *blocks = &self->cells[centres_take (&near, n)].blocks;

@@ -182,7 +182,7 @@ void select_close (struct select_core **self)
     if (!*self)
         return;
     for (size_t i = 0; i < (*self)->queues_count; i++)
-        if ((*self)->queues[i].sampler)
+        if ((*self)->ops && (*self)->queues[i].sampler)
             (*self)->ops->destroy ((*self)->queues[i].sampler);
     for (size_t i = 0; i < (*self)->open_count; i++)
         free ((*self)->open[i].name);

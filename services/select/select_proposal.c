@@ -132,7 +132,7 @@ static bool pick_one (const char *id, double rank, void *arg)
     struct picking *p = arg;
     struct select_core *self = p->self;
     Strata__SelectCandidate *candidate = candidate_get (self, id);
-    Strata__SelectBadSnapshot *bad = candidate ? snapshot_bad (self, candidate->simulation, candidate->index) : NULL;
+    Strata__SelectBadSnapshot *bad = snapshot_bad (self, candidate->simulation, candidate->index);
     if (bad) {
         candidate_move (self, id, candidate, INVALID, bad->reason, 0, EVENT (INVALIDATED), p->now_us);
         p->queue->invalid++;

@@ -17,13 +17,19 @@ static size_t queue_index (const struct campaign *campaign, const char *name)
     return i;
 }
 
+/* It was selected before it came. (One that was imported waiting is proposed and selected as any other.) */
+static bool imported_selected (const Strata__SelectCandidate *candidate)
+{
+    return candidate->imported && candidate->state == STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED && !*candidate->proposal;
+}
+
 /* The candidate is listed in the proposal that it names, which is in the right state. */
 static int verify_membership (struct shard *shard, const char *id, const Strata__SelectCandidate *candidate,
                               struct strata_error *error)
 {
     bool proposed = candidate->state == STRATA__CANDIDATE_STATE__CANDIDATE_PROPOSED;
     bool selected = candidate->state == STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED;
-    if ((!proposed && !selected) || candidate->imported)
+    if ((!proposed && !selected) || imported_selected (candidate))
         return *candidate->proposal ? strata_fail (error, "candidate %s is in state %d and names proposal %s", id,
                                                    (int)candidate->state, candidate->proposal) : 0;
     struct shard_key key;
@@ -65,7 +71,7 @@ static int verify_candidate (struct shard *shard, const struct campaign *campaig
     case STRATA__CANDIDATE_STATE__CANDIDATE_PROPOSED: count->proposed++; break;
     case STRATA__CANDIDATE_STATE__CANDIDATE_SELECTED:
         count->selected++;
-        *imported += (uint64_t)candidate->imported;
+        *imported += (uint64_t)imported_selected (candidate);
         break;
     case STRATA__CANDIDATE_STATE__CANDIDATE_DISCARDED: count->discarded++; break;
     case STRATA__CANDIDATE_STATE__CANDIDATE_INVALID: count->invalid++; break;

@@ -143,7 +143,7 @@ static void on_get (struct service *service, struct request *request, const Prot
 {
     const Strata__ObjectGet *get = (const Strata__ObjectGet *)body;
     struct state *self = service_state (service);
-    struct strata_error error;
+    struct strata_error error = { "" };
     Strata__ObjectInfo info;
     bool named = valid (get->namespace_, get->key);
     if (named

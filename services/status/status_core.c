@@ -260,13 +260,16 @@ void status_take_streams (struct status_core *self, const char *replica, const S
 
 /* ---- events ---- */
 
-/* Each stage has a shard of its own; the replicas of the other services take turns with one. */
+/* Each stage has a shard of its own; the replicas of the other services take turns with that which their heartbeats name. */
 static struct source *source_of (struct status_core *self, const char *replica)
 {
-    char shard[64];
-    service_of (replica, shard, sizeof (shard));
-    if (strcmp (shard, "stage") == 0)
+    char service[48], shard[64];
+    const struct replica *r = find (self, replica);
+    service_of (replica, service, sizeof (service));
+    if (strcmp (service, "stage") == 0)
         snprintf (shard, sizeof (shard), "%s", replica);
+    else
+        snprintf (shard, sizeof (shard), "%s-%u", service, r && r->heartbeat ? r->heartbeat->shard : 0);
     for (size_t i = 0; i < self->sources_count; i++)
         if (strcmp (self->sources[i].shard, shard) == 0)
             return &self->sources[i];

@@ -104,15 +104,15 @@ class Bench:
     # ---- the peers' servers ----
 
     @contextlib.contextmanager
-    def redis(self):
-        """A Redis that syncs before it answers; the path of its Unix socket and its version."""
+    def redis(self, sync='always'):
+        """A Redis that syncs before it answers, or once a second ('everysec'); the path of its Unix socket and its version."""
         binary = shutil.which('redis-server')
         if not binary:
             raise Skipped('redis-server is not installed')
         version = subprocess.run([binary, '--version'], capture_output=True, text=True, check=True).stdout.split('v=')[1].split()[0]
         with tempfile.TemporaryDirectory(prefix='strata-bench-') as folder:
             path = os.path.join(folder, 'redis.sock')
-            with server([binary, '--port', '0', '--unixsocket', path, '--dir', folder, '--appendonly', 'yes', '--appendfsync', 'always',
+            with server([binary, '--port', '0', '--unixsocket', path, '--dir', folder, '--appendonly', 'yes', '--appendfsync', sync,
                          '--save', '', '--auto-aof-rewrite-percentage', '0'], folder, lambda: os.path.exists(path)):
                 yield path, version
 

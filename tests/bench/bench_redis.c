@@ -3,13 +3,13 @@
  * The server appends to its file and syncs it before it answers (appendfsync always), at most once for each pass of its
  * event loop: what one read of each connection brought shares a sync, so several connections of the one producer help it.
  */
-#include <hiredis/hiredis.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
+#include "redis_client.h"
 
 enum { SOCKET, RECORDS, SIZE, WINDOW, CONNECTIONS, BATCH, OPTIONS };
 #define CONNECTIONS_MAX 64
@@ -24,28 +24,10 @@ static struct bench_option options[OPTIONS] = {
 };
 static uint64_t records, size, window, connections, batch;
 
-static redisContext *dial (void)
-{
-    redisContext *c = redisConnectUnix (options[SOCKET].text);
-    if (!c || c->err)
-        bench_fail ("redis at %s: %s", options[SOCKET].text, c ? c->errstr : "out of memory");
-    return c;
-}
-
-static redisReply *take (redisContext *c)
-{
-    redisReply *reply;
-    if (redisGetReply (c, (void **)&reply) != REDIS_OK)
-        bench_fail ("redis: %s", c->errstr);
-    if (reply->type == REDIS_REPLY_ERROR)
-        bench_fail ("redis: %s", reply->str);
-    return reply;
-}
-
 static void run (redisContext *c, const char *command)
 {
     redisAppendCommand (c, command);
-    freeReplyObject (take (c));
+    freeReplyObject (redis_take (c));
 }
 
 /* Acknowledges and deletes what was read: the delete is what our trimming is to our store. */
@@ -72,7 +54,7 @@ static void acknowledge (redisContext *c, const redisReply *entries)
 
 static void consume (void *arg)
 {
-    redisContext *c = dial ();
+    redisContext *c = redis_dial (options[SOCKET].text);
     uint64_t seen = 0, acks = 0;
     uint8_t *counts = calloc (records, 1);
     if (!counts)
@@ -80,7 +62,7 @@ static void consume (void *arg)
     bench_ready ();
     redisAppendCommand (c, "XREADGROUP GROUP g c COUNT %llu BLOCK 10000 STREAMS s >", (unsigned long long)batch);
     while (seen < records) {
-        redisReply *reply = take (c);
+        redisReply *reply = redis_take (c);
         if (reply->type == REDIS_REPLY_INTEGER) { /* of an XACK sent before */
             acks += (uint64_t)reply->integer;
             freeReplyObject (reply);
@@ -104,7 +86,7 @@ static void consume (void *arg)
         freeReplyObject (reply);
     }
     while (acks < records) {
-        redisReply *reply = take (c);
+        redisReply *reply = redis_take (c);
         acks += (uint64_t)reply->integer;
         freeReplyObject (reply);
     }
@@ -134,7 +116,7 @@ static void produce (void)
     uint64_t sent = 0, done = 0;
     uint8_t *record = malloc (size);
     for (uint64_t i = 0; i < connections; i++) {
-        c[i] = dial ();
+        c[i] = redis_dial (options[SOCKET].text);
         fds[i] = (struct pollfd){ c[i]->fd, POLLIN, 0 };
         for (uint64_t n = 0; n < window && sent < records; n++)
             send_record (c[i], record, sent++);
@@ -175,7 +157,7 @@ int main (int argc, char **argv)
     batch = bench_number (&options[BATCH]);
     if (connections == 0 || connections > CONNECTIONS_MAX || window == 0 || size < 8)
         bench_fail ("at least 8 bytes, a window, and 1-%d connections", CONNECTIONS_MAX);
-    redisContext *c = dial ();
+    redisContext *c = redis_dial (options[SOCKET].text);
     run (c, "DEL s");
     run (c, "XGROUP CREATE s g $ MKSTREAM");
     pid_t consumer = bench_fork (consume, NULL);

@@ -214,7 +214,7 @@ static void scene_rank (const struct sampler_options *sampler)
         ops->pick (samplers[q], number (PICKS), write_pick, &first);
     }
     note ("select_first_ranking", seconds_since (start) * 1e3, "ms");
-    float *x = malloc ((size_t)queues * add * sampler->dimensions * sizeof (float));
+    float *x = calloc ((size_t)queues * add * sampler->dimensions + 1, sizeof (float));
     for (unsigned round = 1; round <= rounds; round++) {
         for (unsigned i = 0; i < queues * add; i++) {
             make_point (x + (size_t)i * sampler->dimensions, sampler->dimensions);

@@ -75,7 +75,7 @@ static void check (struct work *work, unsigned clients)
     if (strata_list (client, work->ns, "", count_key, &found, &error) < 0)
         bench_fail ("%s", error.text);
     if (found != clients * work->objects)
-        bench_fail ("%llu objects were put, %llu are there", (unsigned long long)(clients * work->objects),
+        bench_fail ("%llu objects were put, %llu are there", (unsigned long long)clients * work->objects,
                     (unsigned long long)found);
     for (work->client = 0; work->client < clients; work->client++) {
         char name[32];
@@ -83,7 +83,7 @@ static void check (struct work *work, unsigned clients)
         if (strata_last_sequence (client, "staging", name, &last, &error) < 0)
             bench_fail ("%s", error.text);
         if (last != work->objects * work->records)
-            bench_fail ("%s appended %llu records, %llu are kept", name, (unsigned long long)(work->objects * work->records),
+            bench_fail ("%s appended %llu records, %llu are kept", name, (unsigned long long)work->objects * work->records,
                         (unsigned long long)last);
     }
     strata_close (&client);

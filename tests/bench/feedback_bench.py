@@ -102,6 +102,14 @@ class Campaign:
                 raise RuntimeError(f'after {seconds} s still not: {what}')
             time.sleep(0.02)
 
+    def recount(self, count):
+        """Ends the campaign; so many frames must be in the sums, bin for bin."""
+        self.run('strata', 'down')
+        text = self.run('strata', 'audit')
+        found = re.search(r'(\d+) of (\d+) records of stream rdfs are read, (\d+) frames in the sums', text)
+        if not found or {int(n) for n in found.groups()} != {count} or 'sums recomputed' not in text:
+            raise RuntimeError(f'{count} frames were handed in; the audit says\n{text}')
+
     def rate(self):
         """Frames a second, and microseconds of CPU that a frame takes."""
         self.wait(120, f'{self.shards} shards of feedback are held', lambda: len(self.replicas('feedback')) == self.shards)
@@ -116,11 +124,7 @@ class Campaign:
         self.wait(600, 'all frames are read', self.all_read)
         seconds = time.monotonic() - begin
         figures = {'rate': count / seconds, 'feedback': self.cpu('feedback') * 1e6 / count, 'stage': (self.cpu('stage') - used) * 1e6 / count}
-        self.run('strata', 'down')
-        text = self.run('strata', 'audit')
-        found = re.search(r'(\d+) of (\d+) records of stream rdfs are read, (\d+) frames in the sums', text)
-        if not found or {int(n) for n in found.groups()} != {count} or 'sums recomputed' not in text:
-            raise RuntimeError(f'{count} frames were handed in; the audit says\n{text}')
+        self.recount(count)
         return figures
 
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "content.h"
+#include "data/histogram.h"
 #include "feedback.pb-c.h"
 #include "load.h"
 #include "strata.h"
@@ -12,6 +13,7 @@
 static int hand_in (struct strata_client *client, const char *simulation, uint64_t frame, struct strata_error *error)
 {
     static uint8_t bytes[CONTENT_BLOCK * 10 + 4096];
+    static uint8_t cells[CONTENT_BLOCK * 8];
     static int64_t counts[CONTENT_BLOCK];
     char state[16];
     Strata__Histogram record = STRATA__HISTOGRAM__INIT;
@@ -21,10 +23,7 @@ static int hand_in (struct strata_client *client, const char *simulation, uint64
     record.simulation = (char *)simulation;
     record.frame = frame;
     record.state = state;
-    record.rows = CONTENT_ROWS;
-    record.bins = CONTENT_BINS;
-    record.counts = counts;
-    record.n_counts = CONTENT_BLOCK;
+    histogram_set (&record, counts, CONTENT_ROWS, CONTENT_BINS, cells);
     size_t size = strata__histogram__pack (&record, bytes);
     return strata_append_ahead (client, "rdfs", simulation, frame, bytes, size, error);
 }

@@ -15,9 +15,13 @@ import time
 
 from link import DEVICE, Link
 
-PLAN = ["stage-0", "status-0", "patch-0", "patch-1", "select-0", "select-1", "schedule-0", "schedule-1", "feedback-0", "feedback-1"]
-# With two nodes the second of each pair is on node b; the first, the stage, the supervisor and the killer are on node a.
-ON_B = ["patch-1", "select-1", "schedule-1", "feedback-1"]
+PLAN = ["stage-0", "status-0", "patch-0", "patch-1", "select-0", "select-1", "schedule-0", "schedule-1", "feedback-0", "feedback-1",
+        "feedback-2"]
+# Two shards of feedback share the simulations, the third replica stands by. The other services have one shard, and one standby.
+SHARDS = {"feedback": 2}
+CHANGES = [("feedback: 2}", "feedback: 3}"), ("uptake: uptakes", "uptake: uptakes\n  shards: 2")]
+# With two nodes the last of each service is on node b; the others, the stage, the supervisor and the killer are on node a.
+ON_B = ["patch-1", "select-1", "schedule-1", "feedback-2"]
 DISK_MB = 8192
 
 
@@ -49,12 +53,12 @@ class Mesh:
         self.mounted = subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0
         with open(os.path.join(self.here, "campaign.yaml")) as f:
             text = f.read()
-        for old, new in changes:
+        for old, new in [*CHANGES, *changes]:
             if old not in text:
                 raise ValueError(f"campaign.yaml has no '{old}'")
             text = text.replace(old, new)
         if self.link:
-            text = text.replace("patch: 2, select: 2, schedule: 2, feedback: 2", "patch: 1, select: 1, schedule: 1, feedback: 1")
+            text = text.replace("patch: 2, select: 2, schedule: 2, feedback: 3", "patch: 1, select: 1, schedule: 1, feedback: 2")
             text += f"\nmesh: {{transport: tcp, interface: {DEVICE}}}\n"
         self.frames = int(re.search(r'--frames, "(\d+)"', text).group(1))
         text = text.replace("workspace: ws", f"workspace: {self.workspace}").replace("seed: 2026", f"seed: {seed}")
@@ -173,22 +177,23 @@ class Mesh:
             return None
 
     def healthy(self, status):
-        """Every planned replica is alive in status, with the pid it has now, and every service has one that works."""
+        """Every planned replica is alive in status, with the pid it has now, and one works on each shard of every service."""
         if not status:
             return False
         pids = {p.name: int(p.pid) for p in self.processes("service")}
         seen, active = set(), set()
+        wanted = {(name.rsplit("-", 1)[0], 0) for name in PLAN} | {(s, n) for s, count in SHARDS.items() for n in range(count)}
         for r in status["replicas"]:
             if r["alive"] and r["age_s"] < 1.5 and pids.get(r["replica"]) == r["pid"]:
                 seen.add(r["replica"])
                 if r["active"] and not r["trouble"]:
-                    active.add(r["service"])
-        return seen >= set(PLAN) and active >= {name.rsplit("-", 1)[0] for name in PLAN}
+                    active.add((r["service"], r["shard"] if r["service"] in SHARDS else 0))
+        return seen >= set(PLAN) and active >= wanted
 
     @staticmethod
     def metric(status, service, name):
-        """The working replica's figure; None when there is none."""
-        for r in (status or {}).get("replicas", []):
+        """The figure of the working replica, of the first shard's; None when there is none."""
+        for r in sorted((status or {}).get("replicas", []), key=lambda r: r["shard"]):
             if r["service"] == service and r["alive"] and r["active"] and name in r["metrics"]:
                 return int(r["metrics"][name]["value"])
         return None

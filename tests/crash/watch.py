@@ -73,8 +73,8 @@ class Watch:
         if not rdfs or not patches or not queue:
             return False
         now = (rdfs["next"], patches["next"], queue["next"])
-        # The furthest consumer: one that lost its shard to a standby stays behind for ever.
-        read = all(max(st["consumers"].values(), default=0) >= st["next"] for st in (rdfs, patches))
+        # Every consumer is a shard, whoever holds it.
+        read = all(st["consumers"] and min(st["consumers"].values()) >= st["next"] for st in (rdfs, patches))
         cut = queue["queue"]["waiting"] + queue["queue"]["leased"] == 0
         if not read or not cut or now != getattr(self, "still", None):
             self.still, self.still_since = now, time.monotonic()

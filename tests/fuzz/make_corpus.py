@@ -264,6 +264,86 @@ def sized(data):
     return varint(len(data)) + data
 
 
+def claims():
+    for name in ("stage-0", "stage-17", "../stage-0", "a\nb", "s" * 64):
+        put("claims", name.replace("/", "-").replace("\n", "-")[:20], name)
+
+
+def zap():
+    key = b"the only key that may connect: 1"
+    good = [b"1.0", b"7", b"strata", b"127.0.0.1", b"", b"CURVE", key]
+    put("zap", "good", parts(*good))
+    put("zap", "other-key", parts(*good[:6], key[:31] + b"2"))
+    put("zap", "other-domain", parts(*good[:2], b"global", *good[3:]))
+    put("zap", "no-curve", parts(*good[:5], b"NULL"))
+    put("zap", "plain", parts(*good[:5], b"PLAIN", b"user", b"password"))
+    put("zap", "other-version", parts(b"2.0", *good[1:]))
+    put("zap", "empty", b"")
+
+
+def chunks():
+    def page(text):
+        return encode("StreamReadReply", text)
+    put("chunks", "one-size", parts(page("first: 1 next: 4 chunks { first: 1 time_us: 9 count: 3 sizes: 2 }"), b"aabbcc"))
+    put("chunks", "sizes", parts(page("first: 1 next: 4 chunks { first: 1 time_us: 9 count: 2 sizes: 2 sizes: 0 } "
+                                      "chunks { first: 3 count: 1 sizes: 5 }"), b"aa", b"large"))
+    put("chunks", "short", parts(page("chunks { first: 1 count: 2 sizes: 4 }"), b"1234567"))
+    put("chunks", "no-bytes", page("chunks { first: 1 count: 1000 sizes: 0 }"))
+
+
+def cores():
+    def told(kind, message="", text=""):
+        return kind.encode() + (encode(message, text) if message else b"")
+
+    def histogram(frame, state="RASa", counts="1 2 3 4 5 6", simulation="s-1", bins=3):
+        return told("h", "Histogram", 'simulation: "%s" frame: %d state: "%s" rows: 2 bins: %d %s'
+                    % (simulation, frame, state, bins, " ".join("counts: " + c for c in counts.split())))
+    partial = told("p", "Partial", "shard: 1 number: 1 frames: 2 simulations: 1 state_frames: 2 state_frames: 0 rows: 0 counts: 1 "
+                                   "counts: 2 counts: 3")
+    uptake = told("u", "Uptake", 'model: "macro-1" round: 1 step: 5')
+    put("feedback", "report", parts(*(histogram(i) for i in range(1, 5)), b"d", histogram(5), b"w", uptake, histogram(5, "RASb")))
+    put("feedback", "held", parts(*(histogram(i) for i in range(1, 5)), b"d", b"H", histogram(5), partial, partial, b"w"))
+    put("feedback", "mistakes", parts(histogram(1, "none"), histogram(1, counts="1 2"), histogram(1, bins=4000000000),
+                                      histogram(7, counts="-1 0 0 0 0 0"), histogram(1, counts="9223372036854775807 1 0 0 0 0"),
+                                      partial.replace(b"\x10\x01", b"\x10\x09"), b"h\xff", b"u\xff"))
+
+    def candidate(name, x, y, configuration="ras", index=1):
+        return told("c", "Candidate", 'id: "%s" configuration: "%s" point: %s point: %s simulation: "m" index: %d'
+                    % (name, configuration, x, y, index))
+    three = [candidate("a", 1, 2), candidate("b", 3, 4, "new"), candidate("c", 5, 6, index=2)]
+    propose, confirm = told("p", "Propose", 'proposal: "p-1" count: 2'), told("o", "Confirm", 'proposal: "p-1"')
+    weights = told("w", "Weights", 'queue: "one" max: 5')
+    put("select", "chain", parts(*three, propose, confirm, weights, propose, b"t", weights))
+    put("select", "expires", parts(*three, propose, told("i", "Invalidate", 'simulation: "m" index: 1 candidates: "c" reason: "torn"'),
+                                   b"t", confirm, propose))
+    put("select", "cap", parts(*(candidate("n%d" % i, i, 0) for i in range(9)), propose))
+    imports = ('queue: "one" candidates { id: "x" state: CANDIDATE_SELECTED point: 1 point: 1 rank: 2 } '
+               'candidates { id: "y" state: CANDIDATE_WAITING point: 2 point: 1 } candidates { id: "" point: 1 }')
+    put("select", "import", parts(told("m", "Import", imports), *three, propose, told("m", "Import", imports), weights))
+    put("select", "mistakes", parts(candidate("a", "nan", "inf"), candidate("", 1, 1), told("p", "Propose", "count: 0"),
+                                    told("i", "Invalidate", 'simulation: "m"'), told("m", "Import", 'queue: "none"'), b"c\xff"))
+
+
+def journal():
+    def head(base):
+        return b"strataJ1" + struct.pack("<7QI", 3, 1, 0, 0, 11, 12, base, 0)   # checksums are made right by the target
+
+    def item(kind, step, a, b, *blobs):
+        zigzag = step << 1 if step >= 0 else (-step << 1) - 1
+        return bytes([kind]) + varint(zigzag) + varint(a) + varint(b) + varint(len(blobs)) + b"".join(sized(x) for x in blobs)
+
+    def record(turn, *items):
+        payload = b"".join(items)
+        return struct.pack("<IIQQQ", len(payload), 0, turn, 13, 14) + payload
+    start, tick = item(1, 1700000000000000, 7, 0, b"select-0"), item(2, 1000, 0, 0)
+    request = item(3, 5, 0, 0, b"header", b"body", b"a blob")
+    page = item(5, -500, 1, 3, b"stage-0", b"patches") + item(6, 0, 1, 9, b"record") + item(7, 0, 3, 0)
+    put("journal", "whole", head(1) + record(4, start, tick) + record(5, request, page, item(8, 1, 0, 0, b"f"), item(9, 0, 9, 0)))
+    put("journal", "torn", (head(0) + record(4, tick) + record(5, request))[:-5])
+    put("journal", "wrong-sums", b"\xff" + head(0) + record(4, tick))
+    put("journal", "huge", head(0) + struct.pack("<IIQQQ", 0xfffffff0, 0, 4, 13, 14))
+
+
 def rockslog():
     def log(*records):      # checksums are made right by the target
         return b"".join(struct.pack("<IHB", 0, len(r), 1) + r for r in records)
@@ -280,5 +360,6 @@ def rockslog():
 
 if __name__ == "__main__":
     shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
-    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog):
+    for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog, claims, zap, chunks, journal,
+                 cores):
         make()

@@ -1,15 +1,42 @@
-/* createsim_patches.h - patches made in memory, for the tests of apps/membrane/createsim. */
+/* createsim_patches.h - the force field, and patches made in memory, for the tests of apps/membrane/createsim. */
 #ifndef TEST_CREATESIM_PATCHES_H
 #define TEST_CREATESIM_PATCHES_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <cmocka.h>
+
+#include "../../apps/membrane/createsim/forcefield.h"
 #include "../../apps/membrane/createsim/patch.h"
 #include "../../apps/membrane/createsim/random.h"
 
 #define TEST_GRID 37
+
+static struct forcefield *forcefield;
+
+static inline int read_forcefield (void **state)
+{
+    struct strata_error error = { "" };
+    char dir[4096];
+
+    if (forcefield_find (NULL, dir, sizeof dir, &error) < 0 || (forcefield = forcefield_read (dir, &error)) == NULL) {
+        print_error ("%s\n", error.text);
+        return -1;
+    }
+    return 0;
+}
+
+static inline int free_forcefield (void **state)
+{
+    forcefield_free (&forcefield);
+    return 0;
+}
 
 /* A membrane of the plasma membrane's kind, each density varied by up to +-90 % over the patch. */
 static inline void test_patch_init (struct createsim_patch *patch, uint64_t seed)

@@ -64,8 +64,7 @@ struct world {
     char dir[64];
     struct campaign campaign;
     struct campaign_job types[3];
-    uint32_t cores[8];
-    size_t cores_count;
+    struct machine machine;
     struct shard *shard;
     struct drive drive;
     int64_t now_us;
@@ -190,12 +189,11 @@ static inline void up (struct world *world)
     world->shard = shard_open (world->dir, &error);
     if (!world->shard)
         fail_msg ("%s", error.text);
-    struct schedule_capacity capacity = { world->cores, world->cores_count };
     struct schedule_sink sink = { on_job, on_event, world };
     world->drive = (struct drive){ .ops = &virtual_executor, .executor = world,
                                    .context = { "/workspace", "/campaign", "/bin", 1 } };
     world->drive.core =
-        schedule_new (&world->campaign, world->shard, "/workspace", &capacity, &sink, world->now_us, &error);
+        schedule_new (&world->campaign, world->shard, "/workspace", &world->machine, &sink, world->now_us, &error);
     if (!world->drive.core)
         fail_msg ("%s", error.text);
 }
@@ -228,9 +226,10 @@ static inline struct world *world_new (size_t from, size_t count, size_t cores)
     memcpy (world->types, job_types + from, count * sizeof (job_types[0]));
     world->campaign.jobs = world->types;
     world->campaign.jobs_count = (unsigned)count;
-    world->cores_count = cores;
+    struct machine_group *node = machine_add (&world->machine, 1, (unsigned)cores, 0, 0, NULL);
+    assert_non_null (node);
     for (size_t i = 0; i < cores; i++)
-        world->cores[i] = (uint32_t)(2 * i + 1);
+        node->ids[i] = (uint32_t)(2 * i + 1);
     world->now_us = 1000 * SECOND;
     world->runtime_us = SECOND;
     world->crash_in = -1;
@@ -244,6 +243,7 @@ static inline void world_free (struct world *world)
         down (world);
     snprintf (command, sizeof (command), "rm -rf '%s'", world->dir);
     assert_int_equal (system (command), 0);
+    machine_fini (&world->machine);
     free (world);
 }
 

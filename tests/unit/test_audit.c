@@ -14,6 +14,7 @@
 
 #include "../../services/cli/audit.h"
 #include "core/crc32c.h"
+#include "data/histogram.h"
 #include "feedback.pb-c.h"
 #include "patch.pb-c.h"
 #include "schedule.pb-c.h"
@@ -165,10 +166,8 @@ static void frame (struct shard *stage, uint64_t number, const char *state, int6
     h.simulation = "a";
     h.frame = number;
     h.state = (char *)state;
-    h.rows = ROWS;
-    h.bins = BINS;
-    h.counts = counts;
-    h.n_counts = ROWS * BINS;
+    uint8_t room[ROWS * BINS * 8];
+    histogram_set (&h, counts, ROWS, BINS, room);
     append (stage, "rdfs", &h.base);
 }
 

@@ -10,17 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "random.h"
+
 #define PI 3.14159265358979323846
-
-static uint64_t random_state;
-
-static uint64_t random_next (void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 /* ---- the chunk rule ---- */
 

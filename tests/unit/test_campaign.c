@@ -18,6 +18,7 @@
 #include "core/campaign_schema.h"
 #include "core/campaign_template.h"
 #include "core/campaign_yaml.h"
+#include "random.h"
 #include "scratch.h"
 
 static char root[4096], folder[64];
@@ -122,8 +123,7 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
       "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, cores, "
-      "gpus, "
-      "walltime, tries, memory_mb, grace, success, buffer" },
+      "gpus, nodes, near, share, parts, gpu_share, walltime, tries, memory_mb, grace, success, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
     { "    after: setup\n", "    after: setup\n    after: setup\n",
@@ -286,6 +286,15 @@ static const struct wrong references[] = {
     { "[setup, ", "[\"\", ", "c.yaml:19: jobs[1].command[0]: is empty; the first item is the program to run" },
     { "    start: always\n", "    start: always\n    cores: 5\n    gpus: 1\n",
       "c.yaml:17: jobs[0].gpus: wants 1, but schedule.gpus is 0" },
+    { "    start: always\n", "    start: always\n    cores: 2\n    parts: [{name: a, gpus: 1}, {name: a}]\n",
+      "c.yaml:16: jobs[0].cores: can't stand beside `parts`, which say it\n"
+      "c.yaml:17: jobs[0].gpus: wants 1, but schedule.gpus is 0\n"
+      "c.yaml:17: jobs[0].parts[1].name: a is taken by jobs[0].parts[0]; no two may be alike" },
+    { "strata: 1\n", "strata: 1\nschedule: {cores: 4, machine: {nodes: 2, sockets: 60, cores: 20, gpus: 2, reserved: 20}}\n",
+      "c.yaml:2: schedule.machine.cores: must be at most 1024 on a node, but sockets * cores is 1200\n"
+      "c.yaml:2: schedule.machine.gpus: must be at most 64 on a node, but sockets * gpus is 120\n"
+      "c.yaml:2: schedule.machine.reserved: must be less than cores, which is 20\n"
+      "c.yaml:2: schedule.cores: can't stand beside schedule.machine, which says it" },
     { "uptake: uptakes", "uptake: snapshots",
       "c.yaml:27: feedback.uptake: snapshots is the stream of patch.snapshots; give each a name of its own" },
     { "[RASa, RASb]", "[RASa, RASb, RASa]",
@@ -473,14 +482,12 @@ static void every_cut_of_the_file_is_refused_or_loads (void **state)
 /* Deterministic noise: whatever the bytes, either a campaign or mistakes, never both, none or a crash. */
 static void files_with_flipped_bytes_are_refused_or_load (void **state)
 {
-    uint64_t random = 88172645463325252u;
+    random_state = 88172645463325252u;
     char text[sizeof (sound)];
     for (size_t round = 0; round < 3000; round++) {
         memcpy (text, sound, sizeof (sound));
         for (size_t flips = 0; flips < 1 + round % 4; flips++) {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
+            uint64_t random = random_next ();
             static const char bytes[] = "{}[]:,-&*!|>'\"#?%@ \n\t0a~\\";
             text[random % (sizeof (sound) - 1)] = bytes[(random >> 32) % (sizeof (bytes) - 1)];
         }

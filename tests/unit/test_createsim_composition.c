@@ -11,26 +11,6 @@
 #include "createsim_patches.h"
 #include "strata_npz.h"
 
-static struct forcefield *forcefield;
-
-static int setup (void **state)
-{
-    struct strata_error error = { "" };
-    char dir[4096];
-
-    if (forcefield_find (NULL, dir, sizeof dir, &error) < 0 || (forcefield = forcefield_read (dir, &error)) == NULL) {
-        print_error ("%s\n", error.text);
-        return -1;
-    }
-    return 0;
-}
-
-static int teardown (void **state)
-{
-    forcefield_free (&forcefield);
-    return 0;
-}
-
 static void every_count_is_within_one_of_its_expectation_and_both_leaflets_fill_the_area (void **state)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {
@@ -313,5 +293,5 @@ int main (void)
         cmocka_unit_test (an_archive_without_a_member_or_cut_short_is_refused_and_named),
     };
 
-    return cmocka_run_group_tests (tests, setup, teardown);
+    return cmocka_run_group_tests (tests, read_forcefield, free_forcefield);
 }

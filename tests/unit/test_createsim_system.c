@@ -16,26 +16,7 @@
 #include "../../apps/membrane/createsim/simjson.h"
 #include "createsim_patches.h"
 
-static struct forcefield *forcefield;
 static char folder[64];
-
-static int setup (void **state)
-{
-    struct strata_error error = { "" };
-    char dir[4096];
-
-    if (forcefield_find (NULL, dir, sizeof dir, &error) < 0 || (forcefield = forcefield_read (dir, &error)) == NULL) {
-        print_error ("%s\n", error.text);
-        return -1;
-    }
-    return 0;
-}
-
-static int teardown (void **state)
-{
-    forcefield_free (&forcefield);
-    return 0;
-}
 
 static int make_folder (void **state)
 {
@@ -476,5 +457,5 @@ int main (void)
         cmocka_unit_test_setup_teardown (without_gromacs_the_program_says_what_to_install, make_folder, remove_folder),
     };
 
-    return cmocka_run_group_tests (tests, setup, teardown);
+    return cmocka_run_group_tests (tests, read_forcefield, free_forcefield);
 }

@@ -17,6 +17,7 @@
 #include <dirent.h>
 
 #include "core/crc32c.h"
+#include "random.h"
 #include "store/damage.h"
 #include "store/rockslog.h"
 #include "store/salvage.h"
@@ -27,14 +28,10 @@
 #define FILES "00000001" /* the folder in a shard's with the store's files */
 
 static char base[64], store[128], scratch[128];
-static uint64_t seed = 20211114;
-
 static uint64_t dice (uint64_t below)
 {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return below ? seed % below : 0;
+    uint64_t next = random_next ();
+    return below ? next % below : 0;
 }
 
 static void run (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
@@ -139,8 +136,7 @@ static uint32_t truth; /* of everything that was acknowledged */
 static int make_store (void **state)
 {
     struct strata_error error;
-    if (getenv ("STRATA_SEED"))
-        seed = strtoull (getenv ("STRATA_SEED"), NULL, 10) | 1;
+    random_state = getenv ("STRATA_SEED") ? strtoull (getenv ("STRATA_SEED"), NULL, 10) | 1 : 20211114;
     /* In memory where there is such a file system: hundreds of stores are opened, and none has to survive. */
     snprintf (base, sizeof (base), "%s/strata-damage-XXXXXX", access ("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp (base))
@@ -408,6 +404,31 @@ static void a_damaged_store_stays_refused_and_as_it_was (void **state)
 
 /* ---- what a repair puts back ---- */
 
+/* Damages a file like this of a new scratch store, and puts its metadata back in a copy of it. `done`: what was put back.
+ * False: the damage did not come about. */
+static bool repair_begin (const char *like, char what[200], char copy[160], struct damage_report *report, char done[300])
+{
+    struct strata_error error;
+    char names[8][64], spoiled[160];
+    size_t count = list (like, names, 8);
+    run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
+    if (!damage (names[dice (count)], (enum how)dice (HOWS), what, 200))
+        return false;
+    snprintf (copy, 160, "%s/copy", base);
+    snprintf (spoiled, sizeof (spoiled), "%s/" FILES, scratch);
+    run ("rm -rf '%s'", copy);
+    assert_int_equal (salvage_copy (spoiled, copy, &error), 0);
+    assert_int_equal (damage_check (copy, report, &error), 0);
+    assert_int_equal (salvage_metadata (copy, report, done, 300, &error), 0);
+    return true;
+}
+
+/* The copy is the scratch store now. */
+static void repair_end (const char *copy)
+{
+    run ("rm -rf '%s' && mkdir '%s' && mv '%s' '%s/" FILES "'", scratch, scratch, copy, scratch);
+}
+
 static void what_is_put_back_of_a_damaged_log_is_a_state_that_was_acknowledged (void **state)
 {
     struct strata_error error;
@@ -420,22 +441,14 @@ static void what_is_put_back_of_a_damaged_log_is_a_state_that_was_acknowledged (
     }
     shard_close (&memory);
     for (unsigned i = 0; i < 30; i++) {
-        char names[8][64], what[200], done[300], copy[160], spoiled[160];
+        char what[200], done[300], copy[160];
         struct damage_report report;
-        size_t logs = list (".log", names, 8);
-        run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
-        if (!damage (names[dice (logs)], (enum how)dice (HOWS), what, sizeof (what)))
+        if (!repair_begin (".log", what, copy, &report, done))
             continue;
-        snprintf (copy, sizeof (copy), "%s/copy", base);
-        snprintf (spoiled, sizeof (spoiled), "%s/" FILES, scratch);
-        run ("rm -rf '%s'", copy);
-        assert_int_equal (salvage_copy (spoiled, copy, &error), 0);
-        assert_int_equal (damage_check (copy, &report, &error), 0);
-        assert_int_equal (salvage_metadata (copy, &report, done, sizeof (done), &error), 0);
         assert_string_equal (done, "");
         assert_int_equal (salvage_cut (copy, report.recoverable, &error), 0);
         assert_int_equal (anchor_put (copy, salvage_id (copy), &error), 0);
-        run ("rm -rf '%s' && mkdir '%s' && mv '%s' '%s/" FILES "'", scratch, scratch, copy, scratch);
+        repair_end (copy);
         struct shard *shard = shard_open (scratch, &error);
         if (!shard)
             fail_msg ("%s: what was put back can't be opened: %s", what, error.text);
@@ -455,22 +468,13 @@ static void a_manifest_and_current_are_put_back_without_loss (void **state)
 {
     static const char *const like[] = { "MANIFEST-", "CURRENT" };
     for (unsigned i = 0; i < 20; i++) {
-        struct strata_error error;
-        char names[8][64], what[200], words[4096], done[300], copy[160], spoiled[160];
+        char what[200], words[4096], done[300], copy[160];
         struct damage_report report;
-        size_t count = list (like[i % 2], names, 8);
-        run ("rm -rf '%s' && cp -r '%s' '%s'", scratch, store, scratch);
-        if (!damage (names[dice (count)], (enum how)dice (HOWS), what, sizeof (what)))
+        if (!repair_begin (like[i % 2], what, copy, &report, done))
             continue;
-        snprintf (copy, sizeof (copy), "%s/copy", base);
-        snprintf (spoiled, sizeof (spoiled), "%s/" FILES, scratch);
-        run ("rm -rf '%s'", copy);
-        assert_int_equal (salvage_copy (spoiled, copy, &error), 0);
-        assert_int_equal (damage_check (copy, &report, &error), 0);
-        assert_int_equal (salvage_metadata (copy, &report, done, sizeof (done), &error), 0);
         if (!done[0])
             fail_msg ("%s: nothing was put back", what);
-        run ("rm -rf '%s' && mkdir '%s' && mv '%s' '%s/" FILES "'", scratch, scratch, copy, scratch);
+        repair_end (copy);
         if (open_and_read (truth, words, sizeof (words)) != EXACT)
             fail_msg ("%s: %s", what, words);
     }

@@ -24,6 +24,7 @@
 #include "strata.h"
 #include "strata_npz.h"
 #include "stream.pb-c.h"
+#include "workspace.h"
 
 #define STAGES_MAX 2
 #define SOON_MS 60000 /* more than any answer takes here */
@@ -31,12 +32,10 @@
 struct world {
     const char *backend;
     unsigned stages;
-    char workspace[64], campaign[96];
     pid_t pids[STAGES_MAX];
     struct strata_client *here, *there; /* clients on the stages' node, and on another */
 };
 
-static char bin_dir[4096];
 static struct strata_error error;
 
 static void must (int rc)
@@ -60,28 +59,12 @@ static double now_s (void)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-static void start (struct world *w, unsigned n)
-{
-    char program[4200], number[8];
-    snprintf (program, sizeof (program), "%s/strata-stage", bin_dir);
-    snprintf (number, sizeof (number), "%u", n);
-    w->pids[n] = fork ();
-    assert_true (w->pids[n] >= 0);
-    if (w->pids[n] == 0) {
-        prctl (PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no stage behind */
-        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
-            _exit (3);
-        execl (program, program, "--campaign", w->campaign, "--workspace", w->workspace, "--replica", number, (char *)NULL);
-        _exit (4);
-    }
-}
-
 static void until_active (struct world *w)
 {
     for (unsigned tries = 0; tries < 6000; tries++) {
         struct card *cards;
         unsigned active = 0;
-        size_t count = cards_read (w->workspace, &cards);
+        size_t count = cards_read (workspace, &cards);
         for (size_t i = 0; i < count; i++)
             for (unsigned n = 0; n < w->stages; n++)
                 active += cards[i].pid == (uint32_t)w->pids[n] && cards[i].active;
@@ -95,34 +78,17 @@ static void until_active (struct world *w)
 
 static void world_open (struct world *w)
 {
-    char model[96];
-    ssize_t n = readlink ("/proc/self/exe", bin_dir, sizeof (bin_dir) - 16);
-    assert_true (n > 0);
-    bin_dir[n] = '\0';
-    for (int up = 0; up < 2; up++)
-        *strrchr (bin_dir, '/') = '\0';
-    strcat (bin_dir, "/bin");
-    snprintf (w->workspace, sizeof (w->workspace), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (w->workspace));
-    snprintf (w->campaign, sizeof (w->campaign), "%s/c.yaml", w->workspace);
-    snprintf (model, sizeof (model), "%s/m.npz", w->workspace);
-    fclose (fopen (model, "w"));
-    FILE *f = fopen (w->campaign, "w");
-    fprintf (f,
-             "strata: 1\ncampaign: contract\nworkspace: w\nseed: 1\n"
-             "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
-             "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
-             "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
-             "feedback: {from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}\n"
-             "stage: {backend: %s, quota_mb: 256, queue_mb: 16}\n",
-             w->backend);
-    fclose (f);
+    char text[1024];
+    snprintf (text, sizeof (text),
+              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16}\n",
+              w->backend);
+    workspace_make (text);
     for (unsigned i = 0; i < w->stages; i++)
-        start (w, i);
+        w->pids[i] = program_start ("stage", i, NULL);
     until_active (w);
-    w->here = strata_open (w->workspace, "here", SOON_MS, &error);
+    w->here = strata_open (workspace, "here", SOON_MS, &error);
     setenv ("STRATA_NODE", "another-node", 1);
-    w->there = strata_open (w->workspace, "there", SOON_MS, &error);
+    w->there = strata_open (workspace, "there", SOON_MS, &error);
     unsetenv ("STRATA_NODE");
     assert_true (w->here && w->there);
 }
@@ -138,7 +104,7 @@ static void world_close (struct world *w)
         assert_int_equal (waitpid (w->pids[i], &status, 0), w->pids[i]);
         assert_int_equal (status, 0);
     }
-    snprintf (command, sizeof (command), "rm -rf '%s'", w->workspace);
+    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
     assert_int_equal (system (command), 0);
 }
 
@@ -370,7 +336,7 @@ static void who_asks_first_waits_until_it_is_put (struct world *w)
     if (pid == 0) {
         struct strata_error why;
         nanosleep (&(struct timespec){ 0, 300000000 }, NULL);
-        struct strata_client *c = strata_open (w->workspace, "late", SOON_MS, &why);
+        struct strata_client *c = strata_open (workspace, "late", SOON_MS, &why);
         _exit (c && strata_put (c, "late", "one", "here", 4, &why) == 0 ? 0 : 1);
     }
     must (strata_get_wait (w->here, "late", "one", &data, &size, &error));
@@ -442,7 +408,7 @@ static void the_last_checkpoints_stay (struct world *w)
     snprintf (command, sizeof (command),
               "for i in $(seq 100); do f=$(ls %s/objects/stage-*/ckpt/sim/state/0000000005 2> /dev/null) && break; sleep 0.1; "
               "done; printf xxxxxxx > $f",
-              w->workspace);
+              workspace);
     assert_int_equal (system (command), 0);
     must (strata_stat (w->here, "ckpt", "sim/state/0000000005", &info, &error));
     refused (strata_get (w->here, "ckpt", "sim/state/0000000005", &data, &size, &error), EBADMSG, "is damaged");
@@ -526,7 +492,7 @@ static void records_of_a_producer_stay_at_one_stage (struct world *w)
         }
         must (strata_last_sequence (w->here, "records", name, &last, &error));
         assert_int_equal (last, 4);
-        claim_of_producer (&claim, w->workspace, name);
+        claim_of_producer (&claim, workspace, name);
         assert_int_equal (claim_read (&claim, owner, &error), 1);
         unsigned keeper = (unsigned)atoi (strrchr (owner, '-') + 1);
         of[keeper]++;
@@ -546,7 +512,7 @@ static unsigned keeper_of (struct world *w, const char *ns, const char *key)
 {
     struct claim claim;
     char owner[REPLICA_NAME_MAX];
-    claim_of_slot (&claim, w->workspace, claim_slot (ns, key));
+    claim_of_slot (&claim, workspace, claim_slot (ns, key));
     assert_int_equal (claim_read (&claim, owner, &error), 1);
     return (unsigned)atoi (strrchr (owner, '-') + 1);
 }
@@ -586,7 +552,7 @@ static void while_a_stage_is_away_the_others_go_on (struct world *w)
         refused (strata_list (w->there, "away", "", note, &l, &error), ETIMEDOUT, "the list of away lacks what stage-1 keeps");
         strata_set_timeout (w->there, SOON_MS);
     }
-    start (w, away);
+    w->pids[away] = program_start ("stage", away, NULL);
     until_active (w);
     for (unsigned i = 0; i < 20; i++) {
         snprintf (key, sizeof (key), "k%u", i);

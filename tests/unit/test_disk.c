@@ -25,23 +25,23 @@
 #include "store/stream.h"
 #include "strata.h"
 #include "stream.pb-c.h"
+#include "workspace.h"
 
-static char disk[64], campaign_file[96];
 static bool mounted;
 
 static int set_up (void **state)
 {
-    snprintf (disk, sizeof (disk), "/tmp/strata-disk-XXXXXX");
-    assert_non_null (mkdtemp (disk));
-    mounted = mount ("strata-test", disk, "tmpfs", 0, "size=96m,mode=0700") == 0;
+    strcpy (workspace, "/tmp/strata-disk-XXXXXX");
+    assert_non_null (mkdtemp (workspace));
+    mounted = mount ("strata-test", workspace, "tmpfs", 0, "size=96m,mode=0700") == 0;
     return 0;
 }
 
 static int tear_down (void **state)
 {
     if (mounted)
-        umount2 (disk, MNT_DETACH);
-    return rmdir (disk);
+        umount2 (workspace, MNT_DETACH);
+    return rmdir (workspace);
 }
 
 static void need_disk (void)
@@ -57,7 +57,7 @@ static void fill (void)
 {
     char path[96];
     static char junk[4096];
-    snprintf (path, sizeof (path), "%s/filler", disk);
+    snprintf (path, sizeof (path), "%s/filler", workspace);
     int fd = open (path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     assert_true (fd >= 0);
     while (write (fd, junk, sizeof (junk)) > 0)
@@ -68,14 +68,14 @@ static void fill (void)
 static void make_room (void)
 {
     char path[96];
-    snprintf (path, sizeof (path), "%s/filler", disk);
+    snprintf (path, sizeof (path), "%s/filler", workspace);
     assert_int_equal (unlink (path), 0);
 }
 
 static void clear (void)
 {
     char command[128];
-    snprintf (command, sizeof (command), "rm -rf %s/*", disk);
+    snprintf (command, sizeof (command), "rm -rf %s/*", workspace);
     assert_int_equal (system (command), 0);
 }
 
@@ -108,7 +108,7 @@ static void a_store_on_a_full_disk_stays_readable_and_goes_on_when_there_is_room
     struct strata_error error;
     char dir[96];
     need_disk ();
-    snprintf (dir, sizeof (dir), "%s/shard", disk);
+    snprintf (dir, sizeof (dir), "%s/shard", workspace);
     struct shard *shard = shard_open (dir, &error);
     assert_non_null (shard);
     shard_put_u64 (shard, "before", 1);
@@ -179,79 +179,6 @@ static const struct service_spec spec = {
     .name = "stage", .about = "the shell alone", .has_shard = true, .start = consume_schedule
 };
 
-static pid_t start (void)
-{
-    pid_t pid = fork ();
-    assert_true (pid >= 0);
-    if (pid == 0) {
-        char *argv[] = { "service", "--campaign", campaign_file, "--workspace", disk, NULL };
-        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
-            _exit (3);
-        _exit (service_main (&spec, 5, argv));
-    }
-    return pid;
-}
-
-static void write_file (const char *name, const char *text)
-{
-    char path[96];
-    snprintf (path, sizeof (path), "%s/%s", disk, name);
-    FILE *f = fopen (path, "w");
-    assert_non_null (f);
-    fputs (text, f);
-    fclose (f);
-}
-
-static void make_workspace (void)
-{
-    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", disk);
-    write_file ("c.yaml", campaign_text);
-    write_file ("m.npz", "model");
-}
-
-/* Heartbeats of stage-0. */
-static zsock_t *listen_to (void)
-{
-    struct card *cards;
-    zsock_t *socket = NULL;
-    for (int i = 0; i < 200 && !socket; i++) {
-        size_t count = cards_read (disk, &cards);
-        for (size_t n = 0; n < count; n++)
-            if (strcmp (cards[n].replica, "stage-0") == 0)
-                socket = zsock_new_sub (cards[n].pub, "hb");
-        free (cards);
-        usleep (50000);
-    }
-    assert_non_null (socket);
-    zsock_set_rcvtimeo (socket, 10000);
-    return socket;
-}
-
-/* Waits for a heartbeat that shows trouble with `word`, or none when it is NULL; each comes within 3 s. */
-static void wait_trouble (zsock_t *socket, const char *word)
-{
-    struct strata_error error;
-    char last[512] = "";
-    for (int i = 0; i < 60; i++) {
-        struct wire_message message;
-        Strata__RefusalCode code;
-        zmsg_t *frames = zmsg_recv (socket);
-        if (!frames)
-            fail_msg ("no heartbeat in 10 s");
-        char *topic = zmsg_popstr (frames);
-        free (topic);
-        assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
-        Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (&message, &strata__heartbeat__descriptor, &error);
-        assert_non_null (hb);
-        snprintf (last, sizeof (last), "%s", hb->trouble);
-        strata__heartbeat__free_unpacked (hb, NULL);
-        wire_fini (&message);
-        if (word ? strstr (last, word) != NULL : last[0] == '\0')
-            return;
-    }
-    fail_msg ("trouble is '%s'", last);
-}
-
 static uint64_t stream_end (struct strata_client *c)
 {
     struct strata_error error = { "" };
@@ -275,17 +202,17 @@ static void prepare_card (void)
     char from[160], to[160];
     struct card card = { .replica = "schedule-0", .service = "schedule", .node = "n", .rpc = "ipc:///tmp/strata-nobody.rpc",
                          .pub = "ipc:///tmp/strata-nobody.pub", .boot = 9, .epoch = 1, .active = true };
-    assert_int_equal (card_write (disk, &card, &error), 0);
-    snprintf (from, sizeof (from), "%s/cards/schedule-0.json", disk);
-    snprintf (to, sizeof (to), "%s/cards/schedule-0.later", disk);
+    assert_int_equal (card_write (workspace, &card, &error), 0);
+    snprintf (from, sizeof (from), "%s/cards/schedule-0.json", workspace);
+    snprintf (to, sizeof (to), "%s/cards/schedule-0.later", workspace);
     assert_int_equal (rename (from, to), 0);
 }
 
 static void show_card (void)
 {
     char from[160], to[160];
-    snprintf (from, sizeof (from), "%s/cards/schedule-0.later", disk);
-    snprintf (to, sizeof (to), "%s/cards/schedule-0.json", disk);
+    snprintf (from, sizeof (from), "%s/cards/schedule-0.later", workspace);
+    snprintf (to, sizeof (to), "%s/cards/schedule-0.json", workspace);
     assert_int_equal (rename (from, to), 0);
 }
 
@@ -296,10 +223,10 @@ static void a_full_disk_holds_a_replica_still_and_nothing_is_lost_or_doubled (vo
     uint64_t n = 1;
     int status;
     need_disk ();
-    make_workspace ();
-    pid_t pid = start ();
-    zsock_t *heartbeats = listen_to ();
-    struct strata_client *c = strata_open (disk, "test", 20000, &error);
+    workspace_fill (campaign_text);
+    pid_t pid = replica_start (&spec, 0);
+    zsock_t *heartbeats = heartbeats_of ("stage-0");
+    struct strata_client *c = client_open (20000);
     assert_non_null (c);
     assert_int_equal (strata_append (c, "a", "p", n++, record, sizeof (record), NULL, &error), 0);
     wait_trouble (heartbeats, NULL);
@@ -322,9 +249,7 @@ static void a_full_disk_holds_a_replica_still_and_nothing_is_lost_or_doubled (vo
     assert_int_equal (stream_end (c), n + 1);
     strata_close (&c);
     zsock_destroy (&heartbeats);
-    kill (pid, SIGTERM);
-    assert_int_equal (waitpid (pid, &status, 0), pid);
-    assert_int_equal (status, 0);
+    assert_int_equal (process_end (pid, SIGTERM), 0);
     clear ();
 }
 
@@ -333,18 +258,17 @@ static void a_replica_that_starts_on_a_full_disk_waits_for_room (void **state)
     struct strata_error error = { "" };
     int status;
     need_disk ();
-    make_workspace ();
-    pid_t pid = start ();
-    struct strata_client *c = strata_open (disk, "test", 20000, &error);
+    workspace_fill (campaign_text);
+    pid_t pid = replica_start (&spec, 0);
+    struct strata_client *c = client_open (20000);
     assert_non_null (c);
     assert_int_equal (strata_append (c, "a", "p", 1, "x", 1, NULL, &error), 0);
-    kill (pid, SIGKILL);
-    assert_int_equal (waitpid (pid, &status, 0), pid);
+    process_end (pid, SIGKILL);
     fill ();
-    pid = start ();
+    pid = replica_start (&spec, 0);
     sleep (3);
     assert_int_equal (waitpid (pid, &status, WNOHANG), 0);
-    zsock_t *heartbeats = listen_to ();
+    zsock_t *heartbeats = heartbeats_of ("stage-0");
     wait_trouble (heartbeats, "shards/stage-0");
     make_room ();
     wait_trouble (heartbeats, NULL);
@@ -352,9 +276,7 @@ static void a_replica_that_starts_on_a_full_disk_waits_for_room (void **state)
     assert_int_equal (stream_end (c), 3);
     strata_close (&c);
     zsock_destroy (&heartbeats);
-    kill (pid, SIGTERM);
-    assert_int_equal (waitpid (pid, &status, 0), pid);
-    assert_int_equal (status, 0);
+    assert_int_equal (process_end (pid, SIGTERM), 0);
     clear ();
 }
 

@@ -134,15 +134,16 @@ static bool wait_gone (long pid)
 static void the_cores_are_those_that_this_process_may_use (void **state)
 {
     struct bench *bench = bench_new ("true");
-    struct executor_capacity capacity;
+    struct machine machine = { NULL, 0 };
     struct strata_error error;
     cpu_set_t allowed;
-    assert_int_equal (ops->capacity (bench->executor, &capacity, &error), 0);
+    assert_int_equal (ops->capacity (bench->executor, &machine, &error), 0);
     assert_int_equal (sched_getaffinity (0, sizeof (allowed), &allowed), 0);
-    assert_int_equal (capacity.cores_count, (size_t)CPU_COUNT (&allowed));
-    for (size_t i = 0; i < capacity.cores_count; i++)
-        assert_true (CPU_ISSET (capacity.cores[i], &allowed));
-    free (capacity.cores);
+    assert_int_equal (machine_nodes (&machine), 1);
+    assert_int_equal (machine.groups[0].cores, (size_t)CPU_COUNT (&allowed));
+    for (size_t i = 0; i < machine.groups[0].cores; i++)
+        assert_true (CPU_ISSET (machine.groups[0].ids[i], &allowed));
+    machine_fini (&machine);
     bench_free (bench);
 }
 
@@ -163,17 +164,18 @@ static void a_job_gets_its_environment_and_its_cores (void **state)
     struct bench *bench = bench_new ("[ \"$STRATA_JOB.$STRATA_ATTEMPT\" = x-000001.1 ] && [ \"$PWD\" -ef "
                                      "\"$STRATA_WORKSPACE/jobs/x-000001\" ]"
                                      " && awk '/Cpus_allowed_list/ { print $2 }' /proc/self/status > bound");
-    struct executor_capacity capacity;
+    struct machine machine = { NULL, 0 };
     struct strata_error error;
     setenv ("STRATA_JOB", "of-somebody-else", 1);
-    assert_int_equal (ops->capacity (bench->executor, &capacity, &error), 0);
-    bench->order.cores = capacity.cores + capacity.cores_count - 1;
+    assert_int_equal (ops->capacity (bench->executor, &machine, &error), 0);
+    const struct machine_group *node = &machine.groups[0];
+    bench->order.cores = node->ids + node->cores - 1;
     bench->order.cores_count = 1;
     launch (bench);
     assert_int_equal (wait_end (bench), EXECUTOR_ENDED);
     assert_int_equal (bench->outcome.code, 0);
-    assert_int_equal (wait_number (bench, "bound"), capacity.cores[capacity.cores_count - 1]);
-    free (capacity.cores);
+    assert_int_equal (wait_number (bench, "bound"), node->ids[node->cores - 1]);
+    machine_fini (&machine);
     unsetenv ("STRATA_JOB");
     bench_free (bench);
 }

@@ -10,18 +10,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "random.h"
+
 #define MAX 700
 #define DIMENSIONS_MAX 16
-
-static uint64_t random_state;
-
-static uint64_t random_next (void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 static float random_float (void)
 {

@@ -12,6 +12,7 @@
 
 #include "../../services/feedback/feedback_core.h"
 #include "scratch.h"
+#include "data/histogram.h"
 #include "store/stream.h"
 
 #define SHARDS 3
@@ -133,10 +134,8 @@ static void read_inputs (unsigned i, unsigned at_most)
         h.simulation = (char *)in->simulation;
         h.frame = in->frame;
         h.state = state_names[in->state];
-        h.rows = ROWS;
-        h.bins = BINS;
-        h.n_counts = BLOCK;
-        h.counts = counts;
+        uint8_t room[BLOCK * 8];
+        histogram_set (&h, counts, ROWS, BINS, room);
         enum feedback_outcome outcome = feedback_add (cores[i], &h, &why);
         if (outcome == FEEDBACK_LATER)
             break;
@@ -312,10 +311,8 @@ static void a_frame_under_another_producer_s_name_is_set_aside (void **state)
     Strata__Histogram h = STRATA__HISTOGRAM__INIT;
     h.simulation = "sim-00";
     h.state = state_names[0];
-    h.rows = ROWS;
-    h.bins = BINS;
-    h.n_counts = BLOCK;
-    h.counts = counts;
+    uint8_t room[BLOCK * 8];
+    histogram_set (&h, counts, ROWS, BINS, room);
     unsigned home = feedback_shard_of (&config, "sim-00");
     assert_int_equal (feedback_add (cores[(home + 1) % SHARDS], &h, &why), FEEDBACK_ASIDE);
     assert_int_equal (feedback_add (cores[home], &h, &why), FEEDBACK_ADDED);

@@ -146,57 +146,58 @@ static void what_is_recorded_is_read_again (void **state)
     end_world (&w);
 }
 
-/* The kinds of the turn's items, as letters, and how often the last fact came again. */
-static void kinds_of_first_turn (struct world *w, char *letters, uint64_t *again)
+/* A new world that has a checkpoint, and was told a tick. */
+static void make_world_with_tick (struct world *w)
+{
+    make_world (w, &plenty);
+    checkpoint (w);
+    input (w, JOURNAL_TICK, 0, NULL, 0);
+}
+
+/* The first turn's items are of these kinds (T tick, F fact, A fact again, R other); the last fact came again so often. */
+static void assert_first_turn (struct world *w, const char *letters, uint64_t again)
 {
     static struct journal_cursor cursor;
     struct strata_error error;
     struct journal_head head;
     struct journal_record record;
     struct journal_item item;
-    char path[256];
+    char path[256], seen[64], *next = seen;
+    uint64_t seen_again = 0;
     FILE *file = segment (w, position (w).segment, path);
     assert_int_equal (journal_head_read (file, path, &head, &error), 0);
     assert_int_equal (journal_record_read (file, path, &record, &error), 1);
     cursor = (struct journal_cursor){ .record = &record };
-    while (journal_item_read (&cursor, &item) == 1) {
-        *letters++ = item.kind == JOURNAL_FACT ? 'F' : item.kind == JOURNAL_FACT_AGAIN ? 'A' : item.kind == JOURNAL_TICK ? 'T' : 'R';
+    while (next < seen + sizeof (seen) - 1 && journal_item_read (&cursor, &item) == 1) {
+        *next++ = item.kind == JOURNAL_FACT ? 'F' : item.kind == JOURNAL_FACT_AGAIN ? 'A' : item.kind == JOURNAL_TICK ? 'T' : 'R';
         if (item.kind == JOURNAL_FACT_AGAIN)
-            *again = item.a;
+            seen_again = item.a;
     }
-    *letters = '\0';
+    *next = '\0';
     free (record.payload);
     fclose (file);
+    assert_string_equal (seen, letters);
+    assert_int_equal (seen_again, again);
 }
 
 static void an_answer_that_comes_again_is_only_counted (void **state)
 {
     struct world w;
-    char letters[64];
-    uint64_t again = 0;
-    make_world (&w, &plenty);
-    checkpoint (&w);
-    input (&w, JOURNAL_TICK, 0, NULL, 0);
+    make_world_with_tick (&w);
     for (int i = 0; i < 1000; i++)
         journal_fact (w.j, "run", 3);
     journal_fact (w.j, "end", 3);
     input (&w, JOURNAL_TICK, 0, NULL, 0);
     journal_fact (w.j, "end", 3); /* of another input: stands for itself */
     turn (&w, 1, 10);
-    kinds_of_first_turn (&w, letters, &again);
-    assert_string_equal (letters, "TFAFTFR");
-    assert_int_equal (again, 999);
+    assert_first_turn (&w, "TFAFTFR", 999);
     end_world (&w);
 }
 
 static void what_only_read_is_taken_back (void **state)
 {
     struct world w;
-    char letters[64];
-    uint64_t again = 0;
-    make_world (&w, &plenty);
-    checkpoint (&w);
-    input (&w, JOURNAL_TICK, 0, NULL, 0);
+    make_world_with_tick (&w);
     journal_fact (w.j, "run", 3);
     journal_fact (w.j, "run", 3);
     struct journal_mark mark = journal_mark (w.j);
@@ -205,18 +206,14 @@ static void what_only_read_is_taken_back (void **state)
     journal_undo (w.j, &mark);
     journal_fact (w.j, "run", 3);
     turn (&w, 1, 10);
-    kinds_of_first_turn (&w, letters, &again);
-    assert_string_equal (letters, "TFAR");
-    assert_int_equal (again, 2);
+    assert_first_turn (&w, "TFAR", 2);
     end_world (&w);
 }
 
 static void inputs_without_effect_wait_for_one_with_but_not_without_bound (void **state)
 {
     struct world w;
-    make_world (&w, &plenty);
-    checkpoint (&w);
-    input (&w, JOURNAL_TICK, 0, NULL, 0);
+    make_world_with_tick (&w);
     journal_write (w.j, 0, false);
     assert_false (shard_dirty (w.shard));
     for (int i = 0; i < 20000; i++)
@@ -270,10 +267,7 @@ static void a_commit_that_is_tried_again_is_one_turn (void **state)
     journal_write (w.j, 0, false);
     assert_int_equal (shard_commit (w.shard, &error), 0);
     journal_committed (w.j);
-    char letters[64];
-    uint64_t again = 0;
-    kinds_of_first_turn (&w, letters, &again);
-    assert_string_equal (letters, "RR");
+    assert_first_turn (&w, "RR", 0);
     assert_int_equal (position (&w).state, shard_digest (w.shard));
     end_world (&w);
 }

@@ -24,8 +24,7 @@
 #include "stage.pb-c.h"
 #include "status.pb-c.h"
 #include "stream.pb-c.h"
-
-static char workspace[64], campaign_file[96];
+#include "workspace.h"
 
 /* Refuses a new key with "not now", after a change to the shard; says yes to one it has seen. */
 static void on_delete (struct service *service, struct request *request, const ProtobufCMessage *body)
@@ -48,64 +47,10 @@ static const struct service_handler handlers[] = {
 static const struct service_spec spec = { .name = "stage", .about = "the shell alone", .has_shard = true, .handlers = handlers };
 static const struct service_spec standby_spec = { .name = "schedule", .about = "the shell alone", .has_shard = true };
 
-static const char campaign_text[] =
-    "strata: 1\ncampaign: mesh-test\nworkspace: w\nseed: 1\n"
-    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
-    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
-    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
-    "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
-    "stage: {queue_mb: 1}\n";
-
 static int set_up (void **state)
 {
-    char model[96];
-    snprintf (workspace, sizeof (workspace), "/tmp/strata-mesh-XXXXXX");
-    assert_non_null (mkdtemp (workspace));
-    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
-    snprintf (model, sizeof (model), "%s/m.npz", workspace);
-    FILE *f = fopen (campaign_file, "w");
-    fputs (campaign_text, f);
-    fclose (f);
-    f = fopen (model, "w");
-    fputs ("model", f);
-    fclose (f);
+    workspace_make (CAMPAIGN_HEAD ("mesh-test") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {queue_mb: 1}\n");
     return 0;
-}
-
-static int tear_down (void **state)
-{
-    char command[128];
-    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
-    return system (command) == 0 ? 0 : -1;
-}
-
-static pid_t start (const struct service_spec *what, const char *replica)
-{
-    pid_t pid = fork ();
-    assert_true (pid >= 0);
-    if (pid == 0) {
-        char *argv[] = { "service", "--campaign", campaign_file, "--workspace", workspace, "--replica", (char *)replica, NULL };
-        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
-            _exit (3);
-        _exit (service_main (what, 7, argv));
-    }
-    return pid;
-}
-
-static int end (pid_t pid, int signum)
-{
-    int status;
-    kill (pid, signum);
-    assert_int_equal (waitpid (pid, &status, 0), pid);
-    return status;
-}
-
-static struct strata_client *client (int timeout_ms)
-{
-    struct strata_error error;
-    struct strata_client *c = strata_open (workspace, "test", timeout_ms, &error);
-    assert_non_null (c);
-    return c;
 }
 
 static void append (struct strata_client *c, const char *stream, uint64_t n, bool expect_duplicate)
@@ -143,24 +88,24 @@ static uint64_t stream_end (struct strata_client *c, const char *peer, const cha
 
 static void a_client_s_records_survive_kill_9_of_the_replica_and_stand_once (void **state)
 {
-    pid_t pid = start (&spec, "0");
-    struct strata_client *c = client (20000);
+    pid_t pid = replica_start (&spec, 0);
+    struct strata_client *c = client_open (20000);
     for (uint64_t n = 1; n <= 20; n++)
         append (c, "a", n, false);
-    end (pid, SIGKILL);
-    pid = start (&spec, "0");
+    process_end (pid, SIGKILL);
+    pid = replica_start (&spec, 0);
     append (c, "a", 20, true);
     for (uint64_t n = 21; n <= 30; n++)
         append (c, "a", n, false);
     assert_int_equal (stream_end (c, "stage", "a"), 31);
     strata_close (&c);
-    assert_int_equal (end (pid, SIGTERM), 0);
+    assert_int_equal (process_end (pid, SIGTERM), 0);
 }
 
 /* The replica is killed again and again while a client appends: the client library rides through. */
 static void appends_go_through_restarts_without_an_error (void **state)
 {
-    pid_t pid = start (&spec, "0");
+    pid_t pid = replica_start (&spec, 0);
     pid_t killer = fork ();
     if (killer == 0) {
         struct strata_error error;
@@ -173,36 +118,36 @@ static void appends_go_through_restarts_without_an_error (void **state)
     }
     for (int i = 0; i < 4; i++) {
         usleep (150000);
-        end (pid, SIGKILL);
-        pid = start (&spec, "0");
+        process_end (pid, SIGKILL);
+        pid = replica_start (&spec, 0);
     }
     int status;
     assert_int_equal (waitpid (killer, &status, 0), killer);
     assert_int_equal (status, 0);
-    struct strata_client *c = client (20000);
+    struct strata_client *c = client_open (20000);
     assert_int_equal (stream_end (c, "stage", "b"), 301);
     strata_close (&c);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 static void a_full_stream_makes_the_client_wait_and_then_say_so (void **state)
 {
-    pid_t pid = start (&spec, "0");
+    pid_t pid = replica_start (&spec, 0);
     struct strata_error error = { "" };
-    struct strata_client *c = client (1500);
+    struct strata_client *c = client_open (1500);
     static char large[700 * 1024];
     assert_int_equal (strata_append (c, "full", "p", 1, large, sizeof (large), NULL, &error), 0);
     assert_int_equal (strata_append (c, "full", "p", 2, large, sizeof (large), NULL, &error), -1);
     assert_int_equal (errno, ENOSPC);
     assert_non_null (strstr (error.text, "stream full is full"));
     strata_close (&c);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 static void a_client_without_a_mesh_is_told_in_time (void **state)
 {
     struct strata_error error = { "" };
-    struct strata_client *c = client (700);
+    struct strata_client *c = client_open (700);
     assert_int_equal (strata_append (c, "a", "p", 99, "x", 1, NULL, &error), -1);
     assert_int_equal (errno, ETIMEDOUT);
     strata_close (&c);
@@ -311,17 +256,17 @@ static void broken_messages_get_a_refusal_and_the_replica_lives_on (void **state
         { MANY_BLOBS, STRATA__REFUSAL_CODE__REFUSED_MALFORMED },   { BAD_SENDER, STRATA__REFUSAL_CODE__REFUSED_INVALID },
         { BAD_NAME, STRATA__REFUSAL_CODE__REFUSED_INVALID },
     };
-    pid_t pid = start (&spec, "0");
+    pid_t pid = replica_start (&spec, 0);
     zsock_t *socket = raw ();
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         zmsg_t *msg = broken (cases[i].how);
         assert_int_equal (exchange (socket, &msg, NULL, NULL), cases[i].code);
     }
     zsock_destroy (&socket);
-    struct strata_client *c = client (5000);
+    struct strata_client *c = client_open (5000);
     append (c, "after", 1, false);
     strata_close (&c);
-    assert_int_equal (end (pid, SIGTERM), 0);
+    assert_int_equal (process_end (pid, SIGTERM), 0);
 }
 
 static zmsg_t *raw_append (uint64_t request, uint64_t settled, int64_t deadline_us, uint64_t epoch)
@@ -353,13 +298,13 @@ static uint64_t raw_append_next (zsock_t *socket, uint64_t request, uint64_t set
 
 static void a_retry_gets_the_remembered_reply_also_after_kill_9 (void **state)
 {
-    pid_t pid = start (&spec, "0");
+    pid_t pid = replica_start (&spec, 0);
     zsock_t *socket = raw ();
     uint64_t first = raw_append_next (socket, 1, 1);
     assert_int_equal (raw_append_next (socket, 1, 1), first);
-    end (pid, SIGKILL);
+    process_end (pid, SIGKILL);
     zsock_destroy (&socket);
-    pid = start (&spec, "0");
+    pid = replica_start (&spec, 0);
     socket = raw ();
     assert_int_equal (raw_append_next (socket, 1, 1), first);
     assert_int_equal (raw_append_next (socket, 2, 2), first + 1);
@@ -368,34 +313,17 @@ static void a_retry_gets_the_remembered_reply_also_after_kill_9 (void **state)
     assert_int_equal (exchange (socket, &msg, NULL, NULL), STRATA__REFUSAL_CODE__REFUSED_STALE);
     assert_int_equal (raw_append_next (socket, 3, 3), first + 2);
     zsock_destroy (&socket);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 /* The figure `name` of the replica's next heartbeat. */
-static double figure (const char *name)
+static int figure (const char *name)
 {
-    struct card *cards;
-    struct wire_message message;
-    struct strata_error error;
-    Strata__RefusalCode code;
-    double value = -1;
-    assert_int_equal (cards_read (workspace, &cards), 1);
-    zsock_t *sub = zsock_new_sub (cards[0].pub, "hb");
-    free (cards);
-    assert_non_null (sub);
-    zsock_set_rcvtimeo (sub, 10000);
-    zmsg_t *frames = zmsg_recv (sub);
-    assert_non_null (frames);
-    free (zmsg_popstr (frames));
-    assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
-    Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (&message, &strata__heartbeat__descriptor, &error);
-    assert_non_null (hb);
-    for (size_t i = 0; i < hb->n_metrics; i++)
-        if (strcmp (hb->metrics[i]->name, name) == 0)
-            value = hb->metrics[i]->value;
+    zsock_t *heartbeats = heartbeats_of ("stage-0");
+    Strata__Heartbeat *hb = heartbeat_next (heartbeats);
+    int value = (int)heartbeat_figure (hb, name);
     strata__heartbeat__free_unpacked (hb, NULL);
-    wire_fini (&message);
-    zsock_destroy (&sub);
+    zsock_destroy (&heartbeats);
     return value;
 }
 
@@ -455,17 +383,13 @@ static void read_state (struct strata_client *c, uint64_t state[4])
     state[3] = stream_end (c, "stage", "results");
 }
 
-static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_and_is_counted (void **state)
+enum { APPENDED, TAKEN, RENEWED, ACKED, CONVERSATION };
+
+/* Of an item of work: queued, taken, kept longer, acknowledged with an output. */
+static void record_conversation (zsock_t *socket, struct recorded all[CONVERSATION])
 {
-    enum { APPENDED, TAKEN, RENEWED, ACKED, COUNT };
-    struct recorded all[COUNT];
-    uint64_t before[4], after[4];
     ProtobufCBinaryData item = { 4, (uint8_t *)"work" };
     uint32_t four = 4;
-    pid_t pid = start (&spec, "0");
-    zsock_t *socket = raw ();
-    struct strata_client *c = client (20000);
-
     Strata__StreamAppend append_body = STRATA__STREAM_APPEND__INIT;
     append_body.stream = "work";
     append_body.queue = true;
@@ -500,52 +424,64 @@ static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_
     ack.n_outputs = 1;
     record (socket, &all[ACKED], STRATA__MESSAGE_TYPE__TYPE_QUEUE_ACK, 13, &ack.base, &strata__queue_ack_reply__descriptor);
     strata__queue_take_reply__free_unpacked (taken, NULL);
+}
 
+static void must_be_answered_as_before (zsock_t *socket, const struct recorded *one)
+{
+    uint8_t *answer;
+    size_t size;
+    assert_int_equal (play (socket, one, &answer, &size), -1);
+    assert_int_equal (size, one->answer_size);
+    assert_memory_equal (answer, one->answer, size);
+    free (answer);
+}
+
+static void a_replayed_message_changes_nothing_is_answered_as_before_or_refused_and_is_counted (void **state)
+{
+    struct recorded all[CONVERSATION];
+    uint64_t before[4], after[4];
+    pid_t pid = replica_start (&spec, 0);
+    zsock_t *socket = raw ();
+    struct strata_client *c = client_open (20000);
+    record_conversation (socket, all);
     /* Once as it was, once backwards, once by a process that replaced the killed one. */
     read_state (c, before);
     for (int round = 0; round < 3; round++) {
         if (round == 2) {
             zsock_destroy (&socket);
-            end (pid, SIGKILL);
-            pid = start (&spec, "0");
+            process_end (pid, SIGKILL);
+            pid = replica_start (&spec, 0);
             socket = raw ();
         }
-        for (int i = 0; i < COUNT; i++) {
-            const struct recorded *one = &all[round == 1 ? COUNT - 1 - i : i];
-            uint8_t *answer;
-            size_t size;
-            assert_int_equal (play (socket, one, &answer, &size), -1);
-            assert_int_equal (size, one->answer_size);
-            assert_memory_equal (answer, one->answer, size);
-            free (answer);
-        }
+        for (int i = 0; i < CONVERSATION; i++)
+            must_be_answered_as_before (socket, &all[round == 1 ? CONVERSATION - 1 - i : i]);
         read_state (c, after);
         assert_memory_equal (after, before, sizeof (before));
-        assert_int_equal ((int)figure ("requests_repeated"), round == 1 ? 2 * COUNT : COUNT);
+        assert_int_equal (figure ("requests_repeated"), round == 1 ? 2 * CONVERSATION : CONVERSATION);
     }
     /* The asker says that it has these answers; they are forgotten, and whoever sends the requests again is refused. */
     raw_append_next (socket, 20, 20);
-    int refused = (int)figure ("messages_refused");
-    for (int i = 0; i < COUNT; i++) {
+    int refused = figure ("messages_refused");
+    for (int i = 0; i < CONVERSATION; i++) {
         uint8_t *answer;
         size_t size;
         assert_int_equal (play (socket, &all[i], &answer, &size), STRATA__REFUSAL_CODE__REFUSED_STALE);
     }
     read_state (c, after);
     assert_memory_equal (after, before, sizeof (before));
-    assert_int_equal ((int)figure ("messages_refused"), refused + COUNT);
-    for (int i = 0; i < COUNT; i++) {
+    assert_int_equal (figure ("messages_refused"), refused + CONVERSATION);
+    for (int i = 0; i < CONVERSATION; i++) {
         zmsg_destroy (&all[i].message);
         free (all[i].answer);
     }
     strata_close (&c);
     zsock_destroy (&socket);
-    assert_int_equal (end (pid, SIGTERM), 0);
+    assert_int_equal (process_end (pid, SIGTERM), 0);
 }
 
 static void a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused (void **state)
 {
-    pid_t pid = start (&spec, "0");
+    pid_t pid = replica_start (&spec, 0);
     zsock_t *socket = raw ();
     uint64_t next = raw_append_next (socket, 100, 100);
     zmsg_t *msg = raw_append (101, 100, 1, 0);
@@ -556,19 +492,19 @@ static void a_request_past_its_deadline_is_dropped_and_a_stale_epoch_refused (vo
     msg = raw_append (104, 100, 0, 4);
     assert_int_equal (exchange (socket, &msg, NULL, NULL), STRATA__REFUSAL_CODE__REFUSED_STALE);
     zsock_destroy (&socket);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 /* Its caller tries again with the same id: an answer kept would be "not now" for ever. */
 static void a_request_that_was_put_off_is_carried_out_when_it_comes_again (void **state)
 {
     struct strata_error error = { "" };
-    pid_t pid = start (&spec, "0");
-    struct strata_client *c = client (8000);
+    pid_t pid = replica_start (&spec, 0);
+    struct strata_client *c = client_open (8000);
     if (strata_delete (c, "n", "put-off", &error) < 0)
         fail_msg ("delete: %s", error.text);
     strata_close (&c);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 static zmsg_t *append_of (const char *sender, uint64_t request, uint64_t epoch)
@@ -583,7 +519,7 @@ static zmsg_t *append_of (const char *sender, uint64_t request, uint64_t epoch)
 
 static void a_shard_s_former_holder_is_refused_whichever_replica_took_over (void **state)
 {
-    pid_t pid = start (&spec, "0");
+    pid_t pid = replica_start (&spec, 0);
     zsock_t *socket = raw ();
     zmsg_t *msg = append_of ("select-0", 1, 5);
     assert_int_equal (exchange (socket, &msg, NULL, NULL), -1);
@@ -594,30 +530,30 @@ static void a_shard_s_former_holder_is_refused_whichever_replica_took_over (void
     msg = append_of ("stage-1", 4, 1);
     assert_int_equal (exchange (socket, &msg, NULL, NULL), -1);
     zsock_destroy (&socket);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 static void a_record_that_can_never_fit_is_refused_at_once (void **state)
 {
     struct strata_error error = { "" };
-    pid_t pid = start (&spec, "0");
-    struct strata_client *c = client (20000);
+    pid_t pid = replica_start (&spec, 0);
+    struct strata_client *c = client_open (20000);
     static char large[1100 * 1024]; /* the stream's bound is 1 MB */
     assert_int_equal (strata_append (c, "large", "p", 1, large, sizeof (large), NULL, &error), -1);
     assert_int_equal (errno, EINVAL);
     assert_non_null (strstr (error.text, "stream large"));
     strata_close (&c);
-    end (pid, SIGTERM);
+    process_end (pid, SIGTERM);
 }
 
 static void a_standby_takes_the_shard_when_its_holder_dies (void **state)
 {
-    pid_t first = start (&standby_spec, "0");
-    struct strata_client *c = client (20000);
+    pid_t first = replica_start (&standby_spec, 0);
+    struct strata_client *c = client_open (20000);
     assert_int_equal (stream_end (c, "schedule", "events"), 1);
-    pid_t second = start (&standby_spec, "1");
+    pid_t second = replica_start (&standby_spec, 1);
     usleep (300000);
-    end (first, SIGKILL);
+    process_end (first, SIGKILL);
     assert_int_equal (stream_end (c, "schedule", "events"), 1);
     struct card *cards;
     size_t count = cards_read (workspace, &cards);
@@ -631,20 +567,20 @@ static void a_standby_takes_the_shard_when_its_holder_dies (void **state)
     free (cards);
     assert_true (found);
     strata_close (&c);
-    end (second, SIGTERM);
+    process_end (second, SIGTERM);
 }
 
 static void a_second_process_of_the_same_replica_is_refused (void **state)
 {
-    pid_t first = start (&spec, "0");
-    struct strata_client *c = client (20000);
+    pid_t first = replica_start (&spec, 0);
+    struct strata_client *c = client_open (20000);
     stream_end (c, "stage", "a");
-    pid_t second = start (&spec, "0");
+    pid_t second = replica_start (&spec, 0);
     int status;
     assert_int_equal (waitpid (second, &status, 0), second);
     assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 1);
     strata_close (&c);
-    end (first, SIGTERM);
+    process_end (first, SIGTERM);
 }
 
 int main (void)
@@ -664,5 +600,5 @@ int main (void)
         cmocka_unit_test (a_second_process_of_the_same_replica_is_refused),
         cmocka_unit_test (a_client_without_a_mesh_is_told_in_time),
     };
-    return cmocka_run_group_tests_name ("mesh", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name ("mesh", tests, set_up, workspace_remove);
 }

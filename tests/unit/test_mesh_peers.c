@@ -24,42 +24,12 @@
 #include "store/stream.h"
 #include "strata.h"
 #include "stream.pb-c.h"
-
-static char workspace[64], campaign_file[96];
-
-static const char campaign_text[] =
-    "strata: 1\ncampaign: peers-test\nworkspace: w\nseed: 1\n"
-    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
-    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
-    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
-    "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
-    "stage: {queue_mb: 1}\n";
-
-static void write_file (const char *name, const char *text)
-{
-    char path[160];
-    snprintf (path, sizeof (path), "%s/%s", workspace, name);
-    FILE *f = fopen (path, "w");
-    assert_non_null (f);
-    fputs (text, f);
-    fclose (f);
-}
+#include "workspace.h"
 
 static int set_up (void **state)
 {
-    snprintf (workspace, sizeof (workspace), "/tmp/strata-peers-XXXXXX");
-    assert_non_null (mkdtemp (workspace));
-    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
-    write_file ("c.yaml", campaign_text);
-    write_file ("m.npz", "model");
+    workspace_make (CAMPAIGN_HEAD ("peers-test") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {queue_mb: 1}\n");
     return 0;
-}
-
-static int tear_down (void **state)
-{
-    char command[128];
-    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
-    return system (command) == 0 ? 0 : -1;
 }
 
 /* ---- cards, seen by a process that only connects ---- */
@@ -204,28 +174,6 @@ static const struct service_spec consumer_spec = {
     .name = "select", .about = "counts what it reads", .has_shard = true, .start = consume
 };
 
-static pid_t start (const struct service_spec *what, const char *replica)
-{
-    pid_t pid = fork ();
-    assert_true (pid >= 0);
-    if (pid == 0) {
-        char *argv[] = { "service", "--campaign", campaign_file, "--workspace", workspace, "--replica", (char *)replica, NULL };
-        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
-            _exit (3);
-        _exit (service_main (what, 7, argv));
-    }
-    return pid;
-}
-
-static void end (pid_t pid, int signum)
-{
-    int status;
-    kill (pid, signum);
-    assert_int_equal (waitpid (pid, &status, 0), pid);
-    if (signum == SIGTERM)
-        assert_int_equal (status, 0);
-}
-
 static void append (struct strata_client *c, uint64_t from, uint64_t to)
 {
     struct strata_error error = { "" };
@@ -265,37 +213,11 @@ static size_t wait_committed (struct strata_client *c, uint64_t committed)
     return 0;
 }
 
-static void wait_trouble (const char *replica, const char *word)
+static void wait_trouble_of (const char *replica, const char *word)
 {
-    struct card *cards;
-    struct strata_error error;
-    zsock_t *socket = NULL;
-    for (int i = 0; i < 100 && !socket; i++, usleep (50000)) {
-        size_t n = cards_read (workspace, &cards);
-        for (size_t k = 0; k < n; k++)
-            if (strcmp (cards[k].replica, replica) == 0)
-                socket = zsock_new_sub (cards[k].pub, "hb");
-        free (cards);
-    }
-    assert_non_null (socket);
-    zsock_set_rcvtimeo (socket, 10000);
-    bool found = false;
-    for (int i = 0; i < 30 && !found; i++) {
-        struct wire_message message;
-        Strata__RefusalCode code;
-        zmsg_t *frames = zmsg_recv (socket);
-        assert_non_null (frames);
-        char *topic = zmsg_popstr (frames);
-        free (topic);
-        assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
-        Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (&message, &strata__heartbeat__descriptor, &error);
-        assert_non_null (hb);
-        found = strstr (hb->trouble, word) != NULL;
-        strata__heartbeat__free_unpacked (hb, NULL);
-        wire_fini (&message);
-    }
-    zsock_destroy (&socket);
-    assert_true (found);
+    zsock_t *heartbeats = heartbeats_of (replica);
+    wait_trouble (heartbeats, word);
+    zsock_destroy (&heartbeats);
 }
 
 static int answers;
@@ -401,28 +323,25 @@ static void an_answer_of_a_stale_holder_is_dropped_and_counted (void **state)
 /* What the holder that died had committed is no consumer of its own: it would keep the stream from ever being trimmed. */
 static void a_standby_goes_on_as_the_same_consumer (void **state)
 {
-    struct strata_error error;
-    pid_t stage = start (&producer_spec, "0"), first = start (&consumer_spec, "0");
-    struct strata_client *c = strata_open (workspace, "test", 20000, &error);
-    assert_non_null (c);
+    pid_t stage = replica_start (&producer_spec, 0), first = replica_start (&consumer_spec, 0);
+    struct strata_client *c = client_open (20000);
     append (c, 1, 10);
     assert_int_equal (wait_committed (c, 11), 1);
-    pid_t second = start (&consumer_spec, "1");
-    end (first, SIGKILL);
+    pid_t second = replica_start (&consumer_spec, 1);
+    process_end (first, SIGKILL);
     append (c, 11, 20);
     assert_int_equal (wait_committed (c, 21), 1);
-    end (second, SIGTERM);
+    assert_int_equal (process_end (second, SIGTERM), 0);
     strata_close (&c);
-    end (stage, SIGTERM);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
 }
 
 static void a_stream_whose_store_was_lost_is_told_and_not_read_on (void **state)
 {
     struct strata_error error;
     char command[160];
-    pid_t stage = start (&producer_spec, "0"), select = start (&consumer_spec, "0");
-    struct strata_client *c = strata_open (workspace, "test", 20000, &error);
-    assert_non_null (c);
+    pid_t stage = replica_start (&producer_spec, 0), select = replica_start (&consumer_spec, 0);
+    struct strata_client *c = client_open (20000);
     append (c, 21, 30);
     Strata__StreamStatReply *stat = ask_stat (c);
     uint64_t next = 0;
@@ -430,22 +349,22 @@ static void a_stream_whose_store_was_lost_is_told_and_not_read_on (void **state)
         next = strcmp (stat->streams[i]->stream, "a") == 0 ? stat->streams[i]->next : next;
     strata__stream_stat_reply__free_unpacked (stat, NULL);
     wait_committed (c, next);
-    end (stage, SIGKILL);
+    process_end (stage, SIGKILL);
     snprintf (command, sizeof (command), "rm -rf '%s/shards/stage-0'", workspace);
     assert_int_equal (system (command), 0);
-    stage = start (&producer_spec, "0");
+    stage = replica_start (&producer_spec, 0);
     append (c, 1, 5);
-    wait_trouble ("select-0", "was lost or put back");
+    wait_trouble_of ("select-0", "was lost or put back");
     append (c, 6, 40); /* past the cursor: those before it would be skipped */
-    wait_trouble ("select-0", "was lost or put back");
-    end (select, SIGTERM);
+    wait_trouble_of ("select-0", "was lost or put back");
+    assert_int_equal (process_end (select, SIGTERM), 0);
     snprintf (command, sizeof (command), "%s/shards/select-0", workspace);
     struct shard *shard = shard_open (command, &error);
     assert_non_null (shard);
     assert_int_equal (shard_get_u64 (shard, "test/count", 0), next - 1);
     shard_close (&shard);
     strata_close (&c);
-    end (stage, SIGTERM);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
 }
 
 int main (void)
@@ -459,5 +378,5 @@ int main (void)
         cmocka_unit_test (a_stream_whose_store_was_lost_is_told_and_not_read_on),
         cmocka_unit_test (a_card_with_a_broken_endpoint_harms_nobody),
     };
-    return cmocka_run_group_tests_name ("mesh peers", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name ("mesh peers", tests, set_up, workspace_remove);
 }

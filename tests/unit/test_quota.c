@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "random.h"
+
 static void the_cases_of_the_field_come_out_exactly (void **state)
 {
     static const struct {
@@ -57,26 +59,18 @@ static void picks_asked_for_one_at_a_time_keep_to_the_quotas (void **state)
     assert_int_equal (q[3].selected, 0);
 }
 
-static uint64_t next (uint64_t *x)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    return *x;
-}
-
 static void any_input_gives_the_sum_asked_for_and_no_more_than_waits (void **state)
 {
-    uint64_t x = 88172645463325252u;
+    random_state = 88172645463325252u;
     for (int round = 0; round < 20000; round++) {
         struct quota_queue q[6], mirror[6];
-        size_t n = 1 + next (&x) % 6;
+        size_t n = 1 + random_next () % 6;
         double total = 0;
-        uint64_t there = 0, count = next (&x) % 10000;
+        uint64_t there = 0, count = random_next () % 10000;
         for (size_t i = 0; i < n; i++) {
-            q[i].quota = next (&x) % 4 ? (double)(next (&x) % 1000) : 0;
-            q[i].candidates = next (&x) % 3 ? next (&x) % 3000 : 0;
-            q[i].selected = next (&x) % 3 ? next (&x) % 100000 : 0;
+            q[i].quota = random_next () % 4 ? (double)(random_next () % 1000) : 0;
+            q[i].candidates = random_next () % 3 ? random_next () % 3000 : 0;
+            q[i].selected = random_next () % 3 ? random_next () % 100000 : 0;
             total += q[i].quota;
         }
         for (size_t i = 0; i < n; i++) {

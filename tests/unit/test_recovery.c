@@ -24,17 +24,18 @@
 
 #include "../../services/feedback/feedback_core.h"
 #include "../../services/select/select_core.h"
+#include "data/histogram.h"
 #include "mesh/client.h"
 #include "schedule.pb-c.h"
 #include "store/stream.h"
 #include "strata.h"
 #include "stream.pb-c.h"
+#include "workspace.h"
 
 #define STARTS 5
 #define BATCH 2000
 #define ANSWER_MS 600000
 
-static char workspace[64], campaign_file[96], bin_dir[4096];
 static uint64_t records = 20000;
 static struct campaign *campaign;
 
@@ -138,9 +139,8 @@ static int fill_feedback (struct shard *shard, uint64_t i)
     frame.simulation = simulation;
     frame.frame = i % 100 + 1;
     frame.state = "A";
-    frame.rows = 1;
-    frame.bins = frame.n_counts = 8;
-    frame.counts = counts;
+    uint8_t room[8 * 8];
+    histogram_set (&frame, counts, 1, 8, room);
     return feedback_add (core, &frame, &error) == FEEDBACK_ADDED ? 0 : -1;
 }
 
@@ -170,24 +170,6 @@ static void fill (const char *service, int (*one) (struct shard *, uint64_t))
     assert_true (WIFSIGNALED (status));
 }
 
-static pid_t start (const char *service)
-{
-    char program[4200], log[128];
-    snprintf (program, sizeof (program), "%s/strata-%s", bin_dir, service);
-    snprintf (log, sizeof (log), "%s/%s.log", workspace, service);
-    if (access (program, X_OK) < 0)
-        fail_msg ("%s is not built: run make all", program);
-    pid_t pid = fork ();
-    assert_true (pid >= 0);
-    if (pid == 0) {
-        if (!freopen (log, "a", stderr))
-            _exit (3);
-        execl (program, program, "--campaign", campaign_file, "--workspace", workspace, (char *)NULL);
-        _exit (4);
-    }
-    return pid;
-}
-
 /* *cpu_s: what the service computed until then; on a machine that does other work too it says more than the time. */
 static double first_answer (const char *service, const char *stream, uint64_t at_least, double *cpu_s)
 {
@@ -195,7 +177,9 @@ static double first_answer (const char *service, const char *stream, uint64_t at
     Strata__StreamStat ask = STRATA__STREAM_STAT__INIT;
     ProtobufCMessage *reply = NULL;
     double before = now_s ();
-    pid_t pid = start (service);
+    char log[128];
+    snprintf (log, sizeof (log), "%s/%s.log", workspace, service);
+    pid_t pid = program_start (service, 0, log);
     struct strata_client *client = strata_open (workspace, "recovery", ANSWER_MS, &error);
     assert_non_null (client);
     if (client_request (client, service, STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &ask.base, NULL, 0,
@@ -266,27 +250,11 @@ static int set_up (void **state)
 {
     char path[160];
     struct campaign_mistakes mistakes = { 0 };
-    ssize_t n = readlink ("/proc/self/exe", bin_dir, sizeof (bin_dir) - 16);
-    assert_true (n > 0);
-    bin_dir[n] = '\0';
-    for (int up = 0; up < 2; up++)
-        *strrchr (bin_dir, '/') = '\0';
-    strcat (bin_dir, "/bin");
     if (getenv ("STRATA_RECOVERY_RECORDS"))
         records = strtoull (getenv ("STRATA_RECOVERY_RECORDS"), NULL, 10);
-    snprintf (workspace, sizeof (workspace), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (workspace));
+    workspace_make (campaign_text);
     snprintf (path, sizeof (path), "%s/shards", workspace);
     mkdir (path, 0755);
-    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
-    snprintf (path, sizeof (path), "%s/m.npz", workspace);
-    const char *const files[][2] = { { campaign_file, campaign_text }, { path, "model" } };
-    for (size_t i = 0; i < 2; i++) {
-        FILE *f = fopen (files[i][0], "w");
-        assert_non_null (f);
-        fputs (files[i][1], f);
-        fclose (f);
-    }
     campaign = campaign_load (campaign_file, &mistakes);
     for (size_t i = 0; i < mistakes.count; i++)
         print_error ("%s\n", mistakes.lines[i]);
@@ -296,10 +264,8 @@ static int set_up (void **state)
 
 static int tear_down (void **state)
 {
-    char command[128];
     campaign_free (&campaign);
-    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
-    return system (command) == 0 ? 0 : -1;
+    return workspace_remove (state);
 }
 
 int main (void)

@@ -35,6 +35,8 @@ static void a_job_that_breaks_a_rule_of_its_state_is_refused (void **state)
     assert_int_equal (schedule_state_check (&job, &job_types[1], &error), -1);   /* no core */
     job.cores = cores;
     job.n_cores = 1;
+    job.nodes = cores;
+    job.n_nodes = 1;
     assert_int_equal (schedule_state_check (&job, &job_types[1], &error), 0);
     job.state = S (SUCCEEDED);
     assert_int_equal (schedule_state_check (&job, &job_types[1], &error), -1);

@@ -26,37 +26,17 @@
 #include "mesh/wire.h"
 #include "strata.h"
 #include "stream.pb-c.h"
+#include "workspace.h"
 
 #define SOON_MS 20000 /* a limit, never a wait */
 
-static char workspace[64], campaign_file[96];
+#define CAMPAIGN CAMPAIGN_HEAD ("security-test") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK
+
 static pid_t replica;
 
 static const struct service_spec spec = { .name = "stage", .about = "the shell alone", .has_shard = true };
 
-static const char campaign_text[] =
-    "strata: 1\ncampaign: security-test\nworkspace: w\nseed: 1\nmesh: {transport: %s}\n"
-    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
-    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
-    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
-    "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n";
-
 /* ---- the workspace and the replica ---- */
-
-static void write_text (const char *path, const char *text)
-{
-    FILE *f = fopen (path, "w");
-    assert_non_null (f);
-    assert_true (fputs (text, f) >= 0);
-    assert_int_equal (fclose (f), 0);
-}
-
-static void write_campaign (const char *transport)
-{
-    char text[2048];
-    snprintf (text, sizeof (text), campaign_text, transport);
-    write_text (campaign_file, text);
-}
 
 static void in_workspace (char path[256], const char *name)
 {
@@ -67,13 +47,7 @@ static void in_workspace (char path[256], const char *name)
 static int set_up (void **state)
 {
     struct strata_error error;
-    char model[256];
-    snprintf (workspace, sizeof (workspace), "/tmp/strata-security-XXXXXX");
-    assert_non_null (mkdtemp (workspace));
-    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
-    in_workspace (model, "m.npz");
-    write_text (model, "model");
-    write_campaign ("tcp");
+    workspace_make (CAMPAIGN "mesh: {transport: tcp}\n");
     if (keys_make (workspace, &error) < 0)
         fail_msg ("%s", error.text);
     setenv ("STRATA_FORCE_TCP", "1", 1);
@@ -93,10 +67,8 @@ static int end (void)
 
 static int tear_down (void **state)
 {
-    char command[128];
     end ();
-    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
-    return system (command) == 0 ? 0 : -1;
+    return workspace_remove (state);
 }
 
 /* The card of the active replica. */
@@ -128,25 +100,21 @@ static void wait_for_other_ports (struct card *card)
 }
 
 /* exec: ZeroMQ's threads of this process don't go with a fork. */
-static struct card start (void)
+static void fork_replica (void)
 {
     replica = fork ();
     assert_true (replica >= 0);
     if (replica == 0) {
-        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
-            _exit (3);
+        process_prepare (NULL);
         execl ("/proc/self/exe", "test_security", "--replica", campaign_file, workspace, (char *)NULL);
         _exit (4);
     }
-    return the_card ();
 }
 
-static struct strata_client *client (int timeout_ms)
+static struct card start (void)
 {
-    struct strata_error error;
-    struct strata_client *c = strata_open (workspace, "test", timeout_ms, &error);
-    assert_non_null (c);
-    return c;
+    fork_replica ();
+    return the_card ();
 }
 
 static void must_append (struct strata_client *c, uint64_t n)
@@ -176,7 +144,7 @@ static uint64_t last_sequence (void)
     struct strata_error error = { "" };
     uint64_t sequence = 0;
     unsetenv ("STRATA_FORCE_TCP");
-    struct strata_client *c = client (SOON_MS);
+    struct strata_client *c = client_open (SOON_MS);
     if (strata_last_sequence (c, "a", "p", &sequence, &error) < 0)
         fail_msg ("%s", error.text);
     strata_close (&c);
@@ -186,37 +154,22 @@ static uint64_t last_sequence (void)
 
 /* Waits until the replica's heartbeats (from its Unix socket) say that at least `least` peers were refused. all: also
  * count those who left by themselves: libzmq without CURVE sees as soon as the replica that they do not fit. */
-static void wait_for_count (const struct card *card, double least, bool all)
+static void wait_for_count (double least, bool all)
 {
     double seen = 0;
-    zsock_t *sub = zsock_new_sub (card->pub, "hb");
-    assert_non_null (sub);
-    zsock_set_rcvtimeo (sub, 5000);
+    zsock_t *heartbeats = heartbeats_of ("stage-0");
     for (int i = 0; i < SOON_MS / 500 && seen < least; i++) {
-        struct wire_message message;
-        struct strata_error error;
-        Strata__RefusalCode code;
-        zmsg_t *frames = zmsg_recv (sub);
-        assert_non_null (frames);
-        free (zmsg_popstr (frames));
-        assert_int_equal (wire_parse (&message, &frames, &code, &error), 0);
-        Strata__Heartbeat *hb = (Strata__Heartbeat *)wire_body (&message, &strata__heartbeat__descriptor, &error);
-        assert_non_null (hb);
-        seen = 0;
-        for (size_t k = 0; k < hb->n_metrics; k++)
-            if (strcmp (hb->metrics[k]->name, "peers_refused") == 0
-                || (all && strcmp (hb->metrics[k]->name, "handshakes_unfinished") == 0))
-                seen += hb->metrics[k]->value;
+        Strata__Heartbeat *hb = heartbeat_next (heartbeats);
+        seen = heartbeat_figure (hb, "peers_refused") + (all ? heartbeat_figure (hb, "handshakes_unfinished") : 0);
         strata__heartbeat__free_unpacked (hb, NULL);
-        wire_fini (&message);
     }
-    zsock_destroy (&sub);
+    zsock_destroy (&heartbeats);
     assert_true (seen >= least);
 }
 
-static void wait_for_refused (const struct card *card, double least)
+static void wait_for_refused (double least)
 {
-    wait_for_count (card, least, false);
+    wait_for_count (least, false);
 }
 
 /* ---- raw peers ---- */
@@ -308,7 +261,7 @@ static void records_go_over_tcp_and_are_read_back (void **state)
     assert_memory_equal (card.tcp_pub, "tcp://127.0.0.1:", 16);
     /* Nothing but TCP can carry this. */
     assert_int_equal (unlink (card.rpc + strlen ("ipc://")), 0);
-    struct strata_client *c = client (SOON_MS);
+    struct strata_client *c = client_open (SOON_MS);
     for (uint64_t n = 1; n <= 50; n++)
         must_append (c, n);
     uint64_t last = 0;
@@ -320,12 +273,12 @@ static void records_go_over_tcp_and_are_read_back (void **state)
 
 static void with_transport_ipc_nothing_listens_on_tcp (void **state)
 {
-    write_campaign ("ipc");
+    workspace_write ("c.yaml", CAMPAIGN "mesh: {transport: ipc}\n");
     struct card card = start ();
     assert_string_equal (card.tcp_rpc, "");
     assert_string_equal (card.tcp_pub, "");
     assert_string_equal (card.key, "");
-    struct strata_client *c = client (1000);
+    struct strata_client *c = client_open (1000);
     must_be_refused (c, 1, "STRATA_FORCE_TCP");
     strata_close (&c);
     assert_int_equal (last_sequence (), 0);
@@ -337,15 +290,15 @@ static void a_key_taken_from_the_list_ends_an_open_connection_and_one_put_back_w
     struct card card = start ();
     in_workspace (allowed, "keys/allowed/client.cert");
     in_workspace (aside, "keys/client.aside");
-    struct strata_client *c = client (SOON_MS);
+    struct strata_client *c = client_open (SOON_MS);
     must_append (c, 1);
     assert_int_equal (rename (allowed, aside), 0);
     wait_for_other_ports (&card);
     strata_set_timeout (c, 2000);
     must_be_refused (c, 2, "keys/allowed");
-    wait_for_refused (&card, 1);
+    wait_for_refused (1);
     assert_int_equal (last_sequence (), 1);
-    struct strata_client *other = client (2000);
+    struct strata_client *other = client_open (2000);
     must_be_refused (other, 2, "keys/allowed");
     assert_int_equal (rename (aside, allowed), 0);
     strata_set_timeout (c, SOON_MS);
@@ -358,21 +311,20 @@ static void a_key_taken_from_the_list_ends_an_open_connection_and_one_put_back_w
 
 static void a_key_that_is_not_in_the_list_is_refused_and_counted (void **state)
 {
-    char secret[256], text[512];
+    char text[512];
     struct keys keys;
-    struct card card = start ();
+    start ();
     new_pair (keys.public_key, keys.secret_key);
-    in_workspace (secret, "keys/client.cert_secret");
     snprintf (text,
               sizeof (text),
               "curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n",
               keys.public_key,
               keys.secret_key);
-    write_text (secret, text);
-    struct strata_client *c = client (1500);
+    workspace_write ("keys/client.cert_secret", text);
+    struct strata_client *c = client_open (1500);
     must_be_refused (c, 1, "key isn't in keys/allowed");
     strata_close (&c);
-    wait_for_refused (&card, 1);
+    wait_for_refused (1);
     assert_int_equal (last_sequence (), 0);
 }
 
@@ -382,11 +334,11 @@ static void must_be_shut_out (const struct keys *keys)
     struct card card = start ();
     struct keys good = client_keys ();
     zsock_t *dealer = raw (ZMQ_DEALER, card.tcp_rpc, keys);
-    wait_for_count (&card, 1, !keys);
+    wait_for_count (1, !keys);
     zsock_t *sub = raw (ZMQ_SUB, card.tcp_pub, keys);
     assert_false (gets_something (dealer, 1000));
     assert_false (gets_something (sub, 1000)); /* a heartbeat comes each 500 ms */
-    wait_for_count (&card, 2, !keys);
+    wait_for_count (2, !keys);
     zsock_destroy (&dealer);
     zsock_destroy (&sub);
     dealer = raw (ZMQ_DEALER, card.tcp_rpc, &good);
@@ -427,7 +379,7 @@ static void plain_is_shut_out_and_counted (void **state)
     assert_int_equal (zsock_connect (socket, "%s", card.tcp_rpc), 0);
     zmsg_t *message = raw_append ();
     assert_int_equal (zmsg_send (&message, socket), 0);
-    wait_for_count (&card, 1, true);
+    wait_for_count (1, true);
     assert_false (gets_something (socket, 1000));
     zsock_destroy (&socket);
 }
@@ -446,7 +398,7 @@ static void a_mechanism_other_than_curve_is_refused_counted_and_cut_off (void **
             ; /* its greeting, then the end */
         assert_true (n == 0 || errno == ECONNRESET);
         close (fd);
-        wait_for_refused (&card, (double)i + 1);
+        wait_for_refused ((double)i + 1);
     }
 }
 
@@ -465,9 +417,9 @@ static void refused_peers_are_told_in_an_event_with_their_address (void **state)
     struct keys keys = client_keys ();
     new_pair (keys.public_key, keys.secret_key);
     zsock_t *stranger = raw (ZMQ_DEALER, card.tcp_rpc, &keys);
-    wait_for_refused (&card, 1);
+    wait_for_refused (1);
     zsock_destroy (&stranger);
-    struct strata_client *c = client (SOON_MS);
+    struct strata_client *c = client_open (SOON_MS);
     for (int i = 0; i < SOON_MS / 100 && !found; i++) {
         if (client_read (c, "stage", "events", 1, find_refused_peer, &found, NULL, &error) < 0)
             fail_msg ("%s", error.text);
@@ -510,7 +462,7 @@ static void must_not_reach_the_forger (struct forger *self, const char *text)
     struct strata_error error;
     if (card_write (workspace, &self->card, &error) < 0)
         fail_msg ("%s", error.text);
-    struct strata_client *c = client (1200);
+    struct strata_client *c = client_open (1200);
     must_be_refused (c, 1, text);
     strata_close (&c);
     assert_null (zmsg_recv (self->router));
@@ -610,15 +562,12 @@ static void broken_key_files_allow_nobody_and_are_named (void **state)
         struct strata_error error = { "" };
         struct keys_allowed allowed = { .keys = NULL };
         struct keys keys;
-        char path[256];
-        in_workspace (path, "keys/allowed/client.cert");
-        write_text (path, texts[i]);
+        workspace_write ("keys/allowed/client.cert", texts[i]);
         assert_true (keys_allowed_look (workspace, &allowed));
         assert_int_equal (allowed.count, 1); /* service.cert */
         assert_false (keys_allowed_look (workspace, &allowed));
         keys_allowed_fini (&allowed);
-        in_workspace (path, "keys/service.cert");
-        write_text (path, texts[i]);
+        workspace_write ("keys/service.cert", texts[i]);
         assert_int_equal (keys_load (workspace, KEYS_CLIENT, &keys, &error), -1);
         assert_non_null (strstr (error.text, "service.cert"));
     }
@@ -631,13 +580,7 @@ static void a_replica_without_keys_does_not_listen (void **state)
     in_workspace (path, "keys");
     in_workspace (aside, "keys.aside");
     assert_int_equal (rename (path, aside), 0);
-    replica = fork ();
-    if (replica == 0) {
-        if (!freopen ("/dev/null", "w", stderr))
-            _exit (3);
-        execl ("/proc/self/exe", "test_security", "--replica", campaign_file, workspace, (char *)NULL);
-        _exit (4);
-    }
+    fork_replica ();
     assert_int_equal (waitpid (replica, &status, 0), replica);
     replica = 0;
     assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 1);

@@ -24,6 +24,7 @@
 #include "status.pb-c.h"
 #include "strata.h"
 #include "stream.pb-c.h"
+#include "workspace.h"
 
 #define FRAMES 120
 #define BINS 20
@@ -31,82 +32,14 @@
 #define STATES 3
 
 static const char *const state_names[STATES] = { "RASa", "RASb", "mRASa" };
-static char workspace[64], campaign_file[96], bin_dir[4096];
-
-static const char campaign_text[] =
-    "strata: 1\ncampaign: stage-feedback-test\nworkspace: w\nseed: 1\n"
-    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: m.npz, dimensions: 2}}\n"
-    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
-    "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
-    "feedback: {from: rdfs, uptake: uptakes, states: [RASa, RASb, mRASa], rows: [POPC, CHOL], bins: 20, frames: 25, "
-    "seconds: 2}\n"
-    "stage: {backend: file, quota_mb: 1, queue_mb: 4}\n";
 
 static int set_up (void **state)
 {
-    char model[96];
-    ssize_t n = readlink ("/proc/self/exe", bin_dir, sizeof (bin_dir) - 16);
-    assert_true (n > 0);
-    bin_dir[n] = '\0';
-    for (int up = 0; up < 2; up++)
-        *strrchr (bin_dir, '/') = '\0';
-    strcat (bin_dir, "/bin");
-    snprintf (workspace, sizeof (workspace), "/tmp/strata-test-XXXXXX");
-    assert_non_null (mkdtemp (workspace));
-    snprintf (campaign_file, sizeof (campaign_file), "%s/c.yaml", workspace);
-    snprintf (model, sizeof (model), "%s/m.npz", workspace);
-    FILE *f = fopen (campaign_file, "w");
-    fputs (campaign_text, f);
-    fclose (f);
-    f = fopen (model, "w");
-    fputs ("model", f);
-    fclose (f);
+    workspace_make (CAMPAIGN_HEAD ("stage-feedback-test") CAMPAIGN_JOBS
+                    "feedback: {from: rdfs, uptake: uptakes, states: [RASa, RASb, mRASa], rows: [POPC, CHOL], bins: 20, "
+                    "frames: 25, seconds: 2}\n"
+                    "stage: {backend: file, quota_mb: 1, queue_mb: 4}\n");
     return 0;
-}
-
-static int tear_down (void **state)
-{
-    char command[128];
-    snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
-    return system (command) == 0 ? 0 : -1;
-}
-
-static pid_t start (const char *service)
-{
-    char program[4200];
-    snprintf (program, sizeof (program), "%s/strata-%s", bin_dir, service);
-    if (access (program, X_OK) < 0)
-        fail_msg ("%s is not built: run make all", program);
-    pid_t pid = fork ();
-    assert_true (pid >= 0);
-    if (pid == 0) {
-        if (!getenv ("STRATA_TEST_LOG") && !freopen ("/dev/null", "w", stderr))
-            _exit (3);
-        execl (program, program, "--campaign", campaign_file, "--workspace", workspace, (char *)NULL);
-        _exit (4);
-    }
-    return pid;
-}
-
-static int end (pid_t pid, int signum)
-{
-    int status;
-    kill (pid, signum);
-    assert_int_equal (waitpid (pid, &status, 0), pid);
-    return status;
-}
-
-static void nap_ms (long ms)
-{
-    nanosleep (&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
-}
-
-static struct strata_client *client (int timeout_ms)
-{
-    struct strata_error error;
-    struct strata_client *c = strata_open (workspace, "test", timeout_ms, &error);
-    assert_non_null (c);
-    return c;
 }
 
 static void counts_of (uint64_t frame, int64_t counts[ROWS * BINS])
@@ -185,7 +118,7 @@ static void assert_sums (void)
 
 static void each_frame_counts_once_through_kills_of_both_services (void **state)
 {
-    pid_t stage = start ("stage"), feedback = start ("feedback"), simulation = fork ();
+    pid_t stage = program_start ("stage", 0, NULL), feedback = program_start ("feedback", 0, NULL), simulation = fork ();
     int status, ended = 0;
     if (simulation == 0)
         _exit (writer ());
@@ -195,8 +128,8 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
             ended = waitpid (simulation, &status, WNOHANG);
         if (kills < 6) {
             pid_t *victim = kills % 2 ? &stage : &feedback;
-            end (*victim, SIGKILL);
-            *victim = start (kills % 2 ? "stage" : "feedback");
+            process_end (*victim, SIGKILL);
+            *victim = program_start (kills % 2 ? "stage" : "feedback", 0, NULL);
         }
     }
     assert_int_equal (status, 0);
@@ -209,7 +142,7 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
     assert_int_equal (json_integer_value (json_object_get (root, "simulations")), 3);
     json_decref (root);
     assert_sums ();
-    struct strata_client *c = client (40000);
+    struct strata_client *c = client_open (40000);
     for (unsigned i = 0; i < 30; i++) {
         struct strata_error error = { "" };
         char name[40];
@@ -223,8 +156,8 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
         free (data);
     }
     strata_close (&c);
-    assert_int_equal (end (feedback, SIGTERM), 0);
-    assert_int_equal (end (stage, SIGTERM), 0);
+    assert_int_equal (process_end (feedback, SIGTERM), 0);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
 }
 
 struct look {
@@ -286,8 +219,8 @@ static void a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_se
     FILE *f = fopen (path, "w"); /* a file where the reports' folder should be */
     assert_non_null (f);
     fclose (f);
-    pid_t stage = start ("stage"), feedback = start ("feedback");
-    struct strata_client *c = client (20000);
+    pid_t stage = program_start ("stage", 0, NULL), feedback = program_start ("feedback", 0, NULL);
+    struct strata_client *c = client_open (20000);
     for (uint64_t frame = 1; frame <= 25; frame++)
         append_frame (c, frame, "RASa");
     append_frame (c, 26, "no-such-state");
@@ -295,9 +228,9 @@ static void a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_se
     wait_for_event (c, "frame-aside", "no-such-state");
     assert_int_equal (events_of (c, "report-written", text), 0);
     append_frame (c, 27, "RASb");
-    end (feedback, SIGKILL);
+    process_end (feedback, SIGKILL);
     assert_int_equal (unlink (path), 0);
-    feedback = start ("feedback");
+    feedback = program_start ("feedback", 0, NULL);
     wait_for_event (c, "report-written", "report 2: 26 frames of 1 simulations");
     /* Report 1 has the 25 frames it was decided with, although the 27th was there when it was written. */
     snprintf (path, sizeof (path), "%s/rdf/round.000001/report.json", dir);
@@ -309,8 +242,8 @@ static void a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_se
     assert_int_equal (strata_append_uptake (c, "uptakes", "macro-1", 9, 6000, NULL, &error), 0);
     wait_for_event (c, "uptake-aside", "report 9; the newest is 2");
     strata_close (&c);
-    assert_int_equal (end (feedback, SIGTERM), 0);
-    assert_int_equal (end (stage, SIGTERM), 0);
+    assert_int_equal (process_end (feedback, SIGTERM), 0);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
 }
 
 static int count_keys (const char *key, const struct strata_object_info *info, void *arg)
@@ -321,8 +254,8 @@ static int count_keys (const char *key, const struct strata_object_info *info, v
 
 static void the_client_library_sees_every_kind_of_answer (void **state)
 {
-    pid_t stage = start ("stage");
-    struct strata_client *c = client (20000), *hasty = client (1500);
+    pid_t stage = program_start ("stage", 0, NULL);
+    struct strata_client *c = client_open (20000), *hasty = client_open (1500);
     struct strata_error error = { "" };
     struct strata_object_info info;
     void *data;
@@ -364,16 +297,16 @@ static void the_client_library_sees_every_kind_of_answer (void **state)
     assert_int_equal (errno, ENOENT);
     strata_close (&hasty);
     strata_close (&c);
-    assert_int_equal (end (stage, SIGTERM), 0);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
 }
 
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown (each_frame_counts_once_through_kills_of_both_services, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (each_frame_counts_once_through_kills_of_both_services, set_up, workspace_remove),
         cmocka_unit_test_setup_teardown (
-            a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen, set_up, tear_down),
-        cmocka_unit_test_setup_teardown (the_client_library_sees_every_kind_of_answer, set_up, tear_down),
+            a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen, set_up, workspace_remove),
+        cmocka_unit_test_setup_teardown (the_client_library_sees_every_kind_of_answer, set_up, workspace_remove),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -230,6 +230,26 @@ static void a_record_that_comes_twice_is_one_event (void **state)
     status_events_fini (&reply);
 }
 
+static void two_shards_of_a_service_have_events_of_their_own (void **state)
+{
+    Strata__EventsReply reply;
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        Strata__Heartbeat hb = STRATA__HEARTBEAT__INIT;
+        hb.service = "feedback";
+        hb.replica = shard ? "feedback-4" : "feedback-2";
+        hb.active = true;
+        hb.shard = shard;
+        status_heartbeat (*state, &hb, 100 * S);
+        feed (*state, hb.replica, 0, 0, 5, 0, 0, "", 100 * S);
+    }
+    feed (*state, "feedback-2", 1, 4, 5, S, S, "x", 100 * S);
+    feed (*state, "feedback-4", 1, 4, 5, S, S, "y", 100 * S);
+    status_tick (*state, 102 * S);
+    status_events (*state, 0, 0, &reply);
+    assert_int_equal (reply.n_events, 8);
+    status_events_fini (&reply);
+}
+
 static void the_ring_keeps_the_newest_and_goes_on_counting (void **state)
 {
     Strata__EventsReply reply;
@@ -314,6 +334,7 @@ int main (void)
         TEST (only_active_replicas_with_a_shard_are_asked_for_streams),
         TEST (the_campaign_is_complete_when_every_goal_is_reached_and_stays_so),
         TEST (events_of_several_shards_are_merged_by_time_and_numbered),
+        TEST (two_shards_of_a_service_have_events_of_their_own),
         TEST (a_record_that_comes_twice_is_one_event),
         TEST (the_ring_keeps_the_newest_and_goes_on_counting),
         TEST (the_ring_is_bounded_in_bytes),
