@@ -10,7 +10,7 @@ packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-
 case ${1:-} in
 '') ;;
 --tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-pip
-    python3-setuptools python3-wheel) ;;
+    python3-setuptools python3-wheel slurm-wlm munge) ;;
 *) echo "usage: scripts/deps.sh [--tests]" >&2; exit 2 ;;
 esac
 

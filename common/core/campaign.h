@@ -104,6 +104,14 @@ struct campaign_job {
     unsigned buffer;        /* JOB_SELECTION chains: how many finished-but-unconsumed plus in-work instances to keep ahead; default 2 */
 };
 
+/* How a batch system is spoken to. */
+struct campaign_engine {
+    char *queue;            /* Slurm's partition, Flux's queue; NULL: its default */
+    char *commands;         /* folder of its commands; NULL: they are found by PATH */
+    char **options;         /* more words for its submitting command */
+    unsigned options_count;
+};
+
 /* Nodes, for an executor that can't tell, and for `strata emulate`. cores, gpus, reserved: of each socket. */
 struct campaign_machine {
     unsigned nodes;         /* 0: not described */
@@ -114,7 +122,8 @@ struct campaign_machine {
 };
 
 struct campaign_schedule {
-    char *executor;         /* "local" */
+    char *executor;         /* "local", "slurm" */
+    struct campaign_engine engine;
     unsigned cores;         /* 0 = all there are */
     unsigned gpus;          /* default 0 */
     struct campaign_machine machine;

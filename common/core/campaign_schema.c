@@ -29,7 +29,7 @@
 
 static const char *const transports[] = { "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", NULL };
-static const char *const executors[] = { "local", NULL };
+static const char *const executors[] = { "local", "slurm", NULL };
 static const char *const encoders[] = { "pca", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
@@ -184,6 +184,18 @@ static const struct campaign_field select_fields[] = {
     END,
 };
 
+static const struct campaign_field argument_item = { .kind = KIND_ARGUMENT, .size = sizeof (char *), .max = 32768 };
+
+static const struct campaign_field engine_fields[] = {
+    { .key = "queue", .kind = KIND_LABEL, AT (struct campaign_engine, queue), .min = 1, .max = 200,
+      .help = "Slurm's partition, Flux's queue; without it the engine's default.", .example = "queue: gpu" },
+    { .key = "commands", .kind = KIND_TEXT, AT (struct campaign_engine, commands), .min = 1, .max = 1000,
+      .help = "Folder of the engine's commands; without it they are found by PATH.", .example = "commands: /opt/slurm/bin" },
+    { .key = "options", LIST_AT (struct campaign_engine, options), .item = &argument_item, .min = 0, .max = 64,
+      .help = "More words for the command that submits jobs.", .example = "options: [--account=cancer, --exclusive=user]" },
+    END,
+};
+
 static const struct campaign_field machine_fields[] = {
     { .key = "nodes", WHOLE (struct campaign_machine, nodes, 1, 1000000), .required = true,
       .help = "Nodes, all alike.", .example = "nodes: 4000" },
@@ -204,9 +216,12 @@ static const struct campaign_field machine_fields[] = {
 
 static const struct campaign_field schedule_fields[] = {
     { .key = "executor", WORD (struct campaign_schedule, executor, executors), .fallback = "local",
-      .help = "What starts jobs: `local` starts processes on this machine.", .example = "executor: local" },
+      .help = "What starts jobs: `local` starts processes on this machine, `slurm` hands them to Slurm.",
+      .example = "executor: slurm" },
+    { .key = "engine", MAP (struct campaign_schedule, engine, engine_fields),
+      .help = "How the engine is spoken to; not used by `local`.", .example = "engine: {queue: gpu, options: [--account=cancer]}" },
     { .key = "cores", WHOLE (struct campaign_schedule, cores, 0, 10000000), .fallback = "0",
-      .help = "Cores to use; 0 uses all of this machine.", .example = "cores: 8" },
+      .help = "Cores to use; 0 uses all of this machine, or of the engine.", .example = "cores: 8" },
     { .key = "gpus", WHOLE (struct campaign_schedule, gpus, 0, 1000000), .fallback = "0",
       .help = "GPUs to use.", .example = "gpus: 1" },
     { .key = "machine", MAP (struct campaign_schedule, machine, machine_fields),
@@ -219,7 +234,6 @@ static const struct campaign_field schedule_fields[] = {
     END,
 };
 
-static const struct campaign_field argument_item = { .kind = KIND_ARGUMENT, .size = sizeof (char *), .max = 32768 };
 static const struct campaign_field success_item = { .kind = KIND_FILE, .size = sizeof (char *), .min = 1, .max = 200 };
 
 static const struct campaign_field part_fields[] = {

@@ -12,6 +12,7 @@
 #include "id_list.h"
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
+#define LAUNCHES_PER_TICK 500   /* each makes folders and files: the loop has other things to do as well */
 #define ENVIRONMENT_COUNT (9 + RESOURCES_PARTS_MAX)
 
 /* Settings of a job's environment, built in place. */
@@ -84,6 +85,34 @@ static void tell (struct drive *self, const Strata__Job *job, Strata__JobEnd end
     tell_ended (self, job, &outcome, now_us);
 }
 
+/* ---- what an executor has taken on, and has not told of yet ---- */
+
+static bool is_handed (const struct drive *self, const Strata__Job *job)
+{
+    uintptr_t attempt = self->handed ? (uintptr_t)zhash_lookup (self->handed, job->id) : 0;
+    return attempt && attempt == job->attempt;
+}
+
+static void set_handed (struct drive *self, const Strata__Job *job)
+{
+    if (!self->handed && !(self->handed = zhash_new ()))
+        return;
+    zhash_update (self->handed, job->id, (void *)(uintptr_t)job->attempt);
+}
+
+static void clear_handed (struct drive *self, const Strata__Job *job)
+{
+    if (self->handed)
+        zhash_delete (self->handed, job->id);
+}
+
+void drive_fini (struct drive *self)
+{
+    zhash_destroy (&self->handed);
+}
+
+/* ---- one job ---- */
+
 static void launch (struct drive *self, const Strata__Job *job, const struct campaign_job *type, int64_t now_us)
 {
     struct strata_error error;
@@ -115,8 +144,10 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
         rc = self->ops->launch (self->executor, &order, &pid, &error);
         crash_point ("launch.after");
     }
-    if (rc != 0)
+    if (rc < 0)
         tell (self, job, STRATA__JOB_END__END_NO_START, error.text, now_us);
+    else if (rc > 0)
+        set_handed (self, job);
     else if (schedule_launched (self->core, job->id, job->attempt, pid, now_us, &error) != 0)
         log_error ("%s", error.text);
     template_free (&argv);
@@ -128,7 +159,11 @@ static void look (struct drive *self, const struct schedule_work *work, int64_t 
     const Strata__Job *job = work->job;
     struct executor_ref ref = { job->id, job->dir, job->attempt };
     struct outcome outcome = { 0 };
-    switch (self->ops->poll (self->executor, &ref, &outcome)) {
+    struct strata_error error;
+    enum executor_state state = self->ops->poll (self->executor, &ref, &outcome);
+    if (state != EXECUTOR_SUBMITTED)
+        clear_handed (self, job);
+    switch (state) {
     case EXECUTOR_NEVER:
         if (job->state == S (RUNNING))
             tell (self, job, STRATA__JOB_END__END_NO_START,
@@ -137,9 +172,13 @@ static void look (struct drive *self, const struct schedule_work *work, int64_t 
             tell (self, job, STRATA__JOB_END__END_STOPPED, "cancelled before it was started", now_us);
         /* else the campaign goes down: it is launched when that comes up again */
         return;
+    case EXECUTOR_SUBMITTED:
     case EXECUTOR_RUNNING:
         if (work->must_stop)
             self->ops->stop (self->executor, &ref);
+        else if (state == EXECUTOR_RUNNING && job->state == S (LAUNCHING)
+                 && schedule_launched (self->core, job->id, job->attempt, 0, now_us, &error) != 0)
+            log_error ("%s", error.text);
         return;
     case EXECUTOR_ENDED:
     case EXECUTOR_LOST:
@@ -157,12 +196,23 @@ static void look_at_all (struct drive *self, enum schedule_list list, int64_t no
 static void launch_all (struct drive *self, int64_t now_us)
 {
     struct schedule_work work;
+    size_t launches = 0;
     for (bool more = schedule_first (self->core, SCHEDULE_LAUNCHING, &work); more; more = schedule_next (self->core, &work)) {
         if (work.must_stop)
             look (self, &work, now_us);
-        else if (work.may_launch)
+        else if (work.may_launch && !is_handed (self, work.job) && launches < LAUNCHES_PER_TICK) {
+            launches++;
             launch (self, work.job, work.type, now_us);
+        }
     }
+}
+
+static void look_at_handed (struct drive *self, int64_t now_us)
+{
+    struct schedule_work work;
+    for (bool more = schedule_first (self->core, SCHEDULE_LAUNCHING, &work); more; more = schedule_next (self->core, &work))
+        if (is_handed (self, work.job))
+            look (self, &work, now_us);
 }
 
 /* What was launched in this tick may have ended already: launches come first. */
@@ -173,12 +223,16 @@ void drive_tick (struct drive *self, int64_t now_us)
     launch_all (self, now_us);
     int told = self->ops->changed ? self->ops->changed (self->executor, id_list_add, &changed) : -1;
     for (size_t i = 0; told == 0 && i < changed.count; i++)
-        if (schedule_work_of (self->core, changed.ids[i], &work))
+        if (schedule_work_of (self->core, changed.ids[i], &work) && (work.job->state == S (RUNNING) || is_handed (self, work.job)))
             look (self, &work, now_us);
     id_list_fini (&changed);
+    if (told != 0)
+        look_at_handed (self, now_us);
     if (told != 0 || schedule_is_draining (self->core))
         look_at_all (self, SCHEDULE_RUNNING, now_us);
     look_at_all (self, SCHEDULE_STOPPING, now_us);
+    if (self->ops->turn)
+        self->ops->turn (self->executor);
 }
 
 size_t drive_in_hands (const struct drive *self)

@@ -2,6 +2,8 @@
 #ifndef SCHEDULE_DRIVE_H
 #define SCHEDULE_DRIVE_H
 
+#include <czmq.h>
+
 #include "executor.h"
 #include "schedule_core.h"
 #include "template.h"
@@ -11,7 +13,10 @@ struct drive {
     const struct executor_ops *ops;
     void *executor;
     struct template_context context;
+    zhash_t *handed;                    /* attempt by job id: an executor has taken it on, and has not told that it runs or ended */
 };
+
+void drive_fini (struct drive *self);
 
 void drive_tick (struct drive *self, int64_t now_us);
 /* Jobs that an executor may have in hands. */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/campaign.h"
 #include "core/outcome.h"
 #include "machine.h"
 #include "strata_error.h"
@@ -34,6 +35,7 @@ struct executor_order {
 
 enum executor_state {
     EXECUTOR_NEVER,                     /* not started */
+    EXECUTOR_SUBMITTED,                 /* on its way to an engine, or in its queue: starts by itself, or stop takes it back */
     EXECUTOR_RUNNING,
     EXECUTOR_ENDED,                     /* *outcome says how */
     EXECUTOR_LOST,                      /* started, gone, and left no word; nothing of it runs any more */
@@ -41,6 +43,7 @@ enum executor_state {
 
 struct executor_config {
     const char *workspace, *bin_dir;
+    const struct campaign_schedule *settings;   /* NULL: all as when the campaign file says nothing */
 };
 
 struct executor_ops {
@@ -50,18 +53,24 @@ struct executor_ops {
     /* Adds what there is to an empty machine; nothing when it can't tell: then the campaign file's schedule.machine counts. The
      * numbers of nodes in orders are those of this machine. */
     int (*capacity) (void *self, struct machine *machine, struct strata_error *error);
-    /* 0: started, or was already; *pid of who watches over it. -1: it can't be, and that counts as a failure. */
+    /* 0: started, or was already; *pid of who watches over it. 1: taken on, `changed` tells when there is something to poll.
+     * -1: it can't be, and that counts as a failure. */
     int (*launch) (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
     enum executor_state (*poll) (void *self, const struct executor_ref *ref, struct outcome *outcome);
     /* Asks for the end of a running attempt; poll tells when it is there. May be called again and again. */
     void (*stop) (void *self, const struct executor_ref *ref);
-    /* Calls each (id, arg) for the jobs that may have ended since it was called last: only those are polled then, so that a
-     * tick costs what happened in it, not what runs. -1: it can't tell this time, all are to be polled; so the first call after
-     * open. NULL: never. */
+    /* Calls each (id, arg) for the jobs that may have started or ended since it was called last: only those are polled then, so
+     * that a tick costs what happened in it, not what runs. -1: it can't tell this time, all are to be polled; so the first call
+     * after open. NULL: never. */
     int (*changed) (void *self, void (*each) (const char *id, void *arg), void *arg);
+    /* ---- of those that hand jobs to an engine; else NULL ---- */
+    /* After the launches, polls and stops of a tick: talks to the engine. Never waits for it. */
+    void (*turn) (void *self);
+    /* What keeps the engine from taking jobs, as a sentence; NULL: nothing. Valid until the next turn. */
+    const char *(*trouble) (void *self);
 };
 
-extern const struct executor_ops executor_local;
+extern const struct executor_ops executor_local, executor_slurm;
 
 /* NULL when there is none of this name. */
 const struct executor_ops *executor_find (const char *name);

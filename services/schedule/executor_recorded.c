@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An answer of 0 or -1 with its sentence. */
+/* An answer of 0 or more, or of -1 with its sentence. */
 static int fact_rc (struct service *service, int rc, struct strata_error *error)
 {
     service_fact (service, &rc, sizeof (rc));
-    if (rc != 0)
+    if (rc < 0)
         service_fact_text (service, error->text, sizeof (error->text));
     return rc;
 }
@@ -101,6 +101,24 @@ static void recorded_stop (void *arg, const struct executor_ref *ref)
         self->ops->stop (self->executor, ref);
 }
 
+static void recorded_turn (void *arg)
+{
+    struct executor_recorded *self = arg;
+    if (self->ops->turn && !service_replays (self->service))
+        self->ops->turn (self->executor);
+}
+
+static const char *recorded_trouble (void *arg)
+{
+    struct executor_recorded *self = arg;
+    if (!self->ops->trouble)
+        return NULL;
+    const char *text = service_replays (self->service) ? NULL : self->ops->trouble (self->executor);
+    snprintf (self->trouble, sizeof (self->trouble), "%s", text ? text : "");
+    service_fact_text (self->service, self->trouble, sizeof (self->trouble));
+    return self->trouble[0] ? self->trouble : NULL;
+}
+
 struct changed_ids {
     struct service *service;
     void (*each) (const char *id, void *arg);
@@ -142,4 +160,6 @@ const struct executor_ops executor_recorded = {
     .poll = recorded_poll,
     .stop = recorded_stop,
     .changed = recorded_changed,
+    .turn = recorded_turn,
+    .trouble = recorded_trouble,
 };

@@ -11,6 +11,7 @@ struct executor_recorded {
     struct service *service;
     const struct executor_ops *ops;
     void *executor;                     /* NULL in a replay */
+    char trouble[512];
 };
 
 extern const struct executor_ops executor_recorded;

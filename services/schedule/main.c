@@ -156,7 +156,8 @@ static void on_tick (struct service *service, int64_t now_us)
             schedule_proposal_sent (self->core, i);
             ask_select (service, schedule_proposal_at (self->core, i));
         }
-    const char *trouble = schedule_trouble (self->core, now_us);
+    const char *engine = self->drive.ops->trouble (self->drive.executor);
+    const char *trouble = engine ? engine : schedule_trouble (self->core, now_us);
     if (full)
         service_trouble (service,
                          "no space left: less than %u MiB are free on the disk of workspace %.200s; no job is started, and "
@@ -254,6 +255,7 @@ static void stop (struct service *service)
         self->recorded.ops->close (&self->recorded.executor);
     while (self->questions)
         question_free (self, self->questions);
+    drive_fini (&self->drive);
     schedule_free (&self->core);
     machine_fini (&self->machine);
     free (self);
@@ -279,7 +281,8 @@ static int make_machine (struct service *service, struct state *self, struct str
 static int open_executor (struct service *service, struct state *self, struct strata_error *error)
 {
     const char *name = service_campaign (service)->schedule.executor;
-    struct executor_config config = { service_workspace (service), service_bin_dir (service) };
+    struct executor_config config = { service_workspace (service), service_bin_dir (service),
+                                      &service_campaign (service)->schedule };
     self->drive.ops = &executor_recorded;
     self->drive.executor = &self->recorded;
     self->recorded.service = service;
@@ -287,7 +290,7 @@ static int open_executor (struct service *service, struct state *self, struct st
     self->recorded.executor = kept_executor;
     kept_executor = NULL;
     if (!self->recorded.ops)
-        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local", name);
+        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local or slurm", name);
     if (!self->recorded.executor && !service_replays (service))
         self->recorded.executor = self->recorded.ops->open (&config, error);
     if (!self->recorded.executor && !service_replays (service))

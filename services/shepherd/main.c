@@ -22,6 +22,7 @@ static const char usage[] =
     "  --memory-mb M    end it when its processes use more than M MiB (default: no limit)\n"
     "  --success FILE   after exit code 0, FILE in FOLDER must be there and not empty; may be repeated\n"
     "  --lock-fd FD     attempt-N/lock, open and locked (for strata-schedule)\n"
+    "  --guard          end what is left when this process itself is killed (for batch systems)\n"
     "  --help           this text\n";
 
 static int wrong (const char *option, const char *value)
@@ -67,7 +68,8 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
         { "walltime", required_argument, NULL, 'w' }, { "grace", required_argument, NULL, 'g' },
         { "cores", required_argument, NULL, 'c' },    { "memory-mb", required_argument, NULL, 'm' },
         { "success", required_argument, NULL, 's' },  { "lock-fd", required_argument, NULL, 'l' },
-        { "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 },
+        { "guard", no_argument, NULL, 'G' },          { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
     int c, rc = 0;
     unsigned fd;
@@ -85,6 +87,7 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
             if (rc == 0)
                 options->lock_fd = (int)fd;
             break;
+        case 'G': options->guard = true; break;
         case 'h': fputs (usage, stdout); return -1;
         default: return 2;
         }
@@ -117,7 +120,12 @@ int main (int argc, char **argv)
     int rc = options.success ? parse (&options, argc, argv) : 1;
     if (rc == 0) {
         close_others (options.lock_fd);
-        if (shepherd_run (&options, &error) != 0) {
+        int below = options.guard ? shepherd_guard (&rc) : 0;
+        if (below < 0)
+            log_error ("no process can be made: %s", strerror (errno));
+        if (below != 0)
+            rc = below < 0 ? 1 : rc;
+        else if (shepherd_run (&options, &error) != 0) {
             rc = errno == EBUSY ? SHEPHERD_BUSY : 1;
             log_error ("%s", error.text);
         }

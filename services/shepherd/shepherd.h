@@ -2,6 +2,7 @@
 #ifndef STRATA_SHEPHERD_H
 #define STRATA_SHEPHERD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ struct shepherd_options {
     const char **success;       /* files in dir that must be there and not empty after exit code 0 */
     size_t success_count;
     char **argv;                /* the command; ends with NULL */
+    bool guard;                 /* run below a guard (guard.c) */
     int lock_fd;                /* attempt-<n>/lock, open and locked by who starts us; -1: we open and lock it */
 };
 
@@ -41,7 +43,14 @@ struct shepherd_watch {
 };
 /* Blocks until the command and all its descendants are gone. Signals must be blocked (shepherd_watch_signals). */
 void shepherd_watch (struct shepherd_watch *self, const struct shepherd_options *options);
+/* Blocks what a shepherd waits for: SIGCHLD, SIGTERM, SIGINT and SIGHUP. */
 void shepherd_watch_signals (void);
+void shepherd_heard_signals (sigset_t *set);
+
+/* ---- guard.c ---- */
+/* Forks. 0 in the child, which goes on as the shepherd. 1 in the guard, when the shepherd and all below it are gone: exit with
+ * *code. -1: it can't be (errno). */
+int shepherd_guard (int *code);
 
 /* ---- oom.c: whether the kernel's out-of-memory killer was at work here ---- */
 /* Kills so far, of our cgroup if it counts them, else of this machine. */

@@ -30,7 +30,7 @@ static int64_t now_ms (void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void heard_set (sigset_t *set)
+void shepherd_heard_signals (sigset_t *set)
 {
     sigemptyset (set);
     for (size_t i = 0; heard[i]; i++)
@@ -40,7 +40,7 @@ static void heard_set (sigset_t *set)
 void shepherd_watch_signals (void)
 {
     sigset_t set;
-    heard_set (&set);
+    shepherd_heard_signals (&set);
     sigprocmask (SIG_BLOCK, &set, NULL);
 }
 
@@ -48,7 +48,7 @@ void shepherd_watch_signals (void)
 static int wait_signal (int64_t ms)
 {
     sigset_t set;
-    heard_set (&set);
+    shepherd_heard_signals (&set);
     struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
     int sig = sigtimedwait (&set, NULL, &ts);
     return sig < 0 ? 0 : sig;
