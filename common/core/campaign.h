@@ -148,7 +148,7 @@ struct campaign_feedback {
 };
 
 struct campaign_stage {
-    char *backend;          /* "file" or "rocksdb" */
+    char *backend;          /* "file", "rocksdb", "tar" or "redis" */
     unsigned quota_mb;      /* objects' bytes at the most; default 1024 */
     unsigned queue_mb;      /* bytes of unconsumed records at the most, each stream; default 256 */
 };

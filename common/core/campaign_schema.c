@@ -28,7 +28,7 @@
 #define YEAR_S 31536000
 
 static const char *const transports[] = { "ipc", "tcp", NULL };
-static const char *const backends[] = { "file", "rocksdb", NULL };
+static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
 static const char *const executors[] = { "local", "slurm", NULL };
 static const char *const encoders[] = { "pca", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
@@ -73,7 +73,7 @@ static const struct campaign_field mesh_fields[] = {
 
 static const struct campaign_field stage_fields[] = {
     { .key = "backend", WORD (struct campaign_stage, backend, backends), .fallback = "file",
-      .help = "Where objects are kept: a file each, or a RocksDB.", .example = "backend: rocksdb" },
+      .help = "Where objects are kept: a file each, a RocksDB, indexed tar archives, or Redis servers.", .example = "backend: rocksdb" },
     { .key = "quota_mb", WHOLE (struct campaign_stage, quota_mb, 1, 16777216), .fallback = "1024",
       .help = "Bytes of all objects at the most, in MiB; puts beyond it are refused.", .example = "quota_mb: 4096" },
     { .key = "queue_mb", WHOLE (struct campaign_stage, queue_mb, 1, 16777216), .fallback = "256",

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "strata_error.h"
 
@@ -16,5 +17,7 @@ int files_write_synced (int folder, const char *shown, const char *name, const v
 
 /* Whether a file's name ends with that. */
 bool files_end_with (const char *name, const char *end);
+/* Reads all of it. -1 with errno; EBADMSG: the file ends before. */
+int files_read_at (int fd, void *data, size_t size, uint64_t offset);
 
 #endif

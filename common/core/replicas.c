@@ -120,6 +120,7 @@ static int take_counts (const json_t *nodes, const char *node, struct replicas *
             return strata_fail (error, "replicas.json: %.40s is no service, or its number is not 1 to %d", service,
                                 REPLICAS_MAX);
         self->wanted[i] = (unsigned)n;
+        self->scaled[i] = true;
     }
     return 0;
 }
@@ -161,6 +162,15 @@ int replicas_want (const char *workspace, const char *service, unsigned count, s
     }
     json_object_set_new (any, service, json_integer (count));
     return save (workspace, json, error);
+}
+
+bool replicas_stage_unfinished (const char *workspace, unsigned number)
+{
+    char store[4200], retired[4200];
+    struct stat st;
+    snprintf (store, sizeof (store), "%s/shards/stage-%u", workspace, number);
+    snprintf (retired, sizeof (retired), "%s/claims/retired/stage-%u", workspace, number);
+    return stat (store, &st) == 0 && lstat (retired, &st) < 0;
 }
 
 int replicas_restart (const char *workspace, const char *replica, pid_t pid, struct strata_error *error)

@@ -501,6 +501,7 @@ struct page {
     Strata__ObjectListReply *reply;
     size_t at;
     bool more;
+    bool goes; /* the stage hands its names over to others */
     uint64_t version;
 };
 
@@ -513,8 +514,8 @@ struct lister {
     int64_t deadline_us;
 };
 
-/* The next page of each stage that has used up its own. */
-static int turn_pages (struct lister *l, struct strata_error *error)
+/* The next page of each stage that has used up its own, of those that go or of the others. */
+static int turn_pages (struct lister *l, bool goes, struct strata_error *error)
 {
     struct client_call *calls[STAGES_MAX], *all = calloc (l->count, sizeof (*all));
     Strata__ObjectList *asks = calloc (l->count, sizeof (*asks));
@@ -522,7 +523,7 @@ static int turn_pages (struct lister *l, struct strata_error *error)
     int rc = all && asks ? 0 : strata_fail (error, "out of memory");
     for (size_t i = 0; rc == 0 && i < l->count; i++) {
         struct page *page = &l->pages[i];
-        if (!page->more || (page->reply && page->at < page->reply->n_keys))
+        if (page->goes != goes || !page->more || (page->reply && page->at < page->reply->n_keys))
             continue;
         strata__object_list__init (&asks[i]);
         asks[i].namespace_ = (char *)l->ns;
@@ -581,6 +582,24 @@ static bool is_ready (const struct lister *l)
     return true;
 }
 
+/* A name that is handed over is listed by the next stage before the one that goes lists it no more. So the one that goes is
+ * asked first: none is missing, and one that both list is told once (take_key). */
+static int turn_all_pages (struct lister *l, struct strata_error *error)
+{
+    return turn_pages (l, true, error) < 0 || turn_pages (l, false, error) < 0 ? -1 : 0;
+}
+
+/* Past this key, in every list. */
+static void take_key (struct lister *l, const char *key)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct page *page = &l->pages[i];
+        if (page->reply && page->at < page->reply->n_keys && page->reply->keys[page->at] != key
+            && strcmp (page->reply->keys[page->at], key) == 0)
+            page->at++;
+    }
+}
+
 static struct page *lowest (struct lister *l)
 {
     struct page *best = NULL;
@@ -597,6 +616,7 @@ static struct page *lowest (struct lister *l)
 static int list_stages (struct lister *l, const char *after, struct strata_error *error)
 {
     char (*names)[REPLICA_NAME_MAX] = calloc (STAGES_MAX, sizeof (*names));
+    mesh_look_at_cards (client_mesh (l->client));
     size_t count = names ? claim_keepers (client_mesh (l->client)->workspace, names, STAGES_MAX) : 0;
     if (names && count == 0)
         snprintf (names[count++], REPLICA_NAME_MAX, "stage");
@@ -609,6 +629,7 @@ static int list_stages (struct lister *l, const char *after, struct strata_error
     for (size_t i = 0; i < count; i++) {
         snprintf (l->pages[i].stage, sizeof (l->pages[i].stage), "%s", names[i]);
         snprintf (l->pages[i].after, sizeof (l->pages[i].after), "%s", after);
+        l->pages[i].goes = mesh_route_retires (client_mesh (l->client), names[i]);
         l->pages[i].more = true;
     }
     l->count = count;
@@ -626,7 +647,7 @@ static int list (struct strata_client *self, const char *ns, const char *prefix,
     struct page *page = NULL;
     while (rc == 0) {
         while (rc == 0 && !is_ready (&l))
-            rc = turn_pages (&l, error);
+            rc = turn_all_pages (&l, error);
         page = rc == 0 ? lowest (&l) : NULL;
         if (!page || given == max)
             break;
@@ -634,6 +655,7 @@ static int list (struct strata_client *self, const char *ns, const char *prefix,
         const char *key = page->reply->keys[page->at];
         info_from (&info, page->at < page->reply->n_infos ? page->reply->infos[page->at] : NULL);
         given++;
+        take_key (&l, key);
         page->at++;
         if (each (key, &info, arg))
             break;

@@ -362,6 +362,8 @@ static bool better (const struct mesh_peer *a, const struct mesh_peer *b)
         return b->gone;
     if (a->card.active != b->card.active)
         return a->card.active;
+    if (a->card.retiring != b->card.retiring)
+        return b->card.retiring;
     return a->card.epoch > b->card.epoch;
 }
 

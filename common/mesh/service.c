@@ -210,9 +210,19 @@ void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *ar
     mesh_subscribe (&self->mesh, "hb");
 }
 
-int service_admit (struct service *self, const char *producer, struct strata_error *error)
+int service_admit (struct service *self, const char *producer, bool known, struct strata_error *error)
 {
-    return self->spec->admit ? self->spec->admit (self, producer, error) : 0;
+    return self->spec->admit ? self->spec->admit (self, producer, known, error) : 0;
+}
+
+/* A card that can't be written now is written by on_housekeeping. */
+void service_retires (struct service *self, bool retires)
+{
+    if (self->mesh.card.retiring == retires)
+        return;
+    self->mesh.card.retiring = retires;
+    self->card_due = true;
+    self->again_us = 0;
 }
 
 const char *service_object_stage (struct service *self, const char *ns, const char *key)

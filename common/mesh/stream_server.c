@@ -83,8 +83,8 @@ static bool comes_too_early (struct shard *shard, struct request *request, const
 static bool admitted (struct service *service, struct request *request, const char *stream, const char *producer)
 {
     struct strata_error error;
-    if (!producer || stream_producer_last (service_shard (service), stream, producer) > 0
-        || service_admit (service, producer, &error) == 0)
+    if (!producer
+        || service_admit (service, producer, stream_producer_last (service_shard (service), stream, producer) > 0, &error) == 0)
         return true;
     request_refuse (request, code_of_errno (), "%s", error.text);
     return false;

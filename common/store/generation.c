@@ -194,11 +194,10 @@ static int sync_folder (const char *dir)
     return rc;
 }
 
-static int fill (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg, struct strata_error *error)
+static int copy_until_whole (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg,
+                             struct strata_error *error)
 {
-    int rc = damage_refuse_marked (from, error);
-    if (rc < 0)
-        return -1;
+    int rc = -1;
     for (int i = 0; i < TRIES; i++) {
         if (i)
             usleep (PAUSE_US);
@@ -209,6 +208,23 @@ static int fill (const char *from, const char *to, const char *mark, lease_try_f
         if (rc == 0 || errno == ENOSPC)
             break;
     }
+    return rc;
+}
+
+int generation_copy (const char *from, const char *to, lease_try_f *try_store, void *arg, struct strata_error *error)
+{
+    if (mkdir (to, 0777) < 0)
+        return strata_fail (error, "folder %s can't be made: %s", to, strerror (errno));
+    return copy_until_whole (from, to, NULL, try_store, arg, error);
+}
+
+static int fill (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg, struct strata_error *error)
+{
+    int rc = damage_refuse_marked (from, error);
+    if (rc == 0)
+        rc = copy_until_whole (from, to, mark, try_store, arg, error);
+    else
+        return -1;
     if (rc < 0 && errno == EBADMSG) { /* not a matter of a holder that writes */
         damage_mark (from, error->text);
         errno = EBADMSG;

@@ -88,8 +88,18 @@ void producers_set (struct producers *self, const char *stream, const char *prod
     keep (place_of (self, &key), &key, last);
 }
 
+void producers_forget (struct producers *self, const char *stream, const char *producer)
+{
+    struct shard_key key;
+    shard_key (&key, "p/%s/%s", stream, producer);
+    shard_delete (self->shard, key.data, key.size);
+    struct place *place = place_of (self, &key);
+    if (holds (place, &key))
+        place->last = 0;
+}
+
 void producers_each (struct producers *self,
-                     void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
+                     int (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
 {
     struct shard_iter it;
     for (bool more = shard_iter_begin (self->shard, &it, "p/", 2, NULL, 0); more; more = shard_iter_next (&it)) {
@@ -103,7 +113,8 @@ void producers_each (struct producers *self,
         if (!producer)
             continue;
         *producer++ = '\0';
-        each (stream, producer, shard_u64 (it.value), arg);
+        if (each (stream, producer, shard_u64 (it.value), arg))
+            break;
     }
     shard_iter_end (&it);
 }

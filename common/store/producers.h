@@ -17,8 +17,10 @@ void producers_free (struct producers **self);
 /* 0 when nothing of it was kept. */
 uint64_t producers_last (struct producers *self, const char *stream, const char *producer);
 void producers_set (struct producers *self, const char *stream, const char *producer, uint64_t last);
-/* Calls each for every producer of every stream; it must not change the shard. */
+/* As if nothing of it had been kept. */
+void producers_forget (struct producers *self, const char *stream, const char *producer);
+/* Calls each for every producer of every stream until it returns non-zero; it must not change the shard. */
 void producers_each (struct producers *self,
-                     void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg);
+                     int (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg);
 
 #endif

@@ -230,8 +230,17 @@ uint64_t stream_producer_last (struct shard *shard, const char *name, const char
     return producers_last (streams_of (shard)->producers, name, producer);
 }
 
+void stream_producer_set (struct shard *shard, const char *name, const char *producer, uint64_t last)
+{
+    struct producers *producers = streams_of (shard)->producers;
+    if (last == 0)
+        producers_forget (producers, name, producer);
+    else if (producers_last (producers, name, producer) < last)
+        producers_set (producers, name, producer, last);
+}
+
 void stream_producers (struct shard *shard,
-                       void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
+                       int (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
 {
     producers_each (streams_of (shard)->producers, each, arg);
 }

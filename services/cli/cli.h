@@ -34,6 +34,7 @@ enum cli_option {
     CLI_SNAPSHOT = 1 << 21, /* --snapshot SIMULATION:INDEX */
     CLI_QUEUE = 1 << 22,  /* --queue NAME */
     CLI_CSV = 1 << 23,    /* --csv */
+    CLI_RECURSIVE = 1 << 24, /* -r, --recursive */
 };
 
 struct cli_args {
@@ -43,7 +44,7 @@ struct cli_args {
     const char *state, *type;
     const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
-    bool csv;
+    bool csv, recursive;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -71,6 +72,8 @@ int cmd_replay (const struct cli_args *args);
 int cmd_repair (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
+int cmd_cp (const struct cli_args *args);
+int cmd_tar (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);
 int cmd_submit (const struct cli_args *args);
 int cmd_scale (const struct cli_args *args);

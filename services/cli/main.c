@@ -89,6 +89,20 @@ static const struct command commands[] = {
       EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
     { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key",
       EXIT_CODES, CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
+    { "cp", "[-r] FROM TO [--timeout S] [--workspace DIR] [--json]", "copies objects between namespaces, folders and archives",
+      "FROM and TO: NAMESPACE:[PREFIX] is staging, FILE.tar an indexed archive, anything else a folder (FROM: or a file).\n"
+      "-r: all objects; keys stay the same behind PREFIX. What TO has already with the same length and checksum is passed\n"
+      "over: after Ctrl-C or a failure the same command goes on where it was. What is refused is told, and the rest goes on.\n"
+      "--timeout S: for each request to staging (default 120).\n" EXIT_CODES ", 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT | CLI_RECURSIVE, 2, 2, cmd_cp },
+    { "tar", "ls ARCHIVE [PREFIX] | get ARCHIVE MEMBER [FILE] | verify ARCHIVE ... | reindex ARCHIVE ... | import ARCHIVE NAMESPACE\n"
+             "           [--workspace DIR] [--json]", "reads, checks and mends indexed tar archives, as pytaridx keeps them",
+      "ls: size, offset and name of each member, the last of each name. get: one member (to standard output without FILE).\n"
+      "verify: goes through all headers and compares the index ARCHIVE.pylst with them; changes nothing.\n"
+      "reindex: makes the index anew from the headers and cuts off a last member that was not written whole.\n"
+      "import: copies all members into a namespace of staging (`strata cp -r ARCHIVE NAMESPACE:`).\n"
+      "exit codes: 0 done, 1 failed or something is damaged or wrongly indexed, 2 wrong usage, 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 2, 100000, cmd_tar },
     { "submit", "QUEUE SIMULATION INDEX SNAPSHOT [--workspace DIR] [--json]", "hands a snapshot folder to a queue of patch",
       "An index that SIMULATION handed in before, or one below it, is a repeat and dropped.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 4, 4, cmd_submit },
@@ -150,17 +164,18 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "snapshot", required_argument, NULL, CLI_SNAPSHOT },
         { "queue", required_argument, NULL, CLI_QUEUE },
         { "csv", no_argument, NULL, CLI_CSV },
+        { "recursive", no_argument, NULL, CLI_RECURSIVE },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     long n = 0;
     *args = (struct cli_args){ .count = -1 };
-    for (int opt; (opt = getopt_long (argc, argv, "hfn:", options, NULL)) != -1;) {
+    for (int opt; (opt = getopt_long (argc, argv, "hfrn:", options, NULL)) != -1;) {
         if (opt == 'h') {
             command_usage (stdout, command);
             return CLI_OK + 1;
         }
-        opt = opt == 'f' ? CLI_FOLLOW : opt == 'n' ? CLI_COUNT : opt;
+        opt = opt == 'f' ? CLI_FOLLOW : opt == 'n' ? CLI_COUNT : opt == 'r' ? CLI_RECURSIVE : opt;
         if (opt == '?')
             return bad_usage (command) + 1;
         if (!(command->options & (unsigned)opt)) {
@@ -187,6 +202,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
         args->queue = opt == CLI_QUEUE ? optarg : args->queue;
         args->csv = args->csv || opt == CLI_CSV;
+        args->recursive = args->recursive || opt == CLI_RECURSIVE;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;
     }

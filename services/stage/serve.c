@@ -195,7 +195,7 @@ static void list_add (const char *key, const Strata__ObjectInfo *info, void *arg
 
 static bool is_mine (const char *ns, const char *key, const void *arg)
 {
-    return slots_mine (arg, ns, key);
+    return slots_listed (arg, ns, key);
 }
 
 static void on_list (struct service *service, struct request *request, const ProtobufCMessage *body)
@@ -235,7 +235,7 @@ static void on_move (struct service *service, struct request *request, const Pro
     Strata__ObjectMoveReply reply = STRATA__OBJECT_MOVE_REPLY__INIT;
     bool named = valid (move->namespace_, move->key) && valid (move->to_namespace, move->to_key);
     if (named
-        && (slots_look (self->slots, move->namespace_, move->key, &error) < 0
+        && (slots_change (self->slots, move->namespace_, move->key, &error) < 0
             || moves_check (self->moves, move->namespace_, move->key, &error) < 0))
         serve_refuse (service, request, move->namespace_, move->key, &error);
     else if (named && slots_take (self->slots, move->to_namespace, move->to_key, &error) < 0) {
@@ -262,6 +262,8 @@ static void on_adopt (struct service *service, struct request *request, const Pr
     struct blob blob = request_blob (request, 0);
     if (!adopt->info || request_blobs (request) != 1 || !valid (adopt->namespace_, adopt->key))
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "an object to adopt comes with its name, info and bytes");
+    else if (adopt->handover)
+        takeover_object (service, request, adopt);
     else if (slots_take (self->slots, adopt->namespace_, adopt->key, &error) < 0
              || moves_check (self->moves, adopt->namespace_, adopt->key, &error) < 0
              || stage_adopt (self->core, adopt->namespace_, adopt->key, adopt->info, blob.data, blob.size,
@@ -281,7 +283,7 @@ static void on_delete (struct service *service, struct request *request, const P
     struct strata_error error;
     Strata__ObjectDeleteReply reply = STRATA__OBJECT_DELETE_REPLY__INIT;
     if ((valid (delete->namespace_, delete->key)
-         && (slots_look (self->slots, delete->namespace_, delete->key, &error) < 0
+         && (slots_change (self->slots, delete->namespace_, delete->key, &error) < 0
              || moves_check (self->moves, delete->namespace_, delete->key, &error) < 0))
         || stage_delete (self->core, delete->namespace_, delete->key, &error) < 0)
         serve_refuse (service, request, delete->namespace_, delete->key, &error);
@@ -292,13 +294,13 @@ static void on_delete (struct service *service, struct request *request, const P
 int serve_flush (struct service *service, struct strata_error *error)
 {
     struct state *self = service_state (service);
-    return self ? slots_sync (self->slots, error) : 0;
+    return self && (slots_sync (self->slots, error) < 0 || stage_flush (self->core, error) < 0) ? -1 : 0;
 }
 
-int serve_admit (struct service *service, const char *producer, struct strata_error *error)
+int serve_admit (struct service *service, const char *producer, bool known, struct strata_error *error)
 {
     struct state *self = service_state (service);
-    return slots_take_producer (self->slots, producer, error);
+    return slots_take_producer (self->slots, producer, known, error);
 }
 
 void serve_tick (struct service *service, int64_t now_us)
@@ -312,6 +314,7 @@ void serve_tick (struct service *service, int64_t now_us)
         service_trouble (service, NULL);
     self->stuck = stuck;
     moves_tick (service, now_us);
+    handover_tick (service, now_us);
     waits_tick (service, now_us);
     if (now_us - self->forgot_us > FORGET_US) {
         stage_forget_origins (self->core, now_us - ORIGINS_KEPT_US);
@@ -325,6 +328,7 @@ void serve_stop (struct service *service)
     if (!self)
         return;
     waits_free (&self->waits);
+    handover_free (&self->handover);
     moves_free (&self->moves);
     slots_free (&self->slots);
     stage_free (&self->core);
@@ -348,6 +352,7 @@ int serve_start (struct service *service, struct strata_error *error)
     self->slots = self->core ? slots_new (service_shard (service), service_workspace (service), self->shard, error) : NULL;
     self->moves = moves_new (service);
     self->waits = waits_new ();
+    self->handover = self->slots ? handover_new (service, error) : NULL;
     /* Each shard of feedback reads its part: nothing is trimmed before all of them have, also those that never ran yet. */
     const struct campaign_feedback *feedback = &service_campaign (service)->feedback;
     for (unsigned i = 0; feedback->shards > 1 && i < feedback->shards; i++) {
@@ -355,9 +360,9 @@ int serve_start (struct service *service, struct strata_error *error)
         snprintf (consumer, sizeof (consumer), "feedback-%u", i);
         stream_consumer_set (service_shard (service), feedback->from, consumer, 1);
     }
-    if (self->slots && self->moves && self->waits)
+    if (self->slots && self->moves && self->waits && self->handover)
         return 0;
-    if (self->slots)
+    if (self->slots && self->handover)
         strata_fail (error, "out of memory");
     serve_stop (service);
     return -1;
@@ -376,6 +381,7 @@ void serve_metrics (struct service *service)
     service_metric (service, "gets", (double)f.gets, 0);
     service_metric (service, "gets_waiting", (double)waits_count (self->waits), 0);
     service_metric (service, "slots", (double)slots_count (self->slots), 0);
+    handover_metrics (service);
 }
 
 const struct service_handler serve_handlers[] = {
@@ -386,5 +392,6 @@ const struct service_handler serve_handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_OBJECT_MOVE, &strata__object_move__descriptor, true, on_move },
     { STRATA__MESSAGE_TYPE__TYPE_OBJECT_DELETE, &strata__object_delete__descriptor, true, on_delete },
     { STRATA__MESSAGE_TYPE__TYPE_OBJECT_ADOPT, &strata__object_adopt__descriptor, true, on_adopt },
+    { STRATA__MESSAGE_TYPE__TYPE_TAKE_OVER, &strata__take_over__descriptor, true, takeover_handle },
     { 0, NULL, false, NULL },
 };

@@ -6,6 +6,7 @@
 #include "slots.h"
 #include "stage_core.h"
 
+struct handover;
 struct moves;
 struct waits;
 
@@ -14,6 +15,7 @@ struct state {
     struct slots *slots;
     struct moves *moves;
     struct waits *waits;
+    struct handover *handover;
     char shard[64];    /* "stage-0": how claims name us */
     bool full;         /* the quota was reached, and told */
     bool stuck;        /* settling failed, and trouble is shown */
@@ -30,7 +32,7 @@ void serve_get (struct service *service, struct request *request, const Strata__
 extern const struct service_handler serve_handlers[];
 int serve_start (struct service *service, struct strata_error *error);
 void serve_stop (struct service *service);
-int serve_admit (struct service *service, const char *producer, struct strata_error *error);
+int serve_admit (struct service *service, const char *producer, bool known, struct strata_error *error);
 int serve_flush (struct service *service, struct strata_error *error);
 void serve_metrics (struct service *service);
 void serve_tick (struct service *service, int64_t now_us);
@@ -42,6 +44,9 @@ void moves_begin (struct service *service, struct request *request, const Strata
 /* -1 with errno EAGAIN: the object is on its way to another stage. */
 int moves_check (struct moves *self, const char *ns, const char *key, struct strata_error *error);
 void moves_tick (struct service *service, int64_t now_us);
+/* Whether an object of this slot is on its way. */
+bool moves_of_slot (const struct moves *self, unsigned slot);
+size_t moves_count (const struct moves *self);
 
 /* ---- waits.c: gets that wait until the object is put ---- */
 struct waits *waits_new (void);
@@ -49,7 +54,19 @@ void waits_free (struct waits **self);
 void waits_add (struct service *service, struct request *request, const Strata__ObjectGet *get);
 /* The object is there now. */
 void waits_wake (struct service *service, const char *ns, const char *key);
+/* Its slot is ours no longer, or about to be: its askers look again who keeps it. */
+void waits_send_on (struct service *service);
 void waits_tick (struct service *service, int64_t now_us);
 size_t waits_count (const struct waits *self);
+
+/* ---- handover.c: a stage that was taken away hands on all that it keeps ---- */
+struct handover *handover_new (struct service *service, struct strata_error *error);
+void handover_free (struct handover **self);
+void handover_tick (struct service *service, int64_t now_us);
+void handover_metrics (struct service *service);
+
+/* ---- takeover.c: what another stage hands over ---- */
+void takeover_handle (struct service *service, struct request *request, const ProtobufCMessage *body);
+void takeover_object (struct service *service, struct request *request, const Strata__ObjectAdopt *adopt);
 
 #endif

@@ -171,7 +171,7 @@ struct stage *stage_new (struct shard *shard, const char *backend, const char *r
     self->quota_bytes = quota_bytes;
     self->ops = backend_find (backend);
     if (!self->ops)
-        strata_fail (error, "stage.backend is '%s'; this build has file and rocksdb", backend);
+        strata_fail (error, "stage.backend is '%s'; this build has file, rocksdb, tar and redis", backend);
     if (self->ops && backend_check (self, error) == 0)
         self->backend = self->ops->open (shard, root, owner, error);
     if (!self->backend)
@@ -478,7 +478,8 @@ int stage_adopt (struct stage *self, const char *ns, const char *key, const Stra
 {
     struct backend_item item = { key, data, size, &info->crc32c };
     Strata__ObjectInfo made = STRATA__OBJECT_INFO__INIT;
-    struct shard_key origin = origin_key (info->origin), time = { .size = 0 };
+    struct shard_key origin = origin_key (info->origin);
+    char name[STAGE_FULL_NAME];
     if (!info->origin[0] || size != info->size) {
         errno = EINVAL;
         return strata_fail (error, "object %.200s/%.200s comes without its origin, or not whole", ns, key);
@@ -487,9 +488,85 @@ int stage_adopt (struct stage *self, const char *ns, const char *key, const Stra
         return 0;
     if (stage_put (self, ns, &item, 1, true, info->mtime_us, &made, error) < 0)
         return -1;
-    shard_key_u64 (&time, (uint64_t)now_us);
-    shard_put (self->shard, origin.data, origin.size, time.data, time.size);
+    snprintf (name, sizeof (name), "%s/%s", ns, key);
+    stage_origin_put (self, info->origin, name, now_us);
     return 0;
+}
+
+int stage_take_over (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info, const void *data,
+                     size_t size, struct strata_error *error)
+{
+    struct backend_item item = { key, data, size, &info->crc32c };
+    Strata__ObjectInfo made;
+    if (size != info->size || info->generation == 0) {
+        errno = EINVAL;
+        return strata_fail (error, "object %.200s/%.200s comes without its generation, or not whole", ns, key);
+    }
+    if (info_get (self, ns, key, &made) && made.generation == info->generation && made.crc32c == info->crc32c
+        && made.size == info->size && made.mtime_us == info->mtime_us)
+        return 0;
+    if (stage_put (self, ns, &item, 1, false, info->mtime_us, &made, error) < 0)
+        return -1;
+    made.generation = info->generation;
+    info_put (self, ns, key, &made);
+    return 0;
+}
+
+void stage_origin_put (struct stage *self, const char *origin, const char *name, int64_t time_us)
+{
+    struct shard_key key = origin_key (origin), value = { .size = 0 };
+    size_t n = strlen (name) < STAGE_FULL_NAME ? strlen (name) : 0;
+    shard_key_u64 (&value, (uint64_t)time_us);
+    memcpy (value.data + value.size, name, n);
+    shard_put (self->shard, key.data, key.size, value.data, value.size + n);
+}
+
+void stage_origins (struct stage *self, int (*each) (const char *origin, const char *name, int64_t time_us, void *arg), void *arg)
+{
+    static const char prefix[] = "adopted/";
+    struct shard_iter it;
+    int rc = 0;
+    for (bool more = shard_iter_begin (self->shard, &it, prefix, strlen (prefix), NULL, 0); more && rc == 0;
+         more = shard_iter_next (&it)) {
+        char origin[sizeof (((struct shard_key *)0)->data)], name[STAGE_FULL_NAME];
+        if (it.value_size < 8 || it.value_size - 8 >= sizeof (name) || it.key_size >= sizeof (origin))
+            continue;
+        snprintf (origin, sizeof (origin), "%.*s", (int)(it.key_size - strlen (prefix)), (const char *)it.key + strlen (prefix));
+        snprintf (name, sizeof (name), "%.*s", (int)(it.value_size - 8), (const char *)it.value + 8);
+        rc = each (origin, name, (int64_t)shard_u64 (it.value), arg);
+    }
+    shard_iter_end (&it);
+}
+
+char *stage_split (char name[STAGE_FULL_NAME])
+{
+    char *slash = strchr (name, '/');
+    if (!slash)
+        return name + strlen (name);
+    *slash = '\0';
+    return slash + 1;
+}
+
+int stage_next (struct stage *self, char name[STAGE_FULL_NAME], size_t max,
+                bool (*wanted) (const char *ns, const char *key, const void *arg), const void *arg)
+{
+    struct shard_key start;
+    struct shard_iter it;
+    size_t looked = 0;
+    int rc = 0;
+    shard_key (&start, "obj/%s", name);
+    if (name[0])
+        start.data[start.size++] = '\0'; /* the first one behind it */
+    for (bool more = shard_iter_begin (self->shard, &it, "obj/", 4, start.data, start.size); more && rc == 0;
+         more = shard_iter_next (&it)) {
+        char parts[STAGE_FULL_NAME];
+        snprintf (name, STAGE_FULL_NAME, "%.*s", (int)(it.key_size - 4), (const char *)it.key + 4);
+        memcpy (parts, name, sizeof (parts));
+        const char *key = stage_split (parts);
+        rc = wanted (parts, key, arg) ? 1 : ++looked == max ? 2 : 0;
+    }
+    shard_iter_end (&it);
+    return rc;
 }
 
 #define FORGET_MAX 1000 /* origins that one call forgets at most */
@@ -504,7 +581,7 @@ void stage_forget_origins (struct stage *self, int64_t before_us)
         return;
     for (bool more = shard_iter_begin (self->shard, &it, prefix, strlen (prefix), NULL, 0); more && count < FORGET_MAX;
          more = shard_iter_next (&it))
-        if (it.value_size == 8 && (int64_t)shard_u64 (it.value) < before_us && it.key_size <= sizeof (old->data)) {
+        if (it.value_size >= 8 && (int64_t)shard_u64 (it.value) < before_us && it.key_size <= sizeof (old->data)) {
             memcpy (old[count].data, it.key, it.key_size);
             old[count++].size = it.key_size;
         }
@@ -549,6 +626,11 @@ int stage_delete (struct stage *self, const char *ns, const char *key, struct st
     self->objects--;
     totals_save (self);
     return 0;
+}
+
+int stage_flush (struct stage *self, struct strata_error *error)
+{
+    return self->ops->flush ? self->ops->flush (self->backend, error) : 0;
 }
 
 int stage_settle (struct stage *self, struct strata_error *error)

@@ -79,6 +79,26 @@ void waits_wake (struct service *service, const char *ns, const char *key)
     }
 }
 
+void waits_send_on (struct service *service)
+{
+    struct state *state = service_state (service);
+    struct waits *self = state->waits;
+    for (struct wait **p = &self->first, *wait; (wait = *p);) {
+        struct strata_error error;
+        char name[STAGE_FULL_NAME];
+        memcpy (name, wait->name, sizeof (name));
+        const char *key = stage_split (name);
+        if (slots_change (state->slots, name, key, &error) == 0) {
+            p = &wait->next;
+            continue;
+        }
+        *p = wait->next;
+        self->count--;
+        request_refuse (wait->request, STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE, "%s", error.text);
+        free (wait);
+    }
+}
+
 /* The asker has given up by then: nobody reads this refusal. */
 void waits_tick (struct service *service, int64_t now_us)
 {

@@ -33,6 +33,7 @@ static const char usage[] = "crash-load MODE [options]: job programs for tests t
                             "  frames      hands in --frames N of each of 64 simulations at once (--workspace W)\n"
                             "  requests    asks all services as client --simulation NAME until --hold FILE is there, "
                             "writes --out DIR/requests.json (--seed N --pace-ms N)\n"
+                            "  refused     asks the service --peer NAME for a stream that can't be, and wants a refusal\n"
                             "  recount     after `strata down`: what feedback and stage of --workspace DIR hold "
                             "against what the jobs' folders say\n"
                             "Jobs take --attempt N, --seed N, --fail-percent N (how many attempts end by themselves), "
@@ -363,11 +364,13 @@ static int parse (int argc, char **argv, struct load_options *options)
         { "workspace", 1, NULL, 'w' },  { "seed", 1, NULL, 'S' },         { "attempt", 1, NULL, 'a' },
         { "frames", 1, NULL, 'f' },     { "pace-ms", 1, NULL, 'p' },      { "grid", 1, NULL, 'g' },
         { "ras", 1, NULL, 'R' },        { "fail-percent", 1, NULL, 'F' }, { "dimensions", 1, NULL, 'd' },
+        { "peer", 1, NULL, 'P' },
         { NULL, 0, NULL, 0 },
     };
     const char **texts[256] = {
         ['o'] = &options->out,     ['i'] = &options->in,   ['c'] = &options->candidate, ['s'] = &options->simulation,
-        ['r'] = &options->reports, ['H'] = &options->hold, ['w'] = &options->workspace
+        ['r'] = &options->reports, ['H'] = &options->hold, ['w'] = &options->workspace,
+        ['P'] = &options->peer
     };
     unsigned *numbers[256] = {
         ['a'] = &options->attempt, ['f'] = &options->frames,       ['p'] = &options->pace_ms,   ['g'] = &options->grid,
@@ -404,6 +407,7 @@ static const struct mode {
     { "setup", load_setup },
     { "simulation", load_simulation },
     { "requests", load_requests },
+    { "refused", load_refused },
     { "frames", load_frames_of_many },
 };
 
@@ -428,6 +432,7 @@ int main (int argc, char **argv)
             bool lacks = (modes[i].run == load_setup && !options.candidate)
                          || (modes[i].run == load_simulation && (!options.simulation || !options.in))
                          || (modes[i].run == load_frames_of_many && !options.workspace)
+                         || (modes[i].run == load_refused && !options.peer)
                          || (modes[i].run == load_requests && (!options.simulation || !options.hold));
             if (lacks) {
                 fputs (usage, stderr);

@@ -150,9 +150,9 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:3: replicas.patch: must be a whole number from 1 to 64, not 0\n"
       "c.yaml:3: replicas.select: must be a whole number from 1 to 64, not 65" },
     { "campaign: test\n", "campaign: test\nstage: {backend: rockdb}\n",
-      "c.yaml:3: stage.backend: must be one of file, rocksdb, not rockdb; did you mean rocksdb?" },
+      "c.yaml:3: stage.backend: must be one of file, rocksdb, tar, redis, not rockdb; did you mean rocksdb?" },
     { "campaign: test\n", "campaign: test\nstage: {backend: tape}\n",
-      "c.yaml:3: stage.backend: must be one of file, rocksdb, not tape" },
+      "c.yaml:3: stage.backend: must be one of file, rocksdb, tar, redis, not tape" },
     { "campaign: test\n", "campaign: test\nstage: file\n",
       "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not file" },
     { "campaign: test\n", "campaign: test\nstage:\n",
