@@ -36,7 +36,7 @@ PATH=$PATH:/usr/sbin
 pid_of () { # NAME
     local pid
     pid=$(cat "$dir/$1.pid" 2> /dev/null) && [ -n "$pid" ] || return 1
-    tr '\0' '\n' < "/proc/$pid/cmdline" 2> /dev/null | grep -qF -- "$dir" || return 1
+    tr '\0' '\n' 2> /dev/null < "/proc/$pid/cmdline" | grep -qF -- "$dir" || return 1
     [ "$(sed 's/.*) //;s/ .*//' "/proc/$pid/stat" 2> /dev/null)" != Z ] || return 1
     echo "$pid"
 }

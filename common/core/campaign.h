@@ -48,8 +48,8 @@ struct campaign_select {
 };
 
 struct campaign_encoder {
-    char *kind;             /* "pca" */
-    char *model;            /* .npz with mean[D], components[d][D]; relative to the campaign file */
+    char *kind;             /* "pca" (default), "network" */
+    char *model;            /* its file (services/patch/patch_encode.h); relative to the campaign file */
     unsigned dimensions;    /* 1..64, default 9 */
 };
 
@@ -73,6 +73,23 @@ enum campaign_job_source {
     JOB_AFTER,              /* `start: after`       one for each success of the type named by `after` */
 };
 
+/* How long the jobs of a type take, for `strata emulate`. */
+struct campaign_model {
+    double hours;           /* mean time of one that does not fail; 0 (default): not modelled */
+    double spread;          /* standard deviation / mean of a normal distribution; default 0.1 */
+    double failures;        /* share of attempts that fail, at any time; default 0 */
+    bool resumes;           /* an attempt goes on where the one before it ended; default false */
+    double frames;          /* it hands to feedback an hour; default 0 */
+};
+
+/* What else happens in an emulated campaign. */
+struct campaign_emulate {
+    double snapshot_s;      /* between the snapshots of the continuum model; default 90 */
+    unsigned patches;       /* candidates cut out of a snapshot; default 333 */
+    double node_losses;     /* of a node in a year; default 0.3 */
+    double node_hours;      /* until a lost node is there again; default 12 */
+};
+
 /* Cores of a job that are bound together, as one of several programs that run side by side in it. */
 struct campaign_part {
     char *name;             /* the job finds its cores in STRATA_CORES_<NAME> */
@@ -94,6 +111,7 @@ struct campaign_job {
     char *share;            /* cores that have it in common: "l2", "l3", "socket", "any" (default) */
     struct campaign_part *parts;
     unsigned parts_count;   /* 0: one program, with all cores */
+    struct campaign_model model;
     double gpu_share;       /* 0..1 of all GPUs: above it types that are below theirs go first; 0 (default): none */
     unsigned walltime_s;    /* a job still running then is ended; default 3600 */
     unsigned tries;         /* starts at the most before it is set aside; default 3 */
@@ -195,6 +213,7 @@ struct campaign {
     struct campaign_feedback feedback;
     struct campaign_replay replay;
     struct campaign_goal goal;
+    struct campaign_emulate emulate;
     /* not in the file: */
     char *path;             /* absolute path of the file */
     char *dir;              /* its folder */

@@ -30,7 +30,7 @@
 static const char *const transports[] = { "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
 static const char *const executors[] = { "local", "slurm", NULL };
-static const char *const encoders[] = { "pca", NULL };
+static const char *const encoders[] = { "pca", "network", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
 static const char *const nears[] = { "gpu", "any", NULL };
@@ -83,9 +83,12 @@ static const struct campaign_field stage_fields[] = {
 
 static const struct campaign_field encoder_fields[] = {
     { .key = "kind", WORD (struct campaign_encoder, kind, encoders), .fallback = "pca",
-      .help = "How a patch becomes a point.", .example = "kind: pca" },
+      .help = "How a patch becomes a point: principal components, or a network (TorchScript; needs libtorch-dev when Strata is "
+              "built).",
+      .example = "kind: network" },
     { .key = "model", TEXT (struct campaign_encoder, model), .required = true,
-      .help = "The model: a .npz with mean[D] and components[d][D]. Relative to the campaign file; it must exist.",
+      .help = "The model: for `pca` a .npz of scripts/train_pca.py, for `network` a .pt of scripts/train_encoder.py. Relative to "
+              "the campaign file; it must exist. It is trusted: a network may compute what it likes.",
       .example = "model: encoder/pca.npz" },
     { .key = "dimensions", WHOLE (struct campaign_encoder, dimensions, 1, 64), .fallback = "9",
       .help = "Numbers of an encoded patch.", .example = "dimensions: 9" },
@@ -115,7 +118,7 @@ static const struct campaign_field patch_fields[] = {
       .help = "A snapshot that fails this often is set aside.", .example = "tries: 3" },
     { .key = "encoder", MAP (struct campaign_patch, encoder, encoder_fields), .required = true,
       .help = "What turns a patch into a point for selection.",
-      .example = "encoder: {kind: pca, model: encoder/pca.npz, dimensions: 9}" },
+      .example = "encoder: {kind: network, model: encoder/model.pt, dimensions: 9}" },
     END,
 };
 
@@ -236,6 +239,32 @@ static const struct campaign_field schedule_fields[] = {
 
 static const struct campaign_field success_item = { .kind = KIND_FILE, .size = sizeof (char *), .min = 1, .max = 200 };
 
+static const struct campaign_field model_fields[] = {
+    { .key = "hours", REAL (struct campaign_model, hours, 0, 1e9), .fallback = "0",
+      .help = "Mean hours of a job that does not fail.", .example = "hours: 1.5" },
+    { .key = "spread", REAL (struct campaign_model, spread, 0, 1), .fallback = "0.1",
+      .help = "Standard deviation of the hours, as a part of their mean.", .example = "spread: 0.1" },
+    { .key = "failures", REAL (struct campaign_model, failures, 0, 1), .fallback = "0",
+      .help = "Share of the attempts that fail.", .example = "failures: 0.02" },
+    { .key = "resumes", .kind = KIND_BOOL, AT (struct campaign_model, resumes), .fallback = "false",
+      .help = "Whether an attempt goes on where the one before it ended.", .example = "resumes: true" },
+    { .key = "frames", REAL (struct campaign_model, frames, 0, 1e6), .fallback = "0",
+      .help = "Frames that a running job hands to feedback in an hour.", .example = "frames: 86.7" },
+    END,
+};
+
+static const struct campaign_field emulate_fields[] = {
+    { .key = "snapshot_seconds", REAL (struct campaign_emulate, snapshot_s, 1, 1e9), .fallback = "90",
+      .help = "Seconds between two snapshots of the continuum model.", .example = "snapshot_seconds: 90" },
+    { .key = "patches", WHOLE (struct campaign_emulate, patches, 0, 1000000), .fallback = "333",
+      .help = "Candidates cut out of a snapshot.", .example = "patches: 333" },
+    { .key = "node_losses", REAL (struct campaign_emulate, node_losses, 0, 1e6), .fallback = "0.3",
+      .help = "Losses of a node in a year.", .example = "node_losses: 0.3" },
+    { .key = "node_hours", REAL (struct campaign_emulate, node_hours, 0, 1e6), .fallback = "12",
+      .help = "Hours until a lost node is there again.", .example = "node_hours: 12" },
+    END,
+};
+
 static const struct campaign_field part_fields[] = {
     { .key = "name", NAME (struct campaign_part, name), .required = true,
       .help = "Name of the part; no two alike. The job finds its cores in the variable STRATA_CORES_<NAME>.",
@@ -280,6 +309,8 @@ static const struct campaign_field job_fields[] = {
       .example = "parts: [{name: simulation, gpus: 1}, {name: analysis, cores: 2, share: l2}]" },
     { .key = "gpu_share", REAL (struct campaign_job, gpu_share, 0, 1), .fallback = "0",
       .help = "Share of all GPUs: types that have less than theirs go first; 0: no share.", .example = "gpu_share: 0.8" },
+    { .key = "model", MAP (struct campaign_job, model, model_fields),
+      .help = "How long its jobs take, for `strata emulate`.", .example = "model: {hours: 1.5, failures: 0.02}" },
     { .key = "walltime", WHOLE (struct campaign_job, walltime_s, 1, YEAR_S), .fallback = "3600",
       .help = "Seconds after which a job that still runs is ended.", .example = "walltime: 600" },
     { .key = "tries", WHOLE (struct campaign_job, tries, 1, 1000), .fallback = "3",
@@ -390,6 +421,8 @@ static const struct campaign_field campaign_fields[] = {
     { .key = "goal", MAP (struct campaign, goal, goal_fields),
       .help = "When the campaign is complete; without it, it runs until it is stopped.",
       .example = "goal: {job: cg, successes: 6}" },
+    { .key = "emulate", MAP (struct campaign, emulate, emulate_fields),
+      .help = "What else happens in `strata emulate`.", .example = "emulate: {node_losses: 0.3}" },
     END,
 };
 

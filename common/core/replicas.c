@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/files.h"
+#include "core/node.h"
 
 #define FORMAT 1
 #define ANY_NODE "*"
@@ -128,14 +129,14 @@ static int take_counts (const json_t *nodes, const char *node, struct replicas *
 int replicas_read (const char *workspace, const struct campaign *campaign, struct replicas *self,
                    struct strata_error *error)
 {
-    char node[256] = "node";
+    char node[256];
     const char *replica;
     int pid, rc = -1;
     from_campaign (campaign, self);
     json_t *json = load (workspace, error);
     if (!json)
         return -1;
-    gethostname (node, sizeof (node) - 1);
+    node_name (node, sizeof (node));
     const json_t *nodes = json_object_get (json, "nodes");
     if (take_counts (nodes, ANY_NODE, self, error) == 0 && take_counts (nodes, node, self, error) == 0)
         rc = 0;

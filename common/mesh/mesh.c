@@ -10,6 +10,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "core/node.h"
 #include "mesh/mesh_internal.h"
 #include "mesh/route.h"
 
@@ -631,7 +632,7 @@ int mesh_init (struct mesh *self, uv_loop_t *loop, const char *workspace, const 
     self->loop = loop;
     snprintf (self->workspace, sizeof (self->workspace), "%s", workspace);
     snprintf (self->name, sizeof (self->name), "%s", name);
-    cards_node (self->node);
+    node_name (self->node, sizeof (self->node));
     if (getrandom (&self->boot, sizeof (self->boot), 0) != sizeof (self->boot))
         return strata_fail (error, "no random numbers from the system: %s", strerror (errno));
     self->boot |= 1;

@@ -94,6 +94,15 @@ static const char *preferred (struct mesh *self, uint64_t hash)
     return stage ? stage : "stage";
 }
 
+/* Its card is gone: it was taken away, maybe, and its names were passed on. What is remembered of it is looked up again. */
+static bool is_gone (const struct mesh *self, const char *stage)
+{
+    for (size_t i = 0; i < self->peers_count; i++)
+        if (strcmp (self->peers[i].card.replica, stage) == 0)
+            return self->peers[i].gone;
+    return false;
+}
+
 bool mesh_route_retires (struct mesh *self, const char *stage)
 {
     for (size_t i = 0; i < self->peers_count; i++)
@@ -110,7 +119,7 @@ const char *mesh_route_object (struct mesh *self, const char *ns, const char *ke
     unsigned slot = claim_slot (ns, key);
     if (!r)
         return "stage";
-    if (r->slots[slot][0])
+    if (r->slots[slot][0] && !is_gone (self, r->slots[slot]))
         return r->slots[slot];
     claim_of_slot (&claim, self->workspace, slot);
     if (claim_read (&claim, r->slots[slot], &error) > 0)
@@ -127,7 +136,7 @@ const char *mesh_route_producer (struct mesh *self, const char *producer)
     size_t place = hash % PRODUCERS;
     if (!r)
         return "stage";
-    if (r->producers[place].hash == hash && r->producers[place].stage[0])
+    if (r->producers[place].hash == hash && r->producers[place].stage[0] && !is_gone (self, r->producers[place].stage))
         return r->producers[place].stage;
     claim_of_producer (&claim, self->workspace, producer);
     r->producers[place].hash = hash;

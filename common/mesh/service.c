@@ -15,6 +15,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "core/node.h"
 #include "mesh/rebuild.h"
 #include "mesh/replies.h"
 #include "mesh/route.h"
@@ -734,7 +735,7 @@ static void find_bin_dir (struct service *self)
 static int set_up (struct service *self, struct strata_error *error)
 {
     char node[REPLICA_NAME_MAX];
-    cards_node (node);
+    node_name (node, sizeof (node));
     if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
         || lock_name (self, error) < 0)
         return -1;

@@ -72,7 +72,8 @@ struct service_spec {
     int (*flush) (struct service *service, struct strata_error *error);
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
-    /* Fills a new shard from what others hold (mesh/rebuild.h). NULL: it can't be. */
+    /* Fills a new shard from what others hold (mesh/rebuild.h): 0; 1 when something may be missing, which it has said; -1. NULL: it
+     * can't be. */
     int (*rebuild) (struct rebuild *rebuild, struct strata_error *error);
 };
 

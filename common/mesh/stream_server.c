@@ -411,23 +411,16 @@ static void on_nack (struct service *service, struct request *request, const Pro
 {
     const Strata__QueueNack *nack = (const Strata__QueueNack *)body;
     struct strata_error error;
-    bool aside;
+    bool aside = false;
     Strata__QueueNackReply reply = STRATA__QUEUE_NACK_REPLY__INIT;
     if (!stream_name_valid (nack->queue)) {
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "queue '%.80s': bad name", nack->queue);
         return;
     }
-    if (queue_nack (service_shard (service),
-                    nack->queue,
-                    nack->sequence,
-                    records_of (nack->count),
-                    nack->token,
-                    nack->reason,
-                    nack->final,
-                    service_now_us (service),
-                    &aside,
-                    &error)
-        < 0) {
+    int rc = nack->untried ? queue_give_back (service_shard (service), nack->queue, nack->sequence, records_of (nack->count), nack->token, &error)
+                           : queue_nack (service_shard (service), nack->queue, nack->sequence, records_of (nack->count), nack->token,
+                                         nack->reason, nack->final, service_now_us (service), &aside, &error);
+    if (rc < 0) {
         request_refuse (request, code_of_errno (), "%s", error.text);
         return;
     }

@@ -55,7 +55,7 @@ struct command {
     const char *help; /* more lines for --help: what it does, what its exit codes mean */
     unsigned options; /* enum cli_option */
     int rest_min, rest_max;
-    int (*run) (const struct cli_args *args);
+    int (*run) (const struct cli_args *args); /* NULL: the program strata-<name> beside this one takes all arguments */
 };
 
 int cmd_check (const struct cli_args *args);

@@ -1,7 +1,9 @@
 /* main.c - strata: the command line. A table of commands; each is a file of its own. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "core/log.h"
@@ -113,6 +115,8 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_keygen },
     { "check", "FILE [--json]", "checks a campaign file",
       "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES, CLI_JSON, 1, 1, cmd_check },
+    { "emulate", "FILE [--machine NAME:NODES] [--hours H] ...", "runs a campaign on a machine that is not there, in virtual time",
+      "", 0, 0, 0, NULL },
 };
 
 static void usage (FILE *out)
@@ -135,6 +139,18 @@ static int bad_usage (const struct command *command)
 {
     fprintf (stderr, "usage: strata %s %s\n", command->name, command->usage);
     return CLI_USAGE;
+}
+
+/* The program's arguments are its own, also --help. */
+static int run_program (const struct command *command, char **argv)
+{
+    char self[4096], path[4200];
+    ssize_t n = readlink ("/proc/self/exe", self, sizeof (self) - 1);
+    char *slash = n > 0 ? memrchr (self, '/', (size_t)n) : NULL;
+    snprintf (path, sizeof (path), "%.*s/strata-%s", slash ? (int)(slash - self) : 1, slash ? self : ".", command->name);
+    execv (path, argv);
+    fprintf (stderr, "strata: %s can't be run: %s; it must stand beside strata\n", path, strerror (errno));
+    return CLI_FAILED;
 }
 
 static bool number (const char *text, long low, long high, long *out)
@@ -224,6 +240,8 @@ int main (int argc, char **argv)
         struct cli_args args;
         if (strcmp (commands[i].name, name) != 0)
             continue;
+        if (!commands[i].run)
+            return run_program (&commands[i], argv + 1);
         log_init ("strata");
         int rc = parse (&commands[i], argc - 1, argv + 1, &args);
         return rc ? rc - 1 : commands[i].run (&args);

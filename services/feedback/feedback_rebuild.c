@@ -141,8 +141,9 @@ int feedback_rebuild (struct rebuild *rebuild, struct strata_error *error)
     struct summing self = { .core = NULL };
     uint64_t records = 0, uptakes = 0;
     if (config->shards > 1)
-        return strata_fail (error, "feedback has %u shards: which of their frames came into which round can't be had back from staging",
-                            config->shards);
+        return strata_fail (error, "feedback has %u shards: in which order their sums came together, and so which frames a round holds, stands "
+                            "in these stores alone and can't be had back from staging; put a copy of the store back, or begin a new "
+                            "workspace (its rounds stay in feedback/rdf)", config->shards);
     self.core = feedback_new (rebuild_shard (rebuild), config, 0, rebuild_now_us (), error);
     int rc = self.core ? load_rounds (&self, rebuild_workspace (rebuild), error) : -1;
     if (rc == 0)

@@ -11,6 +11,7 @@
 #include "patch_cut.h"
 #include "patch_encode.h"
 #include "patch_npz.h"
+#include "patch_read.h"
 #include "stage.pb-c.h"
 #include "stream.pb-c.h"
 
@@ -32,7 +33,6 @@ struct product {
     size_t size;
     Strata__Candidate candidate;
     char id[PATCH_ID_MAX + 1], reason[200];
-    float *point;
     enum { HERE, UNDER_WAY, IN_STAGING } place;
 };
 
@@ -51,11 +51,15 @@ struct worker {
     /* what the thread made */
     struct product *products;
     size_t products_count;
+    float *points;                      /* [valid products][dimensions]: the candidates point into it */
     size_t of[PATCH_CONFIGURATIONS];
     struct strata_error error;
     bool failed, final;                 /* final: trying again can't help */
+    bool untried;                       /* nothing failed: given back, it was no try */
     double thread_s;                    /* read when the thread has ended */
     double cut_s;
+    int64_t cut_us, put_us;             /* when all was cut, and all was in staging */
+    double put_s, ack_s;                /* what that took */
     /* figures */
     uint64_t snapshots, patches, invalid, refused, lost;
     bool finishing;                     /* takes nothing more */
@@ -64,12 +68,12 @@ struct worker {
 
 static void forget (struct worker *self)
 {
-    for (size_t i = 0; i < self->products_count; i++) {
+    for (size_t i = 0; i < self->products_count; i++)
         free (self->products[i].npz);
-        free (self->products[i].point);
-    }
     free (self->products);
+    free (self->points);
     self->products = NULL;
+    self->points = NULL;
     self->products_count = 0;
     if (self->snapshot)
         strata__snapshot__free_unpacked (self->snapshot, NULL);
@@ -89,7 +93,7 @@ struct worker *worker_new (struct service *service, struct strata_error *error)
     }
     self->service = service;
     snprintf (path, sizeof (path), "%s%s%s", encoder->model[0] == '/' ? "" : campaign->dir, encoder->model[0] == '/' ? "" : "/", encoder->model);
-    self->encoder = patch_encoder_new (path, campaign->patch.coarse, encoder->dimensions, error);
+    self->encoder = patch_encoder_new (encoder->kind, path, campaign->patch.coarse, encoder->dimensions, error);
     if (!self->encoder)
         worker_free (&self);
     return self;
@@ -112,9 +116,8 @@ void worker_free (struct worker **self_p)
 
 /* ---- cutting, in a thread: touches the worker's products and error only ---- */
 
-static int make_product (struct worker *self, const struct patch *patch, struct product *product)
+static int make_product (const struct worker *self, const struct patch *patch, struct product *product, struct strata_error *error)
 {
-    size_t n = patch_encoder_dimensions (self->encoder);
     snprintf (product->id, sizeof (product->id), "%s", patch->id);
     snprintf (product->key, sizeof (product->key), "%s.npz", patch->id);
     snprintf (product->reason, sizeof (product->reason), "%s", patch->reason);
@@ -124,21 +127,53 @@ static int make_product (struct worker *self, const struct patch *patch, struct 
     product->candidate.configuration = (char *)patch_configuration_names[patch->configuration];
     product->candidate.simulation = self->snapshot->simulation;
     product->candidate.index = self->snapshot->index;
-    if (patch_npz (patch, &product->npz, &product->size, &self->error) < 0)
-        return -1;
-    if (patch->configuration == PATCH_INVALID)
-        return 0;
-    product->point = calloc (n, sizeof (float));
-    if (!product->point)
-        return strata_fail (&self->error, "out of memory");
-    if (patch_encode (self->encoder, patch, product->point, &self->error) < 0)
-        return -1;
-    product->candidate.point = product->point;
-    product->candidate.n_point = n;
-    return 0;
+    return patch_npz (patch, &product->npz, &product->size, error);
 }
 
-static int cut (struct worker *self, struct gridsim *snapshot)
+/* The points of all valid patches of the set. */
+static int encode (struct worker *self, const struct patch_set *set)
+{
+    size_t n = patch_encoder_dimensions (self->encoder), valid = 0;
+    const struct patch **patches = calloc (set->count + 1, sizeof (*patches));
+    self->points = calloc (set->count + 1, n * sizeof (float));
+    int rc = patches && self->points ? 0 : strata_fail (&self->error, "out of memory");
+    for (size_t i = 0; rc == 0 && i < set->count; i++) {
+        Strata__Candidate *candidate = &self->products[i].candidate;
+        if (set->patches[i].configuration == PATCH_INVALID)
+            continue;
+        candidate->point = self->points + valid * n;
+        candidate->n_point = n;
+        patches[valid++] = &set->patches[i];
+    }
+    if (rc == 0)
+        rc = patch_encode (self->encoder, patches, valid, self->points, &self->error);
+    free (patches);
+    return rc;
+}
+
+/* Each into its own place, by all threads; the reason that is told is that of the first patch that can't be made. */
+static int make_products (struct worker *self, const struct patch_set *set)
+{
+    size_t first = SIZE_MAX;
+    int code = 0;
+#pragma omp parallel for schedule(dynamic, 4) if (set->count > 8)
+    for (size_t i = 0; i < set->count; i++) {
+        struct strata_error error;
+        errno = 0;
+        if (make_product (self, &set->patches[i], &self->products[i], &error) == 0)
+            continue;
+#pragma omp critical (patch_product)
+        if (i < first) {
+            first = i;
+            code = errno;
+            self->error = error;
+        }
+    }
+    errno = code;
+    return first == SIZE_MAX ? 0 : -1;
+}
+
+static int cut (struct worker *self)
 {
     const struct campaign *campaign = service_campaign (self->service);
     struct patch_set set;
@@ -148,45 +183,33 @@ static int cut (struct worker *self, struct gridsim *snapshot)
                                    .lipid_only = campaign->patch.lipid_only,
                                    .lipid_only_distance_nm = campaign->patch.lipid_only_distance_nm,
                                    .seed = campaign->seed };
-    if (snapshot->loop != self->snapshot->index)
-        return strata_fail (&self->error,
-                            "%s: its header says loop %llu, the queue says %llu: a mixed-up snapshot",
-                            self->snapshot->path,
-                            (unsigned long long)snapshot->loop,
-                            (unsigned long long)self->snapshot->index);
-    if (patch_cut (snapshot, &params, &set, &self->error) < 0)
+    if (patch_read (self->snapshot->path, SNAPSHOT_MAX_BYTES, &self->snapshot->index, &params, &set, &self->error) < 0)
         return -1;
     int rc = -1;
     self->products = calloc (set.count ? set.count : 1, sizeof (*self->products));
-    if (!self->products) {
+    if (self->products) {
+        self->products_count = set.count;
+        memcpy (self->of, set.of, sizeof (self->of));
+        rc = make_products (self, &set);
+    } else
         strata_fail (&self->error, "out of memory");
-        goto done;
-    }
-    self->products_count = set.count;
-    memcpy (self->of, set.of, sizeof (self->of));
-    for (size_t i = 0; i < set.count; i++)
-        if (make_product (self, &set.patches[i], &self->products[i]) < 0)
-            goto done;
-    rc = 0;
-done:
+    if (rc == 0)
+        rc = encode (self, &set);
+    int code = errno;
     patch_set_fini (&set);
+    errno = code;
     return rc;
 }
 
 static void work (uv_work_t *req)
 {
     struct worker *self = req->data;
-    struct gridsim snapshot;
     uint64_t start = uv_hrtime ();
-    errno = 0;
-    self->failed = gridsim_read (self->snapshot->path, SNAPSHOT_MAX_BYTES, &snapshot, &self->error) < 0;
-    if (!self->failed) {
-        self->failed = cut (self, &snapshot) < 0;
-        gridsim_fini (&snapshot);
-    }
+    self->failed = cut (self) < 0;
+    int code = errno;
     crash_point ("patch.cut");
     /* What is wrong with the bytes stays wrong; what the machine lacked may be there next time. */
-    self->final = errno != ENOMEM && errno != EIO && errno != EMFILE && errno != ENFILE;
+    self->final = code != ENOMEM && code != EIO && code != EMFILE && code != ENFILE;
     self->thread_s = (double)(uv_hrtime () - start) / 1e9;
 }
 
@@ -205,6 +228,7 @@ static void nack (struct worker *self)
     ask.token = self->token;
     ask.reason = self->error.text;
     ask.final = self->final;
+    ask.untried = self->untried;
     self->refused += self->final;
     service_event (self->service,
                    self->final ? "snapshot-aside" : "snapshot-again",
@@ -233,6 +257,7 @@ bool worker_finish (struct worker *self)
         /* Another replica gets it at once, not when the lease ends. */
         strata_fail (&self->error, "%s hands over", service_replica (self->service));
         self->final = false;
+        self->untried = true;
         nack (self);
         return false;
     }
@@ -259,20 +284,24 @@ static void on_acked (struct service *service, const struct reply *reply, void *
     struct worker *self = arg;
     if (reply->ok) {
         service_trouble (service, NULL);
+        self->ack_s = (double)(service_now_us (service) - self->put_us) / 1e6;
         self->snapshots++;
         self->patches += self->products_count;
         self->invalid += self->of[PATCH_INVALID];
         service_event (service,
                        "snapshot-cut",
                        self->snapshot->path,
-                       "%zu patches (%zu lipid-only, %zu ras, %zu ras-raf, %zu other, %zu invalid) in %.2f s",
+                       "%zu patches (%zu lipid-only, %zu ras, %zu ras-raf, %zu other, %zu invalid) in %.2f s, put in %.2f s, "
+                       "acknowledged in %.2f s",
                        self->products_count,
                        self->of[PATCH_LIPID_ONLY],
                        self->of[PATCH_RAS],
                        self->of[PATCH_RAS_RAF],
                        self->of[PATCH_OTHER],
                        self->of[PATCH_INVALID],
-                       self->cut_s);
+                       self->cut_s,
+                       self->put_s,
+                       self->ack_s);
         self->look_us = 0;
     } else if (passes (reply)) {
         service_trouble (service, "snapshot %s is cut but can't be acknowledged yet: %s", self->snapshot->path, reply->error);
@@ -382,6 +411,8 @@ static void put_more (struct worker *self)
     }
     if (n == 0) {
         crash_point ("patch.put");
+        self->put_us = service_now_us (self->service);
+        self->put_s = (double)(self->put_us - self->cut_us) / 1e6;
         ack (self);
         return;
     }
@@ -410,6 +441,7 @@ static void after_work (uv_work_t *req, int status)
         return;
     }
     self->cut_s = self->thread_s;
+    self->cut_us = service_now_us (self->service);
     if (self->failed)
         nack (self);
     else
@@ -529,4 +561,6 @@ void worker_metrics (struct worker *self)
     service_metric (service, "leases_lost", (double)self->lost, 0);
     service_metric (service, "snapshots_in_work", self->step != IDLE && self->step != TAKING, 1);
     service_metric (service, "cut_s", self->cut_s, 0);
+    service_metric (service, "put_s", self->put_s, 0);
+    service_metric (service, "acknowledge_s", self->ack_s, 0);
 }

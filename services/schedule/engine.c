@@ -17,7 +17,8 @@
 #include "core/log.h"
 #include "executor_attempt.h"
 
-#define LIST_MS 500             /* between two listings; at least ten times as long as one takes */
+#define LIST_MS 500             /* between two listings: ten times as long as one takes, from this on ... */
+#define LIST_MAX_MS 5000        /* ... to this: one may have taken long because the server was away */
 #define CAPACITY_MS 30000
 #define LIMIT_MS 30000          /* for a command; these try for long by themselves when their server is down */
 #define OPEN_MS 3000            /* for the first question after the cores */
@@ -506,7 +507,7 @@ static void take_list (struct engine *self)
     if (!engine_command_done (&self->list))
         return;
     int64_t now_ms = engine_now_ms (), every_ms = self->list.took_ms * 10;
-    self->next_list_ms = now_ms + (every_ms > LIST_MS ? every_ms : LIST_MS);
+    self->next_list_ms = now_ms + (every_ms < LIST_MS ? LIST_MS : every_ms > LIST_MAX_MS ? LIST_MAX_MS : every_ms);
     if (!self->list.error[0] && self->list.text) {
         engine_take_listing (self, self->list.text);
         if (self->failing_since_ms)

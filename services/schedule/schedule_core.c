@@ -389,6 +389,14 @@ void schedule_tick (struct schedule *self, int64_t now_us)
     schedule_place (self, now_us);
 }
 
+int schedule_hold_type (struct schedule *self, const char *name, bool hold)
+{
+    struct job_type *type = schedule_find_type (self, name);
+    if (type)
+        type->on_hold = hold;
+    return type ? 0 : -1;
+}
+
 void schedule_drain (struct schedule *self)
 {
     self->draining = true;

@@ -67,6 +67,8 @@ void schedule_free (struct schedule **self);
 
 /* Starts what is due: jobs of `always` types, questions to select, and places for waiting jobs. */
 void schedule_tick (struct schedule *self, int64_t now_us);
+/* Jobs of the type are not started until it is let go again, or until a restart. -1: there is no such type. */
+int schedule_hold_type (struct schedule *self, const char *type, bool hold);
 /* From now on nothing new starts: the campaign goes down. */
 void schedule_drain (struct schedule *self);
 bool schedule_is_draining (const struct schedule *self);

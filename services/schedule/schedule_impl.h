@@ -37,6 +37,7 @@ struct job_type {
     struct resources_request request;   /* its number is that of the type */
     bool wants;                         /* cores or GPUs of its own */
     bool too_big;                       /* asks for more than there is */
+    bool on_hold;
     unsigned lanes;                     /* bits; types that have none in common can't take each other's room */
     uint64_t counts[STATES];            /* jobs in each state */
     bool counts_changed;                /* and not put yet */

@@ -378,7 +378,8 @@ static void ask (struct handover *self, bool passed)
     struct gathering g = { self, body };
     struct state *state = service_state (self->service);
     body->slots = grown (NULL, self->item->n_slots, sizeof (*body->slots));
-    memcpy (body->slots, self->item->slots, self->item->n_slots * sizeof (*body->slots));
+    if (self->item->n_slots)
+        memcpy (body->slots, self->item->slots, self->item->n_slots * sizeof (*body->slots));
     body->n_slots = self->item->n_slots;
     body->passed = passed;
     if (!passed) {

@@ -1,5 +1,6 @@
 /* fuzz_tar.c - an archive and its index ("=====" between them): read, verified, appended to, and its index made anew. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -2,7 +2,8 @@
 """Writes the seeds of the fuzz targets into tests/fuzz/corpus/<target>/: python3 tests/fuzz/make_corpus.py
 
 Small, whole inputs of each kind, made from scratch or from files of this repository; equal runs give equal bytes.
-Inputs that once broke a parser are kept apart, in tests/fuzz/regressions. Needs numpy and protoc.
+Inputs that once broke a parser are kept apart, in tests/fuzz/regressions, and so are the seeds of targets that are not here (pdb:
+other people's files). Needs numpy and protoc.
 """
 import io
 import json
@@ -21,8 +22,14 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 MARK = b"=====\n"  # between the files of one input; see fuzz_split
 
 
+begun = set()
+
+
 def put(target, name, data):
     folder = os.path.join(HERE, "corpus", target)
+    if target not in begun:
+        shutil.rmtree(folder, ignore_errors=True)
+        begun.add(target)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, name), "wb") as f:
         f.write(data.encode() if isinstance(data, str) else data)
@@ -392,7 +399,6 @@ def tars():
 
 
 if __name__ == "__main__":
-    shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
     for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog, claims, zap, chunks, journal,
                  cores, tars):
         make()

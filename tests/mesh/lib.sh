@@ -46,9 +46,15 @@ clean_up () {
 trap clean_up EXIT
 
 # The shipped campaign in the temporary workspace, changed by the sed commands given.
-make_campaign () {
+make_shipped_campaign () {
     cp -r apps/membrane/encoder "$work/encoder"
     sed -e "s|^workspace:.*|workspace: $workspace|" "$@" apps/membrane/campaign.yaml > "$campaign"
+}
+
+# The same with principal components: for tests of coordination, whose many replicas need not load libtorch each.
+make_campaign () {
+    make_shipped_campaign -e 's|{kind: network, model: encoder/model.pt,|{kind: pca, model: encoder/pca.npz,|' "$@"
+    grep -q 'kind: pca' "$campaign" || fail "the shipped campaign's encoder is not the one that is replaced here"
 }
 
 # The campaign of small programs (tests/crash) in the temporary workspace: jobs of a second, standbys of every service.

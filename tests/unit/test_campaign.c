@@ -118,12 +118,12 @@ static const struct wrong keys_and_types[] = {
       "points, coarse, lipid_only, lipid_only_distance_nm, lease, tries, encoder" },
     { "goal: {", "zebra: 1\ngoal: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal" },
+      "schedule, jobs, feedback, replay, goal, emulate" },
     { "{job: cg,", "{job: cg, uptake: 3,",
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
       "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, cores, "
-      "gpus, nodes, near, share, parts, gpu_share, walltime, tries, memory_mb, grace, success, buffer" },
+      "gpus, nodes, near, share, parts, gpu_share, model, walltime, tries, memory_mb, grace, success, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
     { "    after: setup\n", "    after: setup\n    after: setup\n",
@@ -173,7 +173,7 @@ static const struct wrong keys_and_types[] = {
     { "  candidates: patches\n", "  candidates: patches\n  lease: 0\n",
       "c.yaml:7: patch.lease: must be a whole number from 1 to 86400, not 0" },
     { "{model: pca.npz}", "{kind: torch, model: pca.npz, dimensions: 65}",
-      "c.yaml:7: patch.encoder.kind: must be pca, not torch\n"
+      "c.yaml:7: patch.encoder.kind: must be one of pca, network, not torch\n"
       "c.yaml:7: patch.encoder.dimensions: must be a whole number from 1 to 64, not 65" },
     { "{model: pca.npz}", "{}",
       "c.yaml:7: patch.encoder.model: missing; it must be one line of text of 1 to 1024 bytes" },
@@ -220,7 +220,7 @@ static const struct wrong keys_and_types[] = {
     { "campaign: test\n", "campaign: test\n[a, b]: 1\n", "c.yaml:3: file: a key here is a list; keys are plain words" },
     { "campaign: test\n", "campaign: test\n<<: {seed: 1}\n",
       "c.yaml:3: <<: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal" },
+      "schedule, jobs, feedback, replay, goal, emulate" },
 };
 
 static const struct wrong references[] = {
@@ -241,11 +241,11 @@ static const struct wrong references[] = {
       "c.yaml:16: jobs[0].buffer: has no meaning with start: always; leave it out" },
     { "goal: {", "zebra: 1\ngoal: {job: cgs, successes: -1}\nother: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal\n"
+      "schedule, jobs, feedback, replay, goal, emulate\n"
       "c.yaml:31: goal.successes: must be a whole number from 0 to 1000000000, not -1\n"
       "c.yaml:31: goal.job: there is no job type cgs; did you mean cg? defined: macro, setup, cg\n"
       "c.yaml:32: other: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal" },
+      "schedule, jobs, feedback, replay, goal, emulate" },
     { "quota: 0.5}\n    -", "quota: 0.4}\n    -",
       "c.yaml:10: select.queues: the quotas must sum to 1, but sum to 0.9" },
     { "  from: patches\n", "  from: patches\n  sampler: binned\n",
@@ -664,7 +664,7 @@ static void the_shipped_campaign_loads (void **state)
     put ("shipped.yaml", text, strlen (text));
     free (text);
     mkdir ("encoder", 0755);
-    put ("encoder/pca.npz", "PK", 2);
+    put ("encoder/model.pt", "PK", 2);
     struct campaign *self = load_sound ("shipped.yaml");
     assert_string_equal (self->name, "membrane-quick");
     assert_int_equal (self->select.queues_count, 5);
@@ -673,7 +673,7 @@ static void the_shipped_campaign_loads (void **state)
     assert_int_equal (self->feedback.rows_count, 8);
     assert_string_equal (self->goal.job, "cg");
     campaign_free (&self);
-    unlink ("encoder/pca.npz");
+    unlink ("encoder/model.pt");
     rmdir ("encoder");
     unlink ("shipped.yaml");
 }

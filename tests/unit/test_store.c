@@ -526,6 +526,12 @@ static void records_are_taken_and_acknowledged_in_runs_and_each_once (void **sta
     assert_int_equal (c.tries, 2);
     assert_int_equal (queue_ack (shard, "q", 1, 1, a.token, &error), -1);
     assert_int_equal (errno, ESTALE);
+    /* Given back, it was no try. */
+    assert_int_equal (queue_give_back (shard, "q", 1, 1, c.token, &error), 0);
+    assert_int_equal (queue_give_back (shard, "q", 1, 1, c.token, &error), -1);
+    assert_int_equal (take_many (shard, 111, 100, 3, 100, &c), 1);
+    assert_int_equal (c.first, 1);
+    assert_int_equal (c.tries, 2);
     assert_int_equal (queue_ack (shard, "q", 1, 1, c.token, &error), 0);
     assert_int_equal (take_many (shard, 111, 100, 3, 100, &c), 1);
     assert_int_equal (c.first, 4);
