@@ -55,6 +55,12 @@ int files_write_synced (int folder, const char *shown, const char *name, const v
     return rc;
 }
 
+bool files_end_with (const char *name, const char *end)
+{
+    size_t n = strlen (name), m = strlen (end);
+    return n >= m && strcmp (name + n - m, end) == 0;
+}
+
 int files_read_at (int fd, void *data, size_t size, uint64_t offset)
 {
     for (size_t done = 0; done < size;) {

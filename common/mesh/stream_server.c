@@ -523,6 +523,8 @@ void stream_server_metrics (struct service *service)
         service_metric (service, "queue_aside_bytes", (double)fullest.aside_bytes, (double)fullest.aside_limit);
     stream_cache (fullest.shard, &bytes, &limit);
     service_metric (service, "chunk_cache_bytes", (double)bytes, (double)limit);
+    stream_spare (fullest.shard, &bytes, &limit);
+    service_metric (service, "spare_segment_bytes", (double)bytes, (double)limit);
 }
 
 static void on_stat (struct service *service, struct request *request, const ProtobufCMessage *body)

@@ -81,6 +81,8 @@ void stream_skip_to (struct shard *shard, const char *name, uint64_t next);
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat);
 /* Bytes of chunks kept in memory because they are read in pieces, and their bound: so much a stream. */
 void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes);
+/* Bytes of files that are set aside to be written over (stream_log.h), and their bound, of all streams. */
+void stream_spare (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes);
 /* Calls each (name, arg) for every stream of the shard (queues too: their names are the queue's, see queue.h). */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg);
 
