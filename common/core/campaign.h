@@ -165,10 +165,19 @@ struct campaign_feedback {
     bool weights;           /* weight each simulation by 1 + candidates nearest to it (needs select); default false */
 };
 
+/* Where one namespace's objects are kept: written to all, read from the first that has them. */
+struct campaign_namespace {
+    char *name;
+    char **backends;
+    unsigned backends_count;
+};
+
 struct campaign_stage {
     char *backend;          /* "file", "rocksdb", "tar" or "redis" */
     unsigned quota_mb;      /* objects' bytes at the most; default 1024 */
     unsigned queue_mb;      /* bytes of unconsumed records at the most, each stream; default 256 */
+    struct campaign_namespace *namespaces; /* those that have another backend, or several; default none */
+    unsigned namespaces_count;
 };
 
 /* How services listen. Unix sockets always; with tcp also TCP sockets, each under CURVE (docs/security.md). */

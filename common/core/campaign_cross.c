@@ -561,9 +561,22 @@ static void check_goal (struct cross *self)
         campaign_found_add (self->found, line, "goal.successes", "missing; it says how many successes are enough");
 }
 
+static void check_namespaces (struct cross *self)
+{
+    yaml_node_t *list = campaign_yaml_get (self->yaml, section (self, "stage"), "namespaces", NULL);
+    size_t n = campaign_yaml_items (list);
+    check_unique (self, list, "stage.namespaces", "name");
+    for (size_t i = 0; i < n && n <= ITEMS_MAX; i++) {
+        char path[64];
+        snprintf (path, sizeof (path), "stage.namespaces[%zu].backends", i);
+        check_unique_texts (self, campaign_yaml_get (self->yaml, campaign_yaml_item (self->yaml, list, i), "backends", NULL), path);
+    }
+}
+
 void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct campaign_found *found)
 {
     struct cross self = { .yaml = yaml, .found = found, .dir = dir, .root = campaign_yaml_root (yaml) };
+    check_namespaces (&self);
     check_patch (&self);
     check_queues (&self);
     check_bins (&self);

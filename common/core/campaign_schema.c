@@ -71,6 +71,19 @@ static const struct campaign_field mesh_fields[] = {
     END,
 };
 
+static const struct campaign_field backend_item = { .kind = KIND_WORD, .size = sizeof (char *), .words = backends };
+
+static const struct campaign_field namespace_fields[] = {
+    { .key = "name", .kind = KIND_LABEL, AT (struct campaign_namespace, name), .required = true, .min = 1, .max = 200,
+      .help = "The namespace; no two alike.", .example = "name: rdfs" },
+    { .key = "backends", LIST_AT (struct campaign_namespace, backends), .item = &backend_item, .required = true, .min = 1, .max = 4,
+      .help = "Where its objects are kept: written to all, read from the first that has them whole.",
+      .example = "backends: [redis, tar]" },
+    END,
+};
+static const struct campaign_field namespace_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_namespace),
+                                                      .fields = namespace_fields };
+
 static const struct campaign_field stage_fields[] = {
     { .key = "backend", WORD (struct campaign_stage, backend, backends), .fallback = "file",
       .help = "Where objects are kept: a file each, a RocksDB, indexed tar archives, or Redis servers.", .example = "backend: rocksdb" },
@@ -78,6 +91,9 @@ static const struct campaign_field stage_fields[] = {
       .help = "Bytes of all objects at the most, in MiB; puts beyond it are refused.", .example = "quota_mb: 4096" },
     { .key = "queue_mb", WHOLE (struct campaign_stage, queue_mb, 1, 16777216), .fallback = "256",
       .help = "Bytes of unconsumed records at the most, in MiB, each stream.", .example = "queue_mb: 64" },
+    { .key = "namespaces", LIST_AT (struct campaign_stage, namespaces), .item = &namespace_item, .min = 0, .max = 64,
+      .help = "Namespaces that are kept elsewhere than in `backend`, or in several places.",
+      .example = "namespaces: [{name: rdfs, backends: [redis, tar]}]" },
     END,
 };
 

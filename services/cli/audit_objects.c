@@ -68,7 +68,7 @@ static int read_object_tar (struct audit_world *world, size_t stage, const char 
     errno = ENOENT;
     if (slash && shard_get (world->stages[stage], key.data, key.size, &value, &value_size) && value_size == 24) {
         member = (struct tar_member){ shard_u64 ((uint8_t *)value + 8), shard_u64 ((uint8_t *)value + 16) };
-        snprintf (path, sizeof (path), "%s/objects/%s/%.*s/%08" PRIu64 ".tar", world->workspace, world->stage_names[stage],
+        snprintf (path, sizeof (path), "%s/archives/%s/%.*s/%08" PRIu64 ".tar", world->workspace, world->stage_names[stage],
                   (int)(slash - id), id, shard_u64 (value));
         tar = tar_open (path, TAR_READ, NULL, &error);
     }
@@ -86,16 +86,16 @@ static int read_object_tar (struct audit_world *world, size_t stage, const char 
     return rc;
 }
 
-static int read_object (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
+static int read_object (struct audit_world *world, const char *backend, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
 {
     struct shard_key key;
     void *value;
     size_t value_size;
-    if (strcmp (world->campaign->stage.backend, "redis") == 0)
+    if (strcmp (backend, "redis") == 0)
         return audit_read_redis (world, stage, id, size, crc);
-    if (strcmp (world->campaign->stage.backend, "tar") == 0)
+    if (strcmp (backend, "tar") == 0)
         return read_object_tar (world, stage, id, size, crc);
-    if (strcmp (world->campaign->stage.backend, "rocksdb") != 0)
+    if (strcmp (backend, "rocksdb") != 0)
         return read_object_file (world, stage, id, size, crc);
     shard_key (&key, "blob/%s", id);
     if (!shard_get (world->stages[stage], key.data, key.size, &value, &value_size)) {
@@ -112,7 +112,21 @@ static void check_object (struct audit_world *world, size_t stage, const char *i
 {
     uint64_t size;
     uint32_t crc;
-    if (read_object (world, stage, id, &size, &crc) < 0)
+    const struct campaign_stage *config = &world->campaign->stage;
+    /* Of several copies one that is whole is enough: that one is read. */
+    const char *const *backends = (const char *const *)&config->backend;
+    unsigned count = 1;
+    for (unsigned i = 0; i < config->namespaces_count; i++) {
+        const struct campaign_namespace *n = &config->namespaces[i];
+        if (strncmp (id, n->name, strlen (n->name)) == 0 && id[strlen (n->name)] == '/') {
+            backends = (const char *const *)n->backends;
+            count = n->backends_count;
+        }
+    }
+    int rc = -1;
+    for (unsigned i = 0; i < count && !(rc == 0 && size == info->size && crc == info->crc32c); i++)
+        rc = read_object (world, backends[i], stage, id, &size, &crc);
+    if (rc < 0)
         audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s (generation %" PRIu64 " of %" PRId64 " us)",
                          id, world->stage_names[stage], strerror (errno), info->generation, info->mtime_us);
     else if (size != info->size || crc != info->crc32c)

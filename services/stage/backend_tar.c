@@ -1,4 +1,5 @@
-/* backend_tar.c - objects' bytes as members of indexed tar archives <root>/<owner>/<ns>/<number>.tar (strata_tar.h).
+/* backend_tar.c - objects' bytes as members of indexed tar archives (strata_tar.h):
+ * archives/<owner>/<ns>/<number>.tar beside the folder <root>.
  *
  * Puts append; what is put in one turn is synced together, just before the batch that names it is written (flush):
  *
@@ -56,7 +57,7 @@ struct loose {
 
 struct backend {
     struct shard *shard;
-    char folder[4300]; /* <root>/<owner> */
+    char folder[4300]; /* .../archives/<owner> */
     struct archive open[OPEN_MAX_ARCHIVES];
     size_t open_count;
     uint64_t clock;
@@ -392,12 +393,21 @@ static struct backend *tar_backend_open (struct shard *shard, const char *root, 
         return NULL;
     }
     self->shard = shard;
-    if ((size_t)snprintf (self->folder, sizeof (self->folder), "%s/%s", root, owner) > PATH_MAX - 300) {
+    const char *slash = strrchr (root, '/');
+    if ((size_t)snprintf (self->folder, sizeof (self->folder), "%.*s/archives/%s", slash ? (int)(slash - root) : 1, slash ? root : ".", owner)
+        > PATH_MAX - 300) {
         strata_fail (error, "folder %.200s...: the path is too long", root);
         free (self);
         return NULL;
     }
-    if (files_make_dirs (self->folder, error) < 0 || sync_folder (root, error) < 0) {
+    int rc = files_make_dirs (self->folder, error);
+    if (rc == 0) { /* the folder of all owners' */
+        char *last = strrchr (self->folder, '/');
+        *last = '\0';
+        rc = sync_folder (self->folder, error);
+        *last = '/';
+    }
+    if (rc < 0) {
         free (self);
         return NULL;
     }

@@ -348,7 +348,8 @@ int serve_start (struct service *service, struct strata_error *error)
     service_set_state (service, self);
     /* Files are numbered in a folder of the shard's, not the replica's: whoever holds the shard goes on with them. */
     snprintf (self->shard, sizeof (self->shard), "%s", service_replica (service));
-    self->core = stage_new (service_shard (service), config->backend, root, self->shard, (uint64_t)config->quota_mb << 20, error);
+    self->core = stage_new (service_shard (service), config->backend, config->namespaces, config->namespaces_count, root, self->shard,
+                            (uint64_t)config->quota_mb << 20, error);
     self->slots = self->core ? slots_new (service_shard (service), service_workspace (service), self->shard, error) : NULL;
     self->moves = moves_new (service);
     self->waits = waits_new ();

@@ -7,17 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "copies.h"
 #include "core/crc32c.h"
 
 #define OBJECTS_KEY "stage/objects"
 #define BYTES_KEY "stage/bytes"
-#define BACKEND_KEY "stage/backend"
 #define VERIFIED 4096 /* objects whose bytes were checked, remembered for reads of ranges */
 
 struct stage {
     struct shard *shard;
-    const struct backend_ops *ops;
-    struct backend *backend;
+    struct copies *copies;
     uint64_t quota_bytes, objects, bytes, puts, gets;
     uint64_t verified[VERIFIED]; /* hashes of name, generation and time */
 };
@@ -137,30 +136,8 @@ static void totals_save (struct stage *self)
 
 /* ---- opening ---- */
 
-static int backend_check (struct stage *self, struct strata_error *error)
-{
-    void *stored;
-    size_t size;
-    int rc = 0;
-    if (!shard_get (self->shard, BACKEND_KEY, strlen (BACKEND_KEY), &stored, &size)) {
-        shard_put (self->shard, BACKEND_KEY, strlen (BACKEND_KEY), self->ops->name, strlen (self->ops->name));
-        return 0;
-    }
-    if (size != strlen (self->ops->name) || memcmp (stored, self->ops->name, size) != 0)
-        rc = strata_fail (
-            error,
-            "stage.backend is '%s', but the objects of store %s stand in backend '%.*s'; put that back, or start a "
-            "campaign in a new workspace",
-            self->ops->name,
-            shard_dir (self->shard),
-            (int)(size < 40 ? size : 40),
-            (const char *)stored);
-    free (stored);
-    return rc;
-}
-
-struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner,
-                         uint64_t quota_bytes, struct strata_error *error)
+struct stage *stage_new (struct shard *shard, const char *backend, const struct campaign_namespace *namespaces, unsigned count,
+                         const char *root, const char *owner, uint64_t quota_bytes, struct strata_error *error)
 {
     struct stage *self = calloc (1, sizeof (*self));
     if (!self) {
@@ -169,12 +146,8 @@ struct stage *stage_new (struct shard *shard, const char *backend, const char *r
     }
     self->shard = shard;
     self->quota_bytes = quota_bytes;
-    self->ops = backend_find (backend);
-    if (!self->ops)
-        strata_fail (error, "stage.backend is '%s'; this build has file, rocksdb, tar and redis", backend);
-    if (self->ops && backend_check (self, error) == 0)
-        self->backend = self->ops->open (shard, root, owner, error);
-    if (!self->backend)
+    self->copies = copies_open (shard, backend, namespaces, count, root, owner, error);
+    if (!self->copies)
         stage_free (&self);
     else {
         self->objects = shard_get_u64 (shard, OBJECTS_KEY, 0);
@@ -188,8 +161,7 @@ void stage_free (struct stage **self_p)
     struct stage *self = *self_p;
     if (!self)
         return;
-    if (self->backend)
-        self->ops->close (&self->backend);
+    copies_close (&self->copies);
     free (self);
     *self_p = NULL;
 }
@@ -332,7 +304,7 @@ int stage_put (struct stage *self, const char *ns, const struct backend_item *it
         return -1;
     int rc = put_check (self, ns, items, count, names, only_new, now_us, infos, &bytes, &fresh, error);
     if (rc == 0)
-        rc = self->ops->put (self->backend, ns, items, count, error);
+        rc = copies_put (self->copies, ns, items, count, error);
     int saved = errno;
     free (names);
     errno = saved;
@@ -362,16 +334,8 @@ int stage_get (struct stage *self, const char *ns, const char *key, Strata__Obje
 {
     *data = NULL;
     if (stage_stat (self, ns, key, info, error) < 0
-        || self->ops->get (self->backend, ns, key, info->size, 0, info->size, data, error) < 0)
+        || copies_get (self->copies, ns, key, info->size, info->crc32c, data, error) < 0)
         return -1;
-    uint32_t crc = crc32c (0, *data, info->size);
-    if (crc != info->crc32c) {
-        free (*data);
-        *data = NULL;
-        errno = EBADMSG;
-        return strata_fail (
-            error, "object %s/%s is damaged: its checksum is %08x, it was put with %08x", ns, key, crc, info->crc32c);
-    }
     self->gets++;
     return 0;
 }
@@ -401,9 +365,9 @@ int stage_get_range (struct stage *self, const char *ns, const char *key, uint64
     }
     *got = length < info->size - offset ? length : info->size - offset;
     uint64_t hash = version_hash (ns, key, info), *known = &self->verified[hash % VERIFIED];
-    if (*known == hash) {
+    if (*known == hash && !copies_several (self->copies, ns)) {
         self->gets++;
-        return self->ops->get (self->backend, ns, key, info->size, offset, *got, data, error);
+        return copies_get_range (self->copies, ns, key, info->size, offset, *got, data, error);
     }
     if (stage_get (self, ns, key, info, data, error) < 0)
         return -1;
@@ -604,7 +568,7 @@ int stage_move (struct stage *self, const char *ns, const char *key, const char 
     }
     const char *except = strcmp (ns, to_ns) == 0 ? key : NULL;
     if (conflict_check (self, to_ns, to_key, NULL, 0, except, error) < 0
-        || self->ops->move (self->backend, ns, key, to_ns, to_key, error) < 0)
+        || copies_move (self->copies, ns, key, to_ns, to_key, info.size, info.crc32c, error) < 0)
         return -1;
     struct shard_key k = object_key (ns, key);
     shard_delete (self->shard, k.data, k.size);
@@ -619,7 +583,7 @@ int stage_delete (struct stage *self, const char *ns, const char *key, struct st
     Strata__ObjectInfo info;
     if (stage_stat (self, ns, key, &info, error) < 0)
         return -1;
-    self->ops->delete (self->backend, ns, key);
+    copies_delete (self->copies, ns, key);
     struct shard_key k = object_key (ns, key);
     shard_delete (self->shard, k.data, k.size);
     self->bytes -= info.size;
@@ -630,12 +594,12 @@ int stage_delete (struct stage *self, const char *ns, const char *key, struct st
 
 int stage_flush (struct stage *self, struct strata_error *error)
 {
-    return self->ops->flush ? self->ops->flush (self->backend, error) : 0;
+    return copies_flush (self->copies, error);
 }
 
 int stage_settle (struct stage *self, struct strata_error *error)
 {
-    return self->ops->settle (self->backend, error);
+    return copies_settle (self->copies, error);
 }
 
 void stage_figures (const struct stage *self, struct stage_figures *figures)

@@ -3,7 +3,7 @@
  *   obj/<ns>/<key>    ObjectInfo: size, CRC-32C, generation, time
  *   stage/objects     how many; stage/bytes: their bytes (big-endian u64)
  *   adopted/<origin>  u64, "<ns>/<key>": when an object came from another stage and to which name, so that it doesn't come twice
- *   stage/backend     name of the backend that holds the bytes; another one is refused
+ *   stage/backend...  which backends hold the bytes: copies.c
  *
  * Every function that changes something writes into the shard's batch only, or has made its files durable (backend.h):
  * once the batch is on disk the change has happened whole, before that not at all.
@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "backend.h"
+#include "core/campaign.h"
 #include "stage.pb-c.h"
 #include "store/shard.h"
 
@@ -39,9 +40,9 @@ struct stage_figures {
     uint64_t puts, gets; /* objects put and read since this process started */
 };
 
-/* backend: its name (backend.h). root, owner: see backend.h. */
-struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner,
-                         uint64_t quota_bytes, struct strata_error *error);
+/* backend: the name of the one that keeps all namespaces but `namespaces` [count], which may be NULL (copies.h). root, owner: see backend.h. */
+struct stage *stage_new (struct shard *shard, const char *backend, const struct campaign_namespace *namespaces, unsigned count,
+                         const char *root, const char *owner, uint64_t quota_bytes, struct strata_error *error);
 void stage_free (struct stage **self);
 
 bool stage_namespace_valid (const char *ns);

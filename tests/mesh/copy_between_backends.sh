@@ -81,7 +81,7 @@ END
         echo "  redis: a server killed and back"
     else
         for stage in stage-0 stage-1; do # any tar program reads a stage's archives
-            for archive in "$workspace"/objects/$stage/other/*.tar; do
+            for archive in "$workspace"/archives/$stage/other/*.tar; do
                 tar -t -f "$archive" > "$work/members" || fail "GNU tar does not read $archive"
                 [ "$(wc -l < "$work/members")" -gt 0 ] || fail "$archive is empty"
             done

@@ -27,13 +27,15 @@ struct world {
     struct shard *shard;
     struct stage *stage;
     struct redis_servers redis;
+    const struct campaign_namespace *namespaces;
+    unsigned namespaces_count;
 };
 
 static void world_open (struct world *w)
 {
     struct strata_error error = { "" };
     w->shard = shard_open (w->store, &error);
-    w->stage = w->shard ? stage_new (w->shard, w->backend, w->root, "stage-0", 1 << 20, &error) : NULL;
+    w->stage = w->shard ? stage_new (w->shard, w->backend, w->namespaces, w->namespaces_count, w->root, "stage-0", 1 << 20, &error) : NULL;
     if (!w->stage)
         fail_msg ("%s", error.text);
 }
@@ -68,6 +70,7 @@ static int setup (void **state)
     assert_non_null (mkdtemp (w->dir));
     snprintf (w->store, sizeof (w->store), "%s/stage-0", w->dir);
     snprintf (w->root, sizeof (w->root), "%s/objects", w->dir);
+    assert_int_equal (mkdir (w->root, 0777), 0); /* paths beside it begin with it */
     if (strcmp (w->backend, "redis") == 0)
         redis_servers_open (&w->redis, w->dir);
     world_open (w);
@@ -580,15 +583,15 @@ static void what_a_crash_left_in_an_archive_is_cut_off (void **state)
     assert_text (w, "a", "committed");
     must_put (w, "c", "later");
     commit (w);
-    struct tar_report report = verify (w, "stage-0/ns/00000001.tar");
+    struct tar_report report = verify (w, "../archives/stage-0/ns/00000001.tar");
     assert_string_equal (report.first, "");
     assert_int_equal (report.members, 2);
     assert_text (w, "c", "later");
     /* An archive that no batch names goes. */
-    write_text (in (w, "stage-0/ns/00000009.tar"), "left by a crash");
+    write_text (in (w, "../archives/stage-0/ns/00000009.tar"), "left by a crash");
     world_crash (w);
-    assert_false (is_there (in (w, "stage-0/ns/00000009.tar")));
-    assert_true (is_there (in (w, "stage-0/ns/00000001.tar")));
+    assert_false (is_there (in (w, "../archives/stage-0/ns/00000009.tar")));
+    assert_true (is_there (in (w, "../archives/stage-0/ns/00000001.tar")));
 }
 
 static void a_damaged_member_is_told_by_the_objects_name (void **state)
@@ -603,7 +606,7 @@ static void a_damaged_member_is_told_by_the_objects_name (void **state)
         const char *says;
     } cases[] = { { 514, "checksum" }, { 3, "header" } };
     for (size_t i = 0; i < 2; i++) {
-        FILE *f = fopen (in (w, "stage-0/ns/00000001.tar"), "r+");
+        FILE *f = fopen (in (w, "../archives/stage-0/ns/00000001.tar"), "r+");
         assert_true (f && fseek (f, cases[i].at, SEEK_SET) == 0 && fputc ('X', f) == 'X' && fclose (f) == 0);
         assert_no_text (w, "dir/obj", &error);
         assert_int_equal (errno, EBADMSG);
@@ -615,7 +618,7 @@ static void a_damaged_member_is_told_by_the_objects_name (void **state)
     assert_text (w, "dir/obj", "fresh");
     commit (w);
     stage_free (&w->stage);
-    assert_int_equal (unlink (in (w, "stage-0/ns/00000001.tar")), 0);
+    assert_int_equal (unlink (in (w, "../archives/stage-0/ns/00000001.tar")), 0);
     world_crash (w);
     assert_no_text (w, "dir/obj", &error);
     assert_int_equal (errno, EBADMSG);
@@ -634,18 +637,18 @@ static void archives_of_deleted_objects_are_given_up (void **state)
         must_put (w, key, key);
     }
     commit (w);
-    FILE *held = fopen (in (w, "stage-0/ns/00000001.tar"), "r");
+    FILE *held = fopen (in (w, "../archives/stage-0/ns/00000001.tar"), "r");
     assert_non_null (held);
     stage_free (&w->stage);
     assert_int_equal (flock (fileno (held), LOCK_EX | LOCK_NB), 0); /* so that another archive is begun */
     world_crash (w);
     must_put (w, "new", "one");
-    assert_true (is_there (in (w, "stage-0/ns/00000002.tar")));
+    assert_true (is_there (in (w, "../archives/stage-0/ns/00000002.tar")));
     for (unsigned i = 0; i < 150; i++) {
         snprintf (key, sizeof (key), "k%u", i);
         assert_int_equal (stage_delete (w->stage, "ns", key, &error), 0);
     }
-    for (unsigned i = 0; i < 20 && is_there (in (w, "stage-0/ns/00000001.tar")); i++) {
+    for (unsigned i = 0; i < 20 && is_there (in (w, "../archives/stage-0/ns/00000001.tar")); i++) {
         settle (w);
         if (i == 3) { /* what was appended anew and not committed is lost, and done again */
             world_crash (w);
@@ -661,8 +664,8 @@ static void archives_of_deleted_objects_are_given_up (void **state)
             assert_text (w, key, key);
         }
     }
-    assert_false (is_there (in (w, "stage-0/ns/00000001.tar")));
-    assert_false (is_there (in (w, "stage-0/ns/00000001.tar.pylst")));
+    assert_false (is_there (in (w, "../archives/stage-0/ns/00000001.tar")));
+    assert_false (is_there (in (w, "../archives/stage-0/ns/00000001.tar.pylst")));
     commit (w);
     world_crash (w);
     for (unsigned k = 150; k < 200; k++) {
@@ -680,7 +683,7 @@ static void an_archive_that_another_process_holds_is_left_to_it (void **state)
     must_put (w, "a", "first");
     commit (w);
     stage_free (&w->stage);
-    struct tar *stale = tar_open (in (w, "stage-0/ns/00000001.tar"), TAR_APPEND, NULL, &error);
+    struct tar *stale = tar_open (in (w, "../archives/stage-0/ns/00000001.tar"), TAR_APPEND, NULL, &error);
     assert_non_null (stale);
     world_crash (w);
     must_put (w, "a", "second");
@@ -716,7 +719,111 @@ static void a_full_disk_refuses_the_put_and_archives_stay_whole (void **state)
     assert_int_equal (stage_put (w->stage, "ns", items, 2, false, 0, infos, &error), 0);
     commit (w);
     assert_text (w, "small", "1");
-    assert_string_equal (verify (w, "stage-0/ns/00000001.tar").first, "");
+    assert_string_equal (verify (w, "../archives/stage-0/ns/00000001.tar").first, "");
+}
+
+/* ---- namespaces with several backends ---- */
+
+static const char *const tar_and_file[] = { "tar", "file" }, *const rocksdb_and_redis[] = { "rocksdb", "redis" };
+static const struct campaign_namespace several[] = { { (char *)"ns", (char **)tar_and_file, 2 },
+                                                     { (char *)"far", (char **)rocksdb_and_redis, 2 } };
+
+static int setup_several (void **state)
+{
+    if (!redis_installed ())
+        return -1;
+    setup (state);
+    struct world *w = *state;
+    w->namespaces = several;
+    w->namespaces_count = 2;
+    stage_free (&w->stage); /* the namespaces are new to it */
+    world_crash (w);
+    return 0;
+}
+
+static void every_backend_has_a_copy_and_any_is_enough (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    Strata__ObjectInfo info;
+    void *data;
+    must_put (w, "dir/a", "hello");
+    commit (w);
+    settle (w);
+    commit (w);
+    assert_true (is_there (in (w, "stage-0/ns/dir/a")));
+    assert_true (is_there (in (w, "../archives/stage-0/ns/00000001.tar")));
+    FILE *f = fopen (in (w, "../archives/stage-0/ns/00000001.tar"), "r+"); /* the first one's is damaged */
+    assert_true (f && fseek (f, 512, SEEK_SET) == 0 && fputc ('J', f) == 'J' && fclose (f) == 0);
+    assert_text (w, "dir/a", "hello");
+    assert_int_equal (stage_get_range (w->stage, "ns", "dir/a", 1, 3, &info, &data, &(size_t){ 0 }, &error), 0);
+    assert_memory_equal (data, "ell", 3);
+    free (data);
+    write_text (in (w, "stage-0/ns/dir/a"), "jello"); /* and the second's */
+    assert_no_text (w, "dir/a", &error);
+    assert_int_equal (errno, EBADMSG);
+    must_put (w, "dir/a", "anew");
+    assert_text (w, "dir/a", "anew");
+    /* To another namespace's backends, and gone from its own. */
+    assert_int_equal (stage_move (w->stage, "ns", "dir/a", "far", "b", 0, &error), 0);
+    commit (w);
+    settle (w);
+    commit (w);
+    settle (w);
+    assert_false (is_there (in (w, "stage-0/ns/dir/a")));
+    assert_int_equal (redis_servers_keys (&w->redis), 1);
+    world_crash (w);
+    assert_int_equal (stage_get (w->stage, "far", "b", &info, &data, &error), 0);
+    assert_memory_equal (data, "anew", 4);
+    free (data);
+    assert_int_equal (stage_delete (w->stage, "far", "b", &error), 0);
+    commit (w);
+    settle (w);
+    assert_int_equal (redis_servers_keys (&w->redis), 0);
+}
+
+static void a_put_that_one_backend_refuses_changes_nothing (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    Strata__ObjectInfo info;
+    void *data;
+    struct backend_item item = { "a", "before", 6, NULL }, later = { "a", "later", 5, NULL }, fresh = { "b", "new", 3, NULL };
+    assert_int_equal (stage_put (w->stage, "far", &item, 1, false, 0, &info, &error), 0);
+    commit (w);
+    for (unsigned n = 0; n < REDIS_SERVERS; n++)
+        redis_servers_stop (&w->redis, n);
+    assert_int_equal (stage_put (w->stage, "far", &fresh, 1, false, 0, &info, &error), -1);
+    assert_int_equal (errno, EAGAIN);
+    assert_int_equal (stage_get (w->stage, "far", "b", &info, &data, &error), -1);
+    assert_int_equal (errno, ENOENT);
+    assert_int_equal (stage_get (w->stage, "far", "a", &info, &data, &error), 0); /* of the one that is there */
+    free (data);
+    assert_int_equal (stage_put (w->stage, "far", &later, 1, false, 0, &info, &error), -1);
+    commit (w);
+    for (unsigned n = 0; n < REDIS_SERVERS; n++)
+        redis_servers_start (&w->redis, n);
+    world_crash (w);
+    assert_int_equal (stage_get (w->stage, "far", "a", &info, &data, &error), 0);
+    assert_memory_equal (data, "before", 6);
+    free (data);
+    assert_int_equal (stage_put (w->stage, "far", &later, 1, false, 0, &info, &error), 0);
+    assert_int_equal (info.generation, 2);
+    commit (w);
+}
+
+static void where_a_namespace_is_kept_cannot_change (void **state)
+{
+    struct world *w = *state;
+    struct strata_error error;
+    static const char *const other[] = { "file", "tar" };
+    static const struct campaign_namespace changed[] = { { (char *)"ns", (char **)other, 2 } };
+    commit (w);
+    stage_free (&w->stage);
+    assert_null (stage_new (w->shard, w->backend, changed, 1, w->root, "stage-0", 1 << 20, &error));
+    assert_non_null (strstr (error.text, "stage.namespaces, ns: is 'file,tar', but"));
+    assert_non_null (strstr (error.text, "stand in backend 'tar,file'"));
+    world_crash (w);
 }
 
 /* ---- the redis backend's own ---- */
@@ -882,6 +989,10 @@ static void a_wrong_password_and_a_full_server_are_told (void **state)
     {                                                                                                                  \
 #f " (redis)", f, setup, teardown, (void *)"redis"                                                             \
     }
+#define SEVERAL(f)                                                                                                     \
+    {                                                                                                                  \
+#f " (tar and file)", f, setup_several, teardown, (void *)"redis"                                              \
+    }
 #define ROCKSDB(f)                                                                                                     \
     {                                                                                                                  \
 #f " (rocksdb)", f, setup, teardown, (void *)"rocksdb"                                                         \
@@ -917,6 +1028,10 @@ int main (int argc, char **argv)
         REDIS (without_any_server_puts_are_refused_until_one_is_back),
         REDIS (what_a_crash_left_in_the_servers_is_removed),
         REDIS (a_wrong_password_and_a_full_server_are_told),
+        SEVERAL (every_backend_has_a_copy_and_any_is_enough),
+        SEVERAL (a_put_that_one_backend_refuses_changes_nothing),
+        SEVERAL (where_a_namespace_is_kept_cannot_change),
+        SEVERAL (crashes_at_random_never_lose_or_revive_an_object),
     };
     signal (SIGPIPE, SIG_IGN); /* as every service does: a server that went away */
     int failed = argc > 1 ? 0 : cmocka_run_group_tests (tests, NULL, NULL); /* test_backend redis: those alone */

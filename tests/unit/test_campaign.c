@@ -153,10 +153,14 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:3: stage.backend: must be one of file, rocksdb, tar, redis, not rockdb; did you mean rocksdb?" },
     { "campaign: test\n", "campaign: test\nstage: {backend: tape}\n",
       "c.yaml:3: stage.backend: must be one of file, rocksdb, tar, redis, not tape" },
+    { "campaign: test\n", "campaign: test\nstage: {namespaces: [{name: a, backends: [tar, redis, tar]}, {name: a, backends: []}]}\n",
+      "c.yaml:3: stage.namespaces[1].backends: must be a list of 1 to 4 items, not an empty list\n"
+      "c.yaml:3: stage.namespaces[1].name: a is taken by stage.namespaces[0]; no two may be alike\n"
+      "c.yaml:3: stage.namespaces[0].backends[2]: tar is taken by stage.namespaces[0].backends[0]; no two may be alike" },
     { "campaign: test\n", "campaign: test\nstage: file\n",
-      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not file" },
+      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, not file" },
     { "campaign: test\n", "campaign: test\nstage:\n",
-      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not an empty value" },
+      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, not an empty value" },
     { "campaign: test\n", "campaign: test\nschedule: {executor: pbs}\n",
       "c.yaml:3: schedule.executor: must be one of local, slurm, not pbs" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 72\n",
