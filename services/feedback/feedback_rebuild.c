@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "feedback_core.h"
-#include "report.h"
+#include "rounds.h"
 
 struct round {
     uint64_t number, frames, simulations;
@@ -21,7 +21,7 @@ struct round {
 
 struct summing {
     struct feedback *core;
-    struct round rounds[REPORT_ROUNDS_KEPT + 2]; /* rising */
+    struct round rounds[ROUNDS_KEPT + 2]; /* rising */
     size_t count, decided;
     uint64_t frames;
 };
@@ -39,7 +39,7 @@ static int load_round (struct summing *self, const char *dir, uint64_t number, s
     json_t *root = json_load_file (path, 0, NULL), *states = json_object_get (root, "states");
     if (!json_is_object (states) || self->count == sizeof (self->rounds) / sizeof (self->rounds[0])) {
         json_decref (root);
-        return strata_fail (error, "%s can't be read as a report, or there are more than %d of them", path, REPORT_ROUNDS_KEPT + 1);
+        return strata_fail (error, "%s can't be read as a report, or there are more than %d of them", path, ROUNDS_KEPT + 1);
     }
     struct round *round = &self->rounds[self->count++];
     round->number = number;

@@ -7,7 +7,7 @@
 #include "feedback_core.h"
 #include "feedback_rebuild.h"
 #include "mesh/service.h"
-#include "report.h"
+#include "rounds.h"
 #include "store/stream.h"
 #include "writer.h"
 
@@ -159,7 +159,7 @@ static void move_report (struct service *service, int64_t now_us)
             struct feedback_figures f;
             feedback_figures (self->core, &f);
             self->linked_us = now_us;
-            if (f.reports_written && report_relink (self->dir, f.reports_written, &error) != 0)
+            if (f.reports_written && rounds_relink (self->dir, f.reports_written, &error) != 0)
                 log_warn ("the link to the newest report was not there or named another");
         }
         if (self->undecided && shard_commits (service_shard (service)) > self->commits)
