@@ -149,6 +149,31 @@ struct campaign_schedule {
     unsigned round_s;       /* seconds of a round; default 1 */
 };
 
+#define CAMPAIGN_REGION_MAX 256 /* residues of a region */
+/* Residues whose secondary structure the finest simulations show: first and last, as their file numbers them. */
+struct campaign_region {
+    char *name;             /* "HVR" */
+    char *chain;            /* one letter; default "A" */
+    unsigned first, last;
+    double share;           /* the most common pattern's share of the frames, above which it comes into force */
+    char *coil;             /* letters that count as coil besides "-"; default "P" */
+};
+
+/* AA -> CG: which pattern of secondary structure a protein has (services/feedback/patterns.h). */
+struct campaign_patterns {
+    char *from;             /* stream of structures; NULL: there is no such feedback */
+    char **command;         /* a worker: services/feedback/workers.h */
+    unsigned command_count;
+    unsigned workers;       /* default 1 */
+    unsigned frame_s;       /* a worker's time for a frame; default 30 */
+    unsigned tries;         /* workers that may fail on a frame; default 3 */
+    unsigned frames;        /* new ones of each protein before a report; default 100 */
+    char **proteins;
+    unsigned proteins_count;
+    struct campaign_region *regions;
+    unsigned regions_count;
+};
+
 struct campaign_feedback {
     char *from;             /* stream of histograms */
     char *uptake;           /* stream in which the model tells that it took a report */
@@ -162,6 +187,7 @@ struct campaign_feedback {
     unsigned frames;        /* report every so many frames ... */
     unsigned seconds;       /* ... or after so long, if there is at least one new frame; */
     unsigned shards;        /* simulations are shared out among so many replicas; default 1 */
+    struct campaign_patterns patterns;
     bool weights;           /* weight each simulation by 1 + candidates nearest to it (needs select); default false */
 };
 

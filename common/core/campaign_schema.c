@@ -348,6 +348,45 @@ static const struct campaign_field job_item = { .kind = KIND_MAP, .size = sizeof
 
 static const struct campaign_field label_item = { .kind = KIND_LABEL, .size = sizeof (char *), .min = 1, .max = 64 };
 
+static const struct campaign_field region_fields[] = {
+    { .key = "name", .kind = KIND_LABEL, AT (struct campaign_region, name), .min = 1, .max = 64, .required = true,
+      .help = "Name of the region; no two alike.", .example = "name: HVR" },
+    { .key = "chain", .kind = KIND_LABEL, AT (struct campaign_region, chain), .min = 1, .max = 1, .fallback = "A",
+      .help = "The chain it is in.", .example = "chain: B" },
+    { .key = "first", WHOLE (struct campaign_region, first, 0, 100000), .required = true,
+      .help = "Number of its first residue.", .example = "first: 164" },
+    { .key = "last", WHOLE (struct campaign_region, last, 0, 100000), .required = true,
+      .help = "Number of its last residue; at most 256 residues.", .example = "last: 185" },
+    { .key = "share", REAL (struct campaign_region, share, 0, 1), .required = true,
+      .help = "Share of the frames above which the most common pattern comes into force.", .example = "share: 0.25" },
+    { .key = "coil", .kind = KIND_LABEL, AT (struct campaign_region, coil), .min = 1, .max = 16, .fallback = "P",
+      .help = "Letters that count as coil (C), as those without any do.", .example = "coil: PTSG" },
+    END,
+};
+static const struct campaign_field region_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_region), .fields = region_fields };
+
+static const struct campaign_field patterns_fields[] = {
+    { .key = "from", NAME (struct campaign_patterns, from),
+      .help = "Stream of structures to look at; without it there is no feedback of patterns.", .example = "from: structures" },
+    { .key = "command", LIST_AT (struct campaign_patterns, command), .item = &argument_item, .min = 0, .max = 64,
+      .help = "A worker that stays: program and arguments; `{bin_dir}` and `{workspace}` are replaced.",
+      .example = "command: [\"{bin_dir}/membrane-dssp\", --serve]" },
+    { .key = "workers", WHOLE (struct campaign_patterns, workers, 1, 256), .fallback = "1",
+      .help = "Workers at once.", .example = "workers: 8" },
+    { .key = "frame_s", WHOLE (struct campaign_patterns, frame_s, 1, 86400), .fallback = "30",
+      .help = "Seconds a worker has for a frame; then it is killed, and another one gets the frame.", .example = "frame_s: 10" },
+    { .key = "tries", WHOLE (struct campaign_patterns, tries, 1, 100), .fallback = "3",
+      .help = "Workers that may fail on a frame before it is set aside.", .example = "tries: 2" },
+    { .key = "frames", WHOLE (struct campaign_patterns, frames, 1, 1000000000), .fallback = "100",
+      .help = "New frames of each protein before a report is thought of.", .example = "frames: 500" },
+    { .key = "proteins", LIST_AT (struct campaign_patterns, proteins), .item = &label_item, .min = 0, .max = 256,
+      .help = "Kinds of protein; no two alike.", .example = "proteins: [ras4b, ras4b-raf]" },
+    { .key = "regions", LIST_AT (struct campaign_patterns, regions), .item = &region_item, .min = 0, .max = 64,
+      .help = "The residues whose pattern is looked at.",
+      .example = "regions: [{name: HVR, first: 164, last: 185, share: 0.25, coil: PTSG}]" },
+    END,
+};
+
 static const struct campaign_field feedback_fields[] = {
     { .key = "from", NAME (struct campaign_feedback, from), .required = true,
       .help = "Stream of histograms to sum.", .example = "from: rdfs" },
@@ -371,6 +410,9 @@ static const struct campaign_field feedback_fields[] = {
       .help = "Seconds after which a report is made if there is at least one new frame.", .example = "seconds: 30" },
     { .key = "shards", WHOLE (struct campaign_feedback, shards, 1, 64), .fallback = "1",
       .help = "Replicas that share the simulations among them; at most `replicas.feedback`.", .example = "shards: 2" },
+    { .key = "patterns", MAP (struct campaign_feedback, patterns, patterns_fields),
+      .help = "A second feedback: which secondary structure the proteins of the finest simulations have.",
+      .example = "patterns: {from: structures, command: [worker], proteins: [ras], regions: [...]}" },
     { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
       .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
     END,

@@ -131,7 +131,7 @@ int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strat
 int strata_last_sequence (struct strata_client *self, const char *stream, const char *producer, uint64_t *sequence,
                           struct strata_error *error);
 
-/* ---- the two kinds of record the built-in services understand ---- */
+/* ---- the kinds of record the built-in services understand ---- */
 
 /* An integer histogram block for feedback: counts[rows][bins] of one frame of one simulation, for one state (a row group
  * of the campaign's feedback tensor [states][rows][bins]). Goes to stream `stream` as producer `simulation`, sequence
@@ -145,6 +145,11 @@ int strata_append_histogram (struct strata_client *self, const char *stream, con
 int strata_append_frame (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
                          double time_ps, size_t n, const double *coordinates, const void *blob, size_t blob_size,
                          bool *duplicate, struct strata_error *error);
+
+/* A frame for the workers of feedback.patterns: atoms is what they read, for membrane-dssp a PDB file with the protein's
+ * backbone. protein is one of the campaign file's feedback.patterns.proteins. */
+int strata_append_structure (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
+                             const char *protein, const void *atoms, size_t size, bool *duplicate, struct strata_error *error);
 
 /* Hands a continuum snapshot folder to the patch service's queue: once for each index. path: as other nodes see it. */
 int strata_append_snapshot (struct strata_client *self, const char *queue, const char *simulation, uint64_t index,

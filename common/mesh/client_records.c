@@ -436,6 +436,18 @@ int strata_append_frame (struct strata_client *self, const char *stream, const c
     return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
 }
 
+int strata_append_structure (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
+                             const char *protein, const void *atoms, size_t size, bool *duplicate, struct strata_error *error)
+{
+    Strata__Structure record = STRATA__STRUCTURE__INIT;
+    record.simulation = (char *)simulation;
+    record.frame = frame;
+    record.protein = (char *)protein;
+    record.atoms.data = (uint8_t *)atoms;
+    record.atoms.len = size;
+    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
+}
+
 /* Sequences of producers start at 1; a simulation's own steps may start at 0. */
 int strata_append_snapshot (struct strata_client *self, const char *queue, const char *simulation, uint64_t index,
                             const char *path, double time_us, bool *duplicate, struct strata_error *error)

@@ -337,6 +337,12 @@ class Client:
         return self._append(_c.strata_append_frame, _text(stream), _text(simulation), frame, time_ps, coordinates.size,
                             coordinates.ctypes.data, address, size, keep=(coordinates, keep))
 
+    def append_structure(self, stream, simulation, frame, protein, atoms):
+        """A frame for the workers of feedback.patterns: atoms is what they read, e.g. the bytes of a PDB file."""
+        address, size, keep = _buffer(atoms)
+        return self._append(_c.strata_append_structure, _text(stream), _text(simulation), frame, _text(protein), address, size,
+                            keep=keep)
+
     def append_snapshot(self, queue, simulation, index, path, time_us=0.0):
         """Hands a continuum snapshot folder to the queue of the patch service."""
         return self._append(_c.strata_append_snapshot, _text(queue), _text(simulation), index, _text(str(path)), time_us)

@@ -78,6 +78,7 @@ _declarations = {
     "strata_last_sequence": (c_int, [_p, _s, _s, _number, _e]),
     "strata_append_histogram": (c_int, [_p, _s, _s, _u64, _s, _n, _n, _p, _flag, _e]),
     "strata_append_frame": (c_int, [_p, _s, _s, _u64, c_double, _n, _p, _p, _n, _flag, _e]),
+    "strata_append_structure": (c_int, [_p, _s, _s, _u64, _s, _p, _n, _flag, _e]),
     "strata_append_snapshot": (c_int, [_p, _s, _s, _u64, _s, c_double, _flag, _e]),
     "strata_append_uptake": (c_int, [_p, _s, _s, _u64, _u64, _flag, _e]),
     "npz_writer_new": (_p, []),

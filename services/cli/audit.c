@@ -25,6 +25,7 @@ static const struct {
     [AUDIT_CHAINS] = { "chains", "each selection has exactly one chain of jobs, and each chain one selection" },
     [AUDIT_JOBS] = { "jobs", "each job stands once, each success is followed once" },
     [AUDIT_FRAMES] = { "frames", "each frame is in the sums exactly once, bin for bin" },
+    [AUDIT_STRUCTURES] = { "structures", "each structure is counted once, or set aside" },
     [AUDIT_REPORTS] = { "reports", "each round is on disk as decided, uptakes are of written rounds" },
     [AUDIT_OBJECTS] = { "objects", "each object is there, whole" },
 };
@@ -273,6 +274,7 @@ static int recount (const char *workspace, const struct campaign *campaign, bool
         audit_check_jobs (world);
         audit_check_frames (world);
         audit_check_reports (world);
+        audit_check_structures (world);
         audit_check_objects (world);
     }
     world_fini (world);

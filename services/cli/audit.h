@@ -28,6 +28,7 @@ enum audit_id {
     AUDIT_JOBS,       /* each job once, each success followed once, counters right */
     AUDIT_FRAMES,     /* each frame is in the sums exactly once, bin for bin */
     AUDIT_REPORTS,    /* each round is on disk and says what the marks say; uptakes are of written rounds */
+    AUDIT_STRUCTURES, /* each structure is counted in one pattern of its regions, or set aside */
     AUDIT_OBJECTS,    /* objects are there, whole */
     AUDIT_CHECKS
 };

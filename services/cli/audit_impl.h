@@ -97,6 +97,7 @@ void audit_check_chains (struct audit_world *world);
 void audit_check_jobs (struct audit_world *world);
 void audit_check_frames (struct audit_world *world); /* audit_feedback.c */
 void audit_check_reports (struct audit_world *world);
+void audit_check_structures (struct audit_world *world); /* audit_patterns.c */
 
 /* audit_redis.c: size and checksum of an object's bytes. -1 with errno; EHOSTUNREACH: its server does not answer. */
 int audit_read_redis (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc);

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feedback_core.h"
+#include "patterns.h"
 #include "rounds.h"
 
 struct round {
@@ -135,6 +137,26 @@ static int take (struct rebuild *rebuild, int64_t time_us, const void *record, s
     return 0;
 }
 
+/* Patterns are counted anew by the service itself: it reads the structures that staging keeps from the first one on. */
+static int patterns_rebuild (struct rebuild *rebuild, struct strata_error *error)
+{
+    const struct campaign_patterns *config = &rebuild_campaign (rebuild)->feedback.patterns;
+    char path[4400], name[64] = "";
+    unsigned long long round = 0;
+    if (!config->from)
+        return 0;
+    snprintf (path, sizeof (path), "%s/feedback/patterns/current", rebuild_workspace (rebuild));
+    if (readlink (path, name, sizeof (name) - 1) > 0 && sscanf (name, "round.%llu", &round) != 1)
+        return strata_fail (error, "%s points to %s, which is no round", path, name);
+    struct patterns *core = patterns_new (rebuild_shard (rebuild), config, error);
+    if (!core)
+        return -1;
+    patterns_go_on (core, round);
+    patterns_free (&core);
+    rebuild_say (rebuild, "patterns: workers look again at all structures that staging keeps; reports are numbered on from %llu", round);
+    return 0;
+}
+
 int feedback_rebuild (struct rebuild *rebuild, struct strata_error *error)
 {
     const struct campaign_feedback *config = &rebuild_campaign (rebuild)->feedback;
@@ -159,5 +181,5 @@ int feedback_rebuild (struct rebuild *rebuild, struct strata_error *error)
     for (size_t i = 0; i < self.count; i++)
         json_decref (self.rounds[i].states);
     feedback_free (&self.core);
-    return rc;
+    return rc < 0 ? rc : patterns_rebuild (rebuild, error) < 0 ? -1 : rc;
 }

@@ -309,6 +309,11 @@ static const struct wrong references[] = {
       "0.1 by default" },
     { "  rows: [POPC, CHOL]\n", "  rows: [POPC, CHOL]\n  shards: 2\n",
       "c.yaml:30: feedback.shards: each shard needs a replica: must be at most replicas.feedback, which is 1, but is 2" },
+    { "  rows:", "  patterns: {from: rdfs, proteins: [ras, ras], regions: [{name: HVR, first: 9, last: 8, share: 1}]}\n  rows:",
+      "c.yaml:29: feedback.patterns.command: missing; feedback of patterns needs it\n"
+      "c.yaml:29: feedback.patterns.proteins[1]: ras is taken by feedback.patterns.proteins[0]; no two may be alike\n"
+      "c.yaml:29: feedback.patterns.regions[0].last: must be from first, which is 9, to 255 above it, but is 8\n"
+      "c.yaml:29: feedback.patterns.from: rdfs is the stream of feedback.from; give each a name of its own" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 31\n",
       "c.yaml:7: patch.coarse: must not be above patch.points, but is 37 by default while points is 31" },
 };

@@ -4,13 +4,16 @@
 #include <stdlib.h>
 
 #include "pdb.h"
+#include "serve.h"
 
 static const char usage[] =
     "membrane-dssp [--json] FILE.pdb ...    (-: standard input)\n"
+    "membrane-dssp --serve\n"
     "\n"
     "Prints a line for each residue with a whole backbone: chain, number, name, and one letter for its secondary structure by\n"
     "Kabsch and Sander: H alpha helix, G 3-10 helix, I pi helix, P polyproline II helix, E strand, B bridge, T turn, S bend,\n"
     "- none of them. --json: an object for each file with the letters of each chain.\n"
+    "--serve: a worker of feedback.patterns, which gives it frame after frame.\n"
     "Exit: 0, 1 a file can't be read, 2 usage.\n";
 
 static char shown (char letter)
@@ -65,16 +68,24 @@ static int run (const char *path, bool json)
 
 int main (int argc, char **argv)
 {
-    static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-    bool json = false;
+    static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "serve", no_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    bool json = false, serves = false;
+    struct strata_error error;
     int option, rc = 0;
     while ((option = getopt_long (argc, argv, "h", longs, NULL)) != -1)
         switch (option) {
         case 'j': json = true; break;
+        case 's': serves = true; break;
         case 'h': fputs (usage, stdout); return 0;
         default: fputs (usage, stderr); return 2;
         }
-    if (optind == argc) {
+    if (serves && optind == argc) {
+        if (serve (stdin, stdout, &error) == 0)
+            return 0;
+        fprintf (stderr, "membrane-dssp: %s\n", error.text);
+        return 1;
+    }
+    if (optind == argc || serves) {
         fputs (usage, stderr);
         return 2;
     }

@@ -135,18 +135,15 @@ static bool in_sequence (const struct reading *self, const char *line)
     return false;
 }
 
-int pdb_read (struct pdb *self, const char *path, struct strata_error *error)
+int pdb_read_from (struct pdb *self, FILE *in, const char *name, struct strata_error *error)
 {
     struct reading *reading = calloc (1, sizeof (*reading));
-    FILE *in = strcmp (path, "-") == 0 ? stdin : fopen (path, "r");
     char line[128], rest[128];
     size_t lines = 0;
     int rc = 0;
     *self = (struct pdb){ .count = 0 };
-    if (!reading || !in) {
-        rc = strata_fail (error, "%s: %s", path, in ? "out of memory" : strerror (errno));
-        goto done;
-    }
+    if (!reading)
+        return strata_fail (error, "%s: out of memory", name);
     reading->pdb = self;
     while (rc == 0 && fgets (line, sizeof (line), in)) {
         struct strata_error what;
@@ -162,19 +159,28 @@ int pdb_read (struct pdb *self, const char *path, struct strata_error *error)
             take_sequence (reading, line);
         else if ((memcmp (line, "ATOM  ", 6) == 0 || (memcmp (line, "HETATM", 6) == 0 && in_sequence (reading, line)))
                  && (rc = take_atom (reading, line, &what)) < 0)
-            strata_fail (error, "%s:%zu: %.300s", path, lines, what.text);
+            strata_fail (error, "%s:%zu: %.300s", name, lines, what.text);
     }
     end_residue (reading);
     if (rc == 0 && ferror (in))
-        rc = strata_fail (error, "%s: %s", path, strerror (errno));
+        rc = strata_fail (error, "%s: %s", name, strerror (errno));
     if (rc == 0 && self->count == 0)
-        rc = strata_fail (error, "%s: there is no residue with N, CA, C and O in its ATOM records; is it a PDB file with a protein?", path);
-done:
-    if (in && in != stdin)
-        fclose (in);
+        rc = strata_fail (error, "%s: there is no residue with N, CA, C and O in its ATOM records; is it a PDB file with a protein?", name);
     free (reading);
     if (rc < 0)
         pdb_fini (self);
+    return rc;
+}
+
+int pdb_read (struct pdb *self, const char *path, struct strata_error *error)
+{
+    FILE *in = strcmp (path, "-") == 0 ? stdin : fopen (path, "r");
+    *self = (struct pdb){ .count = 0 };
+    if (!in)
+        return strata_fail (error, "%s: %s", path, strerror (errno));
+    int rc = pdb_read_from (self, in, path, error);
+    if (in != stdin)
+        fclose (in);
     return rc;
 }
 

@@ -2,6 +2,8 @@
 #ifndef MEMBRANE_PDB_H
 #define MEMBRANE_PDB_H
 
+#include <stdio.h>
+
 #include "dssp.h"
 
 /* What the file calls a residue. */
@@ -22,6 +24,8 @@ struct pdb {
  * alternative places of an atom the last one counts, as in mkdssp. path "-": standard input. A file without a whole residue is
  * refused. On success pdb_fini frees. */
 int pdb_read (struct pdb *self, const char *path, struct strata_error *error);
+/* The same from an open file, which sentences call `name`. */
+int pdb_read_from (struct pdb *self, FILE *in, const char *name, struct strata_error *error);
 void pdb_fini (struct pdb *self);
 
 #endif
