@@ -481,8 +481,8 @@ static void on_located (struct service *service, const struct reply *reply, void
     const Strata__ObjectLocateReply *got = (const Strata__ObjectLocateReply *)reply->body;
     if (reply->ok && got->info)
         located (ask, got->info, got->holders, got->n_holders);
-    else if (reply->ok || reply->timed_out)
-        answer_without (ask);
+    else if (reply->ok || reply->timed_out || (ask->wait && reply->code == STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND))
+        answer_without (ask); /* or it was not put in our part of the asker's time */
     else if (reply->code == STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE) {
         service_forget_routes (service);
         ask_again (ask);
