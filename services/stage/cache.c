@@ -71,7 +71,7 @@ bool cache_same_version (const Strata__ObjectInfo *a, const Strata__ObjectInfo *
     return a->size == b->size && a->crc32c == b->crc32c && a->generation == b->generation && a->mtime_us == b->mtime_us;
 }
 
-static void copy_version (Strata__ObjectInfo *to, const Strata__ObjectInfo *from)
+void cache_set_version (Strata__ObjectInfo *to, const Strata__ObjectInfo *from)
 {
     strata__object_info__init (to);
     to->size = from->size;
@@ -120,7 +120,7 @@ static struct entry *entry_new (const char *ns, const char *key, const Strata__O
         return NULL;
     }
     snprintf (e->name, size, "%s/%s", ns, key);
-    copy_version (&e->version, version);
+    cache_set_version (&e->version, version);
     return e;
 }
 

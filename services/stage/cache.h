@@ -38,6 +38,8 @@ struct cache *cache_open (const char *folder, const char *workspace, const char 
 /* clear: its files are removed, as when the campaign goes down; else they are there for the next start. */
 void cache_close (struct cache **self, bool clear);
 
+/* What identifies a version, and nothing else. */
+void cache_set_version (Strata__ObjectInfo *to, const Strata__ObjectInfo *from);
 /* Whether two infos tell of the same version of an object. */
 bool cache_same_version (const Strata__ObjectInfo *a, const Strata__ObjectInfo *b);
 /* The file of this version, NULL: it is not here. Valid until the next call. The caller hands it to a reader. */

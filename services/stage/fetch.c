@@ -377,11 +377,7 @@ static struct flight *flight_new (const struct ask *ask, const Strata__ObjectInf
     flight->service = ask->service;
     memcpy (flight->ns, ask->ns, sizeof (flight->ns));
     memcpy (flight->key, ask->key, sizeof (flight->key));
-    strata__object_info__init (&flight->version);
-    flight->version.size = version->size;
-    flight->version.crc32c = version->crc32c;
-    flight->version.generation = version->generation;
-    flight->version.mtime_us = version->mtime_us;
+    cache_set_version (&flight->version, version);
     flight->file = *file;
     *file = NULL;
     for (size_t i = 0; i < peers_count && flight->sources_count < HOLDERS_EACH; i++)
@@ -611,7 +607,7 @@ void locate_handle (struct service *service, struct request *request, const Prot
 {
     const Strata__ObjectLocate *ask = (const Strata__ObjectLocate *)body;
     struct state *state = service_state (service);
-    struct strata_error error;
+    struct strata_error error = { "" };
     Strata__ObjectInfo info;
     if (serve_named (ask->namespace_, ask->key)
         && (ask->wait ? slots_take : slots_look) (state->slots, ask->namespace_, ask->key, &error) < 0)

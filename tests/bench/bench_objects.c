@@ -1,9 +1,8 @@
 /* bench_objects.c - objects of one size put and read: at a stage of the client's node, and of another.
  *
- * Two stages run, on nodes a and b. A client on a puts; its node's stage keeps the objects. Read are other objects each time,
- * in whole, by a client on a and by one on b, each its own way: got (a copy in memory), mapped when the node's cache does
- * not have it yet, and mapped when it does. A read ends when each byte was looked at by the checksum's or the library's own check;
- * what is mapped is looked at here, so that no page is promised only.
+ * Two stages with caches run, on node-0 and node-1. A client on the first puts: its node's stage keeps the objects. Clients on
+ * both get them (a copy in memory), twice on the second node, and map them when the caches have them. What is mapped is read
+ * whole, as what is got is for its checksum: no page is promised only.
  *
  * Beside them, of the same sizes and as many: memcpy, a request by raw ZeroMQ over a Unix socket that carries the bytes there
  * (put) or back (get), one at a time as here, and write with fsync of a file each.
@@ -218,7 +217,7 @@ static void measure_zmq (struct world *w, const char *folder)
 int main (int argc, char **argv)
 {
     struct bench_option options[] = {
-        { "workspace", "folder of a campaign with stages on node-a and node-b, and caches", "" },
+        { "workspace", "folder of a campaign with stages on node-0 and node-1, and caches", "" },
         { "size", "bytes of an object, at least 8", "65536" },
         { "count", "objects", "100" },
     };
@@ -234,8 +233,8 @@ int main (int argc, char **argv)
     measure_zmq (&w, options[0].text); /* before there are threads */
     measure (&w, "memcpy", copy);
     measure (&w, "write_sync", write_and_sync);
-    w.a = client_on (options[0].text, "node-a");
-    w.b = client_on (options[0].text, "node-b");
+    w.a = client_on (options[0].text, "node-0");
+    w.b = client_on (options[0].text, "node-1");
     put (&w, w.count); /* connected, and the names are node a's */
     get_far (&w, w.count);
     measure (&w, "put", put);

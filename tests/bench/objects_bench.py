@@ -7,53 +7,20 @@ The share of memcpy, and of a raw ZeroMQ request that carries the same bytes, st
 takes the rest of a put: its sync (write with fsync of the same bytes alone) and two checksums.
 """
 import os
-import shutil
-import subprocess
 import tempfile
-import time
 
 from bench import figures, median
+from staging_bench import stages
 
 TITLE = 'objects put and read, near and far'
 SIZES = [(1 << 10, '1 KB', 500), (64 << 10, '64 KB', 300), (16 << 20, '16 MB', 12)]  # bytes, name, objects
-CAMPAIGN = '''strata: 1
-campaign: bench
-workspace: {workspace}
-seed: 1
-stage: {{backend: file, quota_mb: 16384, cache: {{folder: {cache}, mb: 1024}}}}
-patch: {{snapshots: snapshots, candidates: patches, encoder: {{kind: pca, model: model.npz, dimensions: 2}}}}
-select: {{from: patches, queues: [{{name: all, configuration: other, quota: 1}}]}}
-jobs: [{{name: a, start: always, command: ["true"]}}]
-feedback: {{from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}}
-'''
 
 
 def run(build, size, count):
-    """Two stages, each on a node of its own, and the figures of one run."""
-    work, cache = tempfile.mkdtemp(prefix='strata-bench-'), tempfile.mkdtemp(prefix='strata-bench-', dir='/dev/shm')
-    workspace, campaign, running = os.path.join(work, 'ws'), os.path.join(work, 'campaign.yaml'), []
-    os.mkdir(workspace)
-    open(os.path.join(work, 'model.npz'), 'w').close()
-    with open(campaign, 'w') as f:
-        f.write(CAMPAIGN.format(workspace=workspace, cache=cache))
-    try:
-        for n, node in enumerate(('node-a', 'node-b')):
-            running.append(subprocess.Popen([os.path.join(build, 'bin', 'strata-stage'), '--campaign', campaign, '--workspace', workspace,
-                                             '--replica', str(n)], env={**os.environ, 'STRATA_NODE': node}, stderr=subprocess.DEVNULL))
-        cards, end = os.path.join(workspace, 'cards'), time.monotonic() + 60
-        while sum('"active": true' in open(os.path.join(cards, f)).read()
-                  for f in (os.listdir(cards) if os.path.isdir(cards) else []) if f.endswith('.json')) < 2:
-            if time.monotonic() > end:
-                raise RuntimeError('the stages are not up after 60 s')
-            time.sleep(0.05)
+    """The figures of one run, at two stages that have caches in memory."""
+    with tempfile.TemporaryDirectory(prefix='strata-bench-', dir='/dev/shm') as cache, \
+            stages(build, 2, 'file', cache=cache) as (workspace, _):
         return figures([os.path.join(build, 'bench', 'bench_objects'), '--workspace', workspace, '--size', str(size), '--count', str(count)])
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(cache, ignore_errors=True)
 
 
 def bench(b):
