@@ -7,30 +7,30 @@
 
 static int patch_start (struct service *service, struct strata_error *error)
 {
-    struct worker *worker = worker_new (service, error);
-    service_set_state (service, worker);
-    return worker ? 0 : -1;
+    struct crew *crew = crew_new (service, error);
+    service_set_state (service, crew);
+    return crew ? 0 : -1;
 }
 
 static void patch_tick (struct service *service, int64_t now_us)
 {
-    worker_tick (service_state (service), now_us);
+    crew_tick (service_state (service), now_us);
 }
 
 static void patch_metrics (struct service *service)
 {
-    worker_metrics (service_state (service));
+    crew_metrics (service_state (service));
 }
 
 static bool patch_drain (struct service *service, int64_t now_us)
 {
-    return worker_finish (service_state (service));
+    return crew_finish (service_state (service));
 }
 
 static void patch_stop (struct service *service)
 {
-    struct worker *worker = service_state (service);
-    worker_free (&worker);
+    struct crew *crew = service_state (service);
+    crew_free (&crew);
 }
 
 static const struct service_timer timers[] = { { 100, patch_tick }, { 0 } };
