@@ -1,9 +1,19 @@
 /* main.c - strata-patch: cuts snapshots of the continuum into patches. Wiring only. */
+#include <malloc.h>
 #include <string.h>
 
 #include "mesh/service.h"
 #include "patch_offline.h"
 #include "worker.h"
+
+/* Memory that a snapshot's patches took is kept for the next snapshot's: giving it back and having it zeroed again by the kernel costs
+ * a fifth of the time. */
+static void keep_memory (void)
+{
+    mallopt (M_MMAP_THRESHOLD, 32 << 20);
+    mallopt (M_TRIM_THRESHOLD, 256 << 20);
+    mallopt (M_TOP_PAD, 32 << 20);
+}
 
 static int patch_start (struct service *service, struct strata_error *error)
 {
@@ -50,5 +60,6 @@ int main (int argc, char **argv)
     for (int i = 1; i < argc; i++)
         if (strcmp (argv[i], "--cut") == 0)
             return patch_offline_main (argc, argv); /* without a mesh */
+    keep_memory ();
     return service_main (&spec, argc, argv);
 }

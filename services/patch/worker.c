@@ -474,11 +474,12 @@ static void after_work (uv_work_t *req, int status)
         return;
     }
     self->cut_us = service_now_us (self->service);
+    self->step = PUTTING;
+    crew_tick (crew, self->cut_us); /* first: the patches hold up what is sent after them */
     if (self->failed)
         nack (self);
     else
         put_more (self);
-    crew_tick (crew, self->cut_us);
 }
 
 /* ---- taking ---- */
