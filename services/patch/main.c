@@ -1,5 +1,6 @@
 /* main.c - strata-patch: cuts snapshots of the continuum into patches. Wiring only. */
 #include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mesh/service.h"
@@ -61,5 +62,6 @@ int main (int argc, char **argv)
         if (strcmp (argv[i], "--cut") == 0)
             return patch_offline_main (argc, argv); /* without a mesh */
     keep_memory ();
+    setenv ("TZ", "UTC0", 1); /* else libzip has the time zone's file looked at for every member of a patch's archive */
     return service_main (&spec, argc, argv);
 }

@@ -182,8 +182,8 @@ static int find_neighbours (const struct patch_plan *c, const struct gridsim_pro
     size_t room = 0;
     for (size_t i = 0; i < c->s->nproteins; i++) {
         const struct gridsim_protein *q = &c->s->proteins[i];
-        double x = patch_periodic (q->x, p->center[0], c->s->lx), y = patch_periodic (q->y, p->center[1], c->s->ly);
-        if (!(fabs (x) < c->half && fabs (y) < c->half))
+        double x = patch_periodic (q->x, p->center[0], c->s->lx), y;
+        if (!(fabs (x) < c->half) || !(fabs (y = patch_periodic (q->y, p->center[1], c->s->ly)) < c->half))
             continue;
         if (p->nproteins == room) {
             room = room ? 2 * room : 8;
