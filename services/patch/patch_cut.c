@@ -106,17 +106,21 @@ static size_t random_point (uint64_t *state, size_t n)
     return (size_t)((double)(next_random (state) >> 11) * 0x1p-53 * (double)n);
 }
 
+/* The lesser of the two; its root is only taken where it may be. */
+static double lesser (double least, double x, double y)
+{
+    return x * x + y * y > least * least * (1 + 1e-9) ? least : fmin (least, hypot (x, y));
+}
+
 /* Distance of grid point p from the nearest protein or earlier lipid-only centre; infinite when there is neither. */
 static double clearance (const struct patch_plan *c, const size_t p[2], size_t earlier)
 {
     double least = INFINITY, x = (double)p[0] * c->dx, y = (double)p[1] * c->dy;
     for (size_t i = 0; i < c->s->nproteins; i++)
-        least = fmin (least,
-                      hypot (patch_periodic (c->s->proteins[i].x, x, c->s->lx), patch_periodic (c->s->proteins[i].y, y, c->s->ly)));
+        least = lesser (least, patch_periodic (c->s->proteins[i].x, x, c->s->lx), patch_periodic (c->s->proteins[i].y, y, c->s->ly));
     for (size_t i = 0; i < earlier; i++)
-        least = fmin (least,
-                      hypot (patch_periodic ((double)c->lipid_only[i][0] * c->dx, x, c->s->lx),
-                             patch_periodic ((double)c->lipid_only[i][1] * c->dy, y, c->s->ly)));
+        least = lesser (least, patch_periodic ((double)c->lipid_only[i][0] * c->dx, x, c->s->lx),
+                        patch_periodic ((double)c->lipid_only[i][1] * c->dy, y, c->s->ly));
     return least;
 }
 
@@ -178,8 +182,8 @@ static int find_neighbours (const struct patch_plan *c, const struct gridsim_pro
     size_t room = 0;
     for (size_t i = 0; i < c->s->nproteins; i++) {
         const struct gridsim_protein *q = &c->s->proteins[i];
-        double x = patch_periodic (q->x, p->center[0], c->s->lx), y = patch_periodic (q->y, p->center[1], c->s->ly);
-        if (!(fabs (x) < c->half && fabs (y) < c->half))
+        double x = patch_periodic (q->x, p->center[0], c->s->lx), y;
+        if (!(fabs (x) < c->half) || !(fabs (y = patch_periodic (q->y, p->center[1], c->s->ly)) < c->half))
             continue;
         if (p->nproteins == room) {
             room = room ? 2 * room : 8;

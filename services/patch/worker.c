@@ -22,6 +22,7 @@
 #define POLL_US 500000
 #define STAGES_MAX 256
 #define TAKE_TIMEOUT_MS 3000           /* a stage that has just died holds up nobody for long */
+#define WORKERS 2
 #define AGAIN_US 1000000               /* between tries while staging is full */
 
 enum step { IDLE, TAKING, CUTTING, PUTTING, ACKING, NACKING, WAITING_TO_PUT, WAITING_TO_ACK };
@@ -37,11 +38,10 @@ struct product {
 };
 
 struct worker {
+    struct crew *crew;
     struct service *service;
-    struct patch_encoder *encoder;
     enum step step;
-    int64_t look_us;                    /* when to ask for the next snapshot */
-    size_t turn, stages, empty;         /* which stage is asked, of how many; how many in a row had nothing */
+    int64_t look_us;                    /* while it waits: when to try again */
     uv_work_t work;
     /* the lease */
     char stage[64];                     /* whose queue it is from */
@@ -57,13 +57,21 @@ struct worker {
     bool failed, final;                 /* final: trying again can't help */
     bool untried;                       /* nothing failed: given back, it was no try */
     double thread_s;                    /* read when the thread has ended */
-    double cut_s;
     int64_t cut_us, put_us;             /* when all was cut, and all was in staging */
-    double put_s, ack_s;                /* what that took */
-    /* figures */
+    double put_s;                       /* what that took */
+};
+
+struct crew {
+    struct service *service;
+    struct patch_encoder *encoder;
+    struct worker workers[WORKERS];
+    int64_t look_us;                    /* when to ask for the next snapshot */
+    size_t turn, stages, empty;         /* which stage is asked, of how many; how many in a row had nothing */
+    /* figures; the times are those of the newest snapshot */
     uint64_t snapshots, patches, invalid, refused, lost;
+    double cut_s, put_s, ack_s;
     bool finishing;                     /* takes nothing more */
-    bool abandoned;                     /* freed while its thread was cutting: the thread's end frees it */
+    bool abandoned;                     /* freed while a thread was cutting: the thread's end frees it */
 };
 
 static void forget (struct worker *self)
@@ -81,35 +89,48 @@ static void forget (struct worker *self)
     self->step = IDLE;
 }
 
-struct worker *worker_new (struct service *service, struct strata_error *error)
+struct crew *crew_new (struct service *service, struct strata_error *error)
 {
     const struct campaign *campaign = service_campaign (service);
     const struct campaign_encoder *encoder = &campaign->patch.encoder;
     char path[8192];
-    struct worker *self = calloc (1, sizeof (*self));
+    struct crew *self = calloc (1, sizeof (*self));
     if (!self) {
         strata_fail (error, "out of memory");
         return NULL;
     }
     self->service = service;
+    for (size_t i = 0; i < WORKERS; i++)
+        self->workers[i] = (struct worker){ .crew = self, .service = service };
     snprintf (path, sizeof (path), "%s%s%s", encoder->model[0] == '/' ? "" : campaign->dir, encoder->model[0] == '/' ? "" : "/", encoder->model);
     self->encoder = patch_encoder_new (encoder->kind, path, campaign->patch.coarse, encoder->dimensions, error);
     if (!self->encoder)
-        worker_free (&self);
+        crew_free (&self);
     return self;
 }
 
-void worker_free (struct worker **self_p)
+/* Whether one of them has that step. */
+static bool any (const struct crew *self, enum step step)
 {
-    struct worker *self = *self_p;
+    for (size_t i = 0; i < WORKERS; i++)
+        if (self->workers[i].step == step)
+            return true;
+    return false;
+}
+
+void crew_free (struct crew **self_p)
+{
+    struct crew *self = *self_p;
     if (!self)
         return;
     *self_p = NULL;
-    if (self->step == CUTTING) {
+    for (size_t i = 0; i < WORKERS; i++)
+        if (self->workers[i].step != CUTTING)
+            forget (&self->workers[i]);
+    if (any (self, CUTTING)) {
         self->abandoned = true;
         return;
     }
-    forget (self);
     patch_encoder_free (&self->encoder);
     free (self);
 }
@@ -133,7 +154,7 @@ static int make_product (const struct worker *self, const struct patch *patch, s
 /* The points of all valid patches of the set. */
 static int encode (struct worker *self, const struct patch_set *set)
 {
-    size_t n = patch_encoder_dimensions (self->encoder), valid = 0;
+    size_t n = patch_encoder_dimensions (self->crew->encoder), valid = 0;
     const struct patch **patches = calloc (set->count + 1, sizeof (*patches));
     self->points = calloc (set->count + 1, n * sizeof (float));
     int rc = patches && self->points ? 0 : strata_fail (&self->error, "out of memory");
@@ -146,7 +167,7 @@ static int encode (struct worker *self, const struct patch_set *set)
         patches[valid++] = &set->patches[i];
     }
     if (rc == 0)
-        rc = patch_encode (self->encoder, patches, valid, self->points, &self->error);
+        rc = patch_encode (self->crew->encoder, patches, valid, self->points, &self->error);
     free (patches);
     return rc;
 }
@@ -229,14 +250,14 @@ static void nack (struct worker *self)
     ask.reason = self->error.text;
     ask.final = self->final;
     ask.untried = self->untried;
-    self->refused += self->final;
+    self->crew->refused += self->final;
     service_event (self->service,
                    self->final ? "snapshot-aside" : "snapshot-again",
                    self->snapshot ? self->snapshot->path : "snapshot",
                    "%s",
                    self->error.text);
     self->step = NACKING;
-    self->look_us = service_now_us (self->service) + POLL_US;
+    self->crew->look_us = service_now_us (self->service) + POLL_US;
     service_call (self->service,
                   self->stage,
                   STRATA__MESSAGE_TYPE__TYPE_QUEUE_NACK,
@@ -249,10 +270,9 @@ static void nack (struct worker *self)
                   self);
 }
 
-bool worker_finish (struct worker *self)
+static bool worker_finish (struct worker *self)
 {
     bool waits = self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
-    self->finishing = true;
     if (waits && service_hands_over (self->service)) {
         /* Another replica gets it at once, not when the lease ends. */
         strata_fail (&self->error, "%s hands over", service_replica (self->service));
@@ -262,6 +282,15 @@ bool worker_finish (struct worker *self)
         return false;
     }
     return self->step == IDLE || waits;
+}
+
+bool crew_finish (struct crew *self)
+{
+    bool all = true;
+    self->finishing = true;
+    for (size_t i = 0; i < WORKERS; i++)
+        all = worker_finish (&self->workers[i]) && all;
+    return all;
 }
 
 /* What passes: staging is full or does not answer. The work is kept, its lease renewed, and it is offered again. Giving the
@@ -282,12 +311,15 @@ static void wait_a_while (struct worker *self, enum step step)
 static void on_acked (struct service *service, const struct reply *reply, void *arg)
 {
     struct worker *self = arg;
+    struct crew *crew = self->crew;
     if (reply->ok) {
         service_trouble (service, NULL);
-        self->ack_s = (double)(service_now_us (service) - self->put_us) / 1e6;
-        self->snapshots++;
-        self->patches += self->products_count;
-        self->invalid += self->of[PATCH_INVALID];
+        crew->cut_s = self->thread_s;
+        crew->put_s = self->put_s;
+        crew->ack_s = (double)(service_now_us (service) - self->put_us) / 1e6;
+        crew->snapshots++;
+        crew->patches += self->products_count;
+        crew->invalid += self->of[PATCH_INVALID];
         service_event (service,
                        "snapshot-cut",
                        self->snapshot->path,
@@ -299,21 +331,21 @@ static void on_acked (struct service *service, const struct reply *reply, void *
                        self->of[PATCH_RAS_RAF],
                        self->of[PATCH_OTHER],
                        self->of[PATCH_INVALID],
-                       self->cut_s,
-                       self->put_s,
-                       self->ack_s);
-        self->look_us = 0;
+                       crew->cut_s,
+                       crew->put_s,
+                       crew->ack_s);
+        crew->look_us = 0;
     } else if (passes (reply)) {
         service_trouble (service, "snapshot %s is cut but can't be acknowledged yet: %s", self->snapshot->path, reply->error);
         wait_a_while (self, WAITING_TO_ACK);
         return;
     } else {
         /* The lease was lost: the snapshot is handed out again. */
-        self->lost++;
+        crew->lost++;
         service_trouble (service, "snapshot %s was cut but not acknowledged: %s", self->snapshot->path, reply->error);
     }
     forget (self);
-    worker_tick (self, service_now_us (service));
+    crew_tick (crew, service_now_us (service));
 }
 
 static void ack (struct worker *self)
@@ -435,13 +467,15 @@ static void put_more (struct worker *self)
 static void after_work (uv_work_t *req, int status)
 {
     struct worker *self = req->data;
-    if (self->abandoned) {
+    struct crew *crew = self->crew;
+    if (crew->abandoned) {
         self->step = IDLE;
-        worker_free (&self);
+        crew_free (&crew);
         return;
     }
-    self->cut_s = self->thread_s;
     self->cut_us = service_now_us (self->service);
+    self->step = PUTTING;
+    crew_tick (crew, self->cut_us); /* first: the patches hold up what is sent after them */
     if (self->failed)
         nack (self);
     else
@@ -451,14 +485,14 @@ static void after_work (uv_work_t *req, int status)
 /* ---- taking ---- */
 
 /* Each stage has a queue of snapshots: they are asked in turn, from where the last snapshot came. False: there is none. */
-static bool next_stage (struct worker *self)
+static bool next_stage (struct crew *self, struct worker *worker)
 {
     char names[STAGES_MAX][64];
     size_t count = service_stages (self->service, names, STAGES_MAX);
     if (count == 0)
         return false;
     self->turn %= count;
-    snprintf (self->stage, sizeof (self->stage), "%s", names[self->turn]);
+    snprintf (worker->stage, sizeof (worker->stage), "%s", names[self->turn]);
     self->stages = count;
     return true;
 }
@@ -467,18 +501,19 @@ static void on_taken (struct service *service, const struct reply *reply, void *
 {
     struct worker *self = arg;
     const Strata__QueueTakeReply *taken = reply->ok ? (const Strata__QueueTakeReply *)reply->body : NULL;
+    struct crew *crew = self->crew;
     self->step = IDLE;
     if (!taken || taken->count == 0) {
-        self->turn++;
-        self->empty++;
-        if (self->empty >= self->stages)
-            self->look_us = service_now_us (service) + POLL_US;
+        crew->turn++;
+        crew->empty++;
+        if (crew->empty >= crew->stages)
+            crew->look_us = service_now_us (service) + POLL_US;
         else
-            worker_tick (self, service_now_us (service));
+            crew_tick (crew, service_now_us (service));
         return;
     }
-    self->empty = 0;
-    self->look_us = service_now_us (service) + POLL_US;
+    crew->empty = 0;
+    crew->look_us = 0;
     self->sequence = taken->first;
     self->token = taken->token;
     self->snapshot = reply->blobs_count ? strata__snapshot__unpack (NULL, reply->blobs[0].size, reply->blobs[0].data) : NULL;
@@ -517,21 +552,24 @@ static void renew (struct worker *self, int64_t now_us)
                   NULL);
 }
 
-void worker_tick (struct worker *self, int64_t now_us)
+static void worker_tick (struct worker *self, int64_t now_us)
 {
-    const struct campaign *campaign = service_campaign (self->service);
-    bool holds = self->step == CUTTING || self->step == PUTTING || self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
-    if (holds && now_us >= self->renew_us)
+    bool waits = self->step == WAITING_TO_PUT || self->step == WAITING_TO_ACK;
+    if ((waits || self->step == CUTTING || self->step == PUTTING) && now_us >= self->renew_us)
         renew (self, now_us);
-    if (now_us < self->look_us)
+    if (!waits || now_us < self->look_us)
         return;
     if (self->step == WAITING_TO_PUT)
         put_more (self);
-    else if (self->step == WAITING_TO_ACK)
+    else
         ack (self);
-    if (self->step != IDLE || self->finishing)
-        return;
-    if (!next_stage (self))
+}
+
+/* Asks for the next snapshot. */
+static void take (struct worker *self)
+{
+    const struct campaign *campaign = service_campaign (self->service);
+    if (!next_stage (self->crew, self))
         return;
     Strata__QueueTake take = STRATA__QUEUE_TAKE__INIT;
     take.queue = campaign->patch.snapshots;
@@ -551,7 +589,30 @@ void worker_tick (struct worker *self, int64_t now_us)
                   self);
 }
 
-void worker_metrics (struct worker *self)
+void crew_tick (struct crew *self, int64_t now_us)
+{
+    for (size_t i = 0; i < WORKERS; i++)
+        worker_tick (&self->workers[i], now_us);
+    /* Staging is full: another snapshot would only wait as well. */
+    if (self->finishing || now_us < self->look_us || any (self, TAKING) || any (self, CUTTING) || any (self, WAITING_TO_PUT)
+        || any (self, WAITING_TO_ACK))
+        return;
+    for (size_t i = 0; i < WORKERS; i++)
+        if (self->workers[i].step == IDLE) {
+            take (&self->workers[i]);
+            return;
+        }
+}
+
+static unsigned in_work (const struct crew *self)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < WORKERS; i++)
+        count += self->workers[i].step != IDLE && self->workers[i].step != TAKING;
+    return count;
+}
+
+void crew_metrics (struct crew *self)
 {
     struct service *service = self->service;
     service_metric (service, "snapshots_cut", (double)self->snapshots, 0);
@@ -559,7 +620,7 @@ void worker_metrics (struct worker *self)
     service_metric (service, "patches_invalid", (double)self->invalid, 0);
     service_metric (service, "snapshots_aside", (double)self->refused, 0);
     service_metric (service, "leases_lost", (double)self->lost, 0);
-    service_metric (service, "snapshots_in_work", self->step != IDLE && self->step != TAKING, 1);
+    service_metric (service, "snapshots_in_work", in_work (self), WORKERS);
     service_metric (service, "cut_s", self->cut_s, 0);
     service_metric (service, "put_s", self->put_s, 0);
     service_metric (service, "acknowledge_s", self->ack_s, 0);
