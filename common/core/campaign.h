@@ -198,12 +198,19 @@ struct campaign_namespace {
     unsigned backends_count;
 };
 
+/* What a stage has in files of its node, so that other processes there map it. */
+struct campaign_cache {
+    char *folder;           /* of the node: tmpfs or a local disk; default /dev/shm */
+    unsigned mb;            /* MiB at the most; default 0: there is no cache */
+};
+
 struct campaign_stage {
     char *backend;          /* "file", "rocksdb", "tar" or "redis" */
     unsigned quota_mb;      /* objects' bytes at the most; default 1024 */
     unsigned queue_mb;      /* bytes of unconsumed records at the most, each stream; default 256 */
     struct campaign_namespace *namespaces; /* those that have another backend, or several; default none */
     unsigned namespaces_count;
+    struct campaign_cache cache;
 };
 
 /* How services listen. Unix sockets always; with tcp also TCP sockets, each under CURVE (docs/security.md). */

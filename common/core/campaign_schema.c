@@ -84,6 +84,15 @@ static const struct campaign_field namespace_fields[] = {
 static const struct campaign_field namespace_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_namespace),
                                                       .fields = namespace_fields };
 
+static const struct campaign_field cache_fields[] = {
+    { .key = "folder", TEXT (struct campaign_cache, folder), .fallback = "/dev/shm",
+      .help = "A folder of each node, in memory (tmpfs) or on a local disk; the cache is a folder in it.",
+      .example = "folder: /scratch" },
+    { .key = "mb", WHOLE (struct campaign_cache, mb, 0, 16777216), .fallback = "0",
+      .help = "Its size at the most, in MiB, each stage; 0: there is no cache.", .example = "mb: 4096" },
+    END,
+};
+
 static const struct campaign_field stage_fields[] = {
     { .key = "backend", WORD (struct campaign_stage, backend, backends), .fallback = "file",
       .help = "Where objects are kept: a file each, a RocksDB, indexed tar archives, or Redis servers.", .example = "backend: rocksdb" },
@@ -94,6 +103,8 @@ static const struct campaign_field stage_fields[] = {
     { .key = "namespaces", LIST_AT (struct campaign_stage, namespaces), .item = &namespace_item, .min = 0, .max = 64,
       .help = "Namespaces that are kept elsewhere than in `backend`, or in several places.",
       .example = "namespaces: [{name: rdfs, backends: [redis, tar]}]" },
+    { .key = "cache", MAP (struct campaign_stage, cache, cache_fields),
+      .help = "Objects that programs of a node map as files, fetched once a node.", .example = "cache: {folder: /dev/shm, mb: 4096}" },
     END,
 };
 

@@ -55,6 +55,20 @@ int strata_get_range (struct strata_client *self, const char *ns, const char *ke
 /* Waits until the object has been put, for as long as the timeout (ETIMEDOUT). */
 int strata_get_wait (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                      struct strata_error *error);
+/* The object as a file of this node's cache, mapped: no byte is copied for who comes second, whichever program of the node was
+ * first (stage.cache of the campaign file). Where the cache doesn't have it, or there is none, the bytes are a copy in memory.
+ * Only to be read. They stay what they are, whatever becomes of the object, and hold their place in the cache, until
+ * strata_unmap; also after strata_close. `wait`: as strata_get_wait. */
+struct strata_mapping {
+    const void *data;               /* page-aligned when it is mapped */
+    size_t size;
+    struct strata_object_info info; /* the version; the stage has compared the bytes with its checksum */
+    bool mapped;                    /* false: a copy */
+    int fd;                         /* strata_unmap's own */
+};
+int strata_map (struct strata_client *self, const char *ns, const char *key, bool wait, struct strata_mapping *mapping,
+                struct strata_error *error);
+void strata_unmap (struct strata_mapping *mapping);
 int strata_stat (struct strata_client *self, const char *ns, const char *key, struct strata_object_info *info,
                  struct strata_error *error);
 /* 1 it is there, 0 it is not, -1 nobody could say. */

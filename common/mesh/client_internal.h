@@ -13,12 +13,24 @@ struct strata_client {
     int timeout_ms;
     int64_t looked_us;             /* at the cards, for appends */
     struct channel *channels;      /* of appends, one a stream and producer */
+    int64_t no_cache_until_us;     /* there was none on this node */
     size_t under_way;              /* bytes appended and not answered */
     uint64_t duplicates;           /* of appends since the last flush */
     bool failed;                   /* one failed since the last flush: failure says why, failed_errno how */
     int failed_errno;
     struct strata_error failure;
 };
+
+/* An object larger than that is had by the node's cache, if there is one. */
+#define CLIENT_MAP_BYTES ((uint64_t)256 << 10)
+/* By the cache of this node: 1 it is mapped, 0 the stage that keeps the name is to be asked, -1 with errno. */
+int client_map_cached (struct strata_client *self, const char *ns, const char *key, bool wait, int64_t deadline_us,
+                       struct strata_mapping *mapping, struct strata_error *error);
+/* Whether this node may have one. */
+bool client_has_cache (struct strata_client *self, const char *ns, const char *key);
+/* All bytes from the stage that keeps the name, malloc'ed. */
+int client_get (struct strata_client *self, const char *ns, const char *key, bool wait, int64_t deadline_us, void **data,
+                struct strata_object_info *info, struct strata_error *error);
 
 int client_errno (const struct reply *reply);
 /* After mesh_fini: no answer comes any more. */

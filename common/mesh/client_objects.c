@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "mesh/claims.h"
 #include "mesh/client.h"
+#include "mesh/client_internal.h"
 #include "mesh/route.h"
 #include "stage.pb-c.h"
 
@@ -315,6 +316,12 @@ int strata_put_new (struct strata_client *self, const char *ns, const char *key,
 
 /* ---- get ---- */
 
+static void info_from (struct strata_object_info *info, const Strata__ObjectInfo *in)
+{
+    *info = in ? (struct strata_object_info){ in->size, in->crc32c, in->generation, in->mtime_us }
+               : (struct strata_object_info){ 0 };
+}
+
 static void get_init (struct op *op, const char *ns, const char *key)
 {
     op_init (op, ns, key, STRATA__MESSAGE_TYPE__TYPE_OBJECT_GET, &strata__object_get_reply__descriptor);
@@ -336,11 +343,15 @@ static void get_check (struct op *op)
     strata_fail (&call->error, "object %.200s/%.200s was damaged on its way from %s", op->ns, op->key, call->peer);
 }
 
-static int get (struct strata_client *self, struct op *op, void **data, size_t *size, struct strata_error *error)
+/* *info may be NULL. */
+static int get (struct strata_client *self, struct op *op, int64_t deadline_us, void **data, size_t *size,
+                struct strata_object_info *info, struct strata_error *error)
 {
-    run_bunch (self, op, 1, client_deadline_us (self));
+    run_bunch (self, op, 1, deadline_us);
     get_check (op);
     tell_keeper (op);
+    if (info)
+        info_from (info, op->call.reply ? ((Strata__ObjectGetReply *)op->call.reply)->info : NULL);
     *data = op->call.blob;
     *size = op->call.blob_size;
     op->call.blob = NULL;
@@ -348,15 +359,73 @@ static int get (struct strata_client *self, struct op *op, void **data, size_t *
     if (op->call.failed && error)
         *error = op->call.error;
     errno = op->call.failed;
+    if (errno == ENOENT && op->body.get.wait)
+        errno = ETIMEDOUT;
+    if (errno == ETIMEDOUT && op->body.get.wait)
+        strata_fail (error, "object %.200s/%.200s was not put in time (%s was waited at)", op->ns, op->key, op->call.peer);
     return op->call.failed ? -1 : 0;
+}
+
+int client_get (struct strata_client *self, const char *ns, const char *key, bool wait, int64_t deadline_us, void **data,
+                struct strata_object_info *info, struct strata_error *error)
+{
+    struct op op = { .ns = NULL };
+    size_t size;
+    get_init (&op, ns, key);
+    op.body.get.wait = wait;
+    int rc = get (self, &op, deadline_us, data, &size, info, error);
+    info->size = size;
+    return rc;
+}
+
+/* A copy of what is in the cache, compared with its checksum. 1 done, 0 the keeper is to be asked, -1. */
+static int copy_cached (struct strata_client *self, const char *ns, const char *key, int64_t deadline_us, void **data, size_t *size,
+                        struct strata_error *error)
+{
+    struct strata_mapping mapping;
+    int rc = client_map_cached (self, ns, key, false, deadline_us, &mapping, error);
+    if (rc != 1)
+        return rc;
+    *size = mapping.size;
+    *data = malloc (mapping.size ? mapping.size : 1);
+    if (*data)
+        memcpy (*data, mapping.data, mapping.size);
+    bool good = *data && crc32c (0, *data, *size) == mapping.info.crc32c;
+    strata_unmap (&mapping);
+    if (good)
+        return 1;
+    free (*data);
+    *data = NULL;
+    return 0;
+}
+
+/* A small object in one answer of its keeper; of a large one the keeper says so, and it is had by the cache. */
+static int get_whole (struct strata_client *self, const char *ns, const char *key, bool wait, void **data, size_t *size,
+                      struct strata_error *error)
+{
+    int64_t deadline_us = client_deadline_us (self);
+    struct strata_object_info info;
+    struct op op = { .ns = NULL };
+    get_init (&op, ns, key);
+    op.body.get.wait = wait;
+    op.body.get.most = client_has_cache (self, ns, key) ? CLIENT_MAP_BYTES : 0;
+    op.call.may_lack_blob = op.body.get.most != 0;
+    if (get (self, &op, deadline_us, data, size, &info, error) < 0)
+        return -1;
+    if (*data)
+        return 0;
+    int rc = copy_cached (self, ns, key, deadline_us, data, size, error);
+    if (rc == 0) {
+        rc = client_get (self, ns, key, false, deadline_us, data, &info, error);
+        *size = info.size;
+    }
+    return rc < 0 ? -1 : 0;
 }
 
 int strata_get (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                 struct strata_error *error)
 {
-    struct op op = { .ns = NULL };
-    get_init (&op, ns, key);
-    return get (self, &op, data, size, error);
+    return get_whole (self, ns, key, false, data, size, error);
 }
 
 int strata_get_range (struct strata_client *self, const char *ns, const char *key, uint64_t offset, uint64_t length,
@@ -367,21 +436,13 @@ int strata_get_range (struct strata_client *self, const char *ns, const char *ke
     op.body.get.range = true;
     op.body.get.offset = offset;
     op.body.get.length = length;
-    return get (self, &op, data, size, error);
+    return get (self, &op, client_deadline_us (self), data, size, NULL, error);
 }
 
 int strata_get_wait (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                      struct strata_error *error)
 {
-    struct op op = { .ns = NULL };
-    get_init (&op, ns, key);
-    op.body.get.wait = true;
-    int rc = get (self, &op, data, size, error);
-    if (rc == 0 || (errno != ETIMEDOUT && errno != ENOENT))
-        return rc;
-    strata_fail (error, "object %.200s/%.200s was not put in time (%s was waited at)", ns, key, op.call.peer);
-    errno = ETIMEDOUT;
-    return -1;
+    return get_whole (self, ns, key, true, data, size, error);
 }
 
 int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
@@ -411,12 +472,6 @@ int strata_get_many (struct strata_client *self, const char *ns, const char *con
 }
 
 /* ---- stat, move, delete ---- */
-
-static void info_from (struct strata_object_info *info, const Strata__ObjectInfo *in)
-{
-    *info = in ? (struct strata_object_info){ in->size, in->crc32c, in->generation, in->mtime_us }
-               : (struct strata_object_info){ 0 };
-}
 
 int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
                       struct strata_object_info *infos, int *codes, struct strata_error *error)

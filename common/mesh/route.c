@@ -127,6 +127,11 @@ const char *mesh_route_object (struct mesh *self, const char *ns, const char *ke
     return preferred (self, claim_hash (claim.name, strlen (claim.name)));
 }
 
+const char *mesh_route_cache (struct mesh *self, const char *ns, const char *key)
+{
+    return best_stage (self, claim_hash (ns, strlen (ns)) ^ claim_hash (key, strlen (key)), true);
+}
+
 const char *mesh_route_producer (struct mesh *self, const char *producer)
 {
     struct mesh_route *r = route (self);

@@ -11,6 +11,8 @@
 
 /* A replica's name; or "stage", whichever comes up, while there is none. Valid until the next call. */
 const char *mesh_route_object (struct mesh *self, const char *ns, const char *key);
+/* The stage of this node that has the object in its cache, or should: the same for all of the node. NULL: there is none here. */
+const char *mesh_route_cache (struct mesh *self, const char *ns, const char *key);
 const char *mesh_route_producer (struct mesh *self, const char *producer);
 /* What was remembered of claims is read anew. */
 void mesh_route_forget (struct mesh *self);

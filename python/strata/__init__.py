@@ -168,18 +168,35 @@ class Client:
 
         wait: until the object has been put, for as long as the timeout.
         """
-        return self._waiting(_c.strata_get_wait, ns, key) if wait else self._get(_c.strata_get, _text(ns), _text(key))
+        arguments = _text(ns), _text(key)
+        return self._waiting(self._get, _c.strata_get_wait, *arguments) if wait else self._get(_c.strata_get, *arguments)
 
     def get_range(self, ns, key, offset, length):
         """At most length bytes from offset on."""
         return self._get(_c.strata_get_range, _text(ns), _text(key), offset, length)
+
+    def map(self, ns, key, wait=False):
+        """The object's bytes as a read-only memoryview of a file of this node's cache: not copied, by however many of its
+        programs (a copy where the node has no cache). They hold their place in the cache as long as somebody looks at them.
+        """
+        return self._waiting(self._map, ns, key, True) if wait else self._map(ns, key, False)
+
+    def _map(self, ns, key, wait):
+        mapping = _c.Mapping()
+        self._call(_c.strata_map, _text(ns), _text(key), wait, ctypes.byref(mapping))
+        if not mapping.size:
+            _c.strata_unmap(ctypes.byref(mapping))
+            return memoryview(b"")
+        owner = (ctypes.c_ubyte * mapping.size).from_address(mapping.data)
+        weakref.finalize(owner, _c.strata_unmap, mapping)
+        return memoryview(owner).cast("B").toreadonly()
 
     def _get(self, function, *arguments):
         data, size = ctypes.c_void_p(), ctypes.c_size_t()
         self._call(function, *arguments, ctypes.byref(data), ctypes.byref(size))
         return _take(data.value, size.value)
 
-    def _waiting(self, function, ns, key):
+    def _waiting(self, ask, *arguments):
         end = time.monotonic() + self._timeout
         while True:
             left_ms = int((end - time.monotonic()) * 1000)
@@ -187,7 +204,7 @@ class Client:
                 with self._lock:
                     _c.strata_set_timeout(self._self, max(1, min(left_ms, _SLICE_MS)))
                     try:
-                        return self._get(function, _text(ns), _text(key))
+                        return ask(*arguments)
                     finally:
                         _c.strata_set_timeout(self._self, max(1, int(self._timeout * 1000)))
             except TimeoutError:
@@ -304,7 +321,7 @@ class Client:
 
     def wait(self, name):
         """Until the flag is set, for as long as the timeout; its text."""
-        return bytes(self._waiting(_c.strata_get_wait, "strata.signals", name)).decode()
+        return bytes(self._waiting(self._get, _c.strata_get_wait, _text("strata.signals"), _text(name))).decode()
 
     def clear(self, name):
         self._call(_c.strata_clear, _text(name))

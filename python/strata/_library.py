@@ -41,7 +41,11 @@ class Npy(ctypes.Structure):
                 ("data", c_void_p)]
 
 
-library.Error, library.Info = Error, Info
+class Mapping(ctypes.Structure):
+    _fields_ = [("data", c_void_p), ("size", c_size_t), ("info", Info), ("mapped", c_bool), ("fd", c_int)]
+
+
+library.Error, library.Info, library.Mapping = Error, Info, Mapping
 library.each_f = ctypes.CFUNCTYPE(c_int, c_char_p, POINTER(Info), c_void_p)
 
 _p, _s, _n, _u64, _e = c_void_p, c_char_p, c_size_t, c_uint64, POINTER(Error)
@@ -58,6 +62,8 @@ _declarations = {
     "strata_get": (c_int, [_p, _s, _s, _bytes, _size, _e]),
     "strata_get_wait": (c_int, [_p, _s, _s, _bytes, _size, _e]),
     "strata_get_range": (c_int, [_p, _s, _s, _u64, _u64, _bytes, _size, _e]),
+    "strata_map": (c_int, [_p, _s, _s, c_bool, POINTER(Mapping), _e]),
+    "strata_unmap": (None, [POINTER(Mapping)]),
     "strata_exists": (c_int, [_p, _s, _s, _e]),
     "strata_move": (c_int, [_p, _s, _s, _s, _s, _e]),
     "strata_delete": (c_int, [_p, _s, _s, _e]),

@@ -31,7 +31,7 @@ CAMPAIGN = '''strata: 1
 campaign: bench
 workspace: {workspace}
 seed: 1
-stage: {{backend: {backend}, quota_mb: 65536, queue_mb: 1024}}
+stage: {{backend: {backend}, quota_mb: 65536, queue_mb: 1024{cache}}}
 patch: {{snapshots: snapshots, candidates: patches, encoder: {{kind: pca, model: model.npz, dimensions: 2}}}}
 select: {{from: patches, queues: [{{name: all, configuration: other, quota: 1}}]}}
 jobs: [{{name: a, start: always, command: ["true"]}}]
@@ -40,15 +40,16 @@ feedback: {{from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}}
 
 
 @contextlib.contextmanager
-def stages(build, count, backend, slow_ms):
-    """A workspace with so many stages: its folder, and their processes' numbers."""
+def stages(build, count, backend, slow_ms=None, cache=None):
+    """A workspace with so many stages: its folder, and their processes' numbers. cache: a folder; then each has one, on a node
+    of its own (node-0, node-1 ...)."""
     work = tempfile.mkdtemp(prefix='strata-bench-')
     workspace, campaign = os.path.join(work, 'ws'), os.path.join(work, 'campaign.yaml')
     env, running = dict(os.environ), []
     os.mkdir(workspace)
     open(os.path.join(work, 'model.npz'), 'w').close()
     with open(campaign, 'w') as f:
-        f.write(CAMPAIGN.format(workspace=workspace, backend=backend))
+        f.write(CAMPAIGN.format(workspace=workspace, backend=backend, cache=f', cache: {{folder: {cache}, mb: 1024}}' if cache else ''))
     if slow_ms:
         shim = os.path.join(work, 'slow_sync.so')
         subprocess.run(['cc', '-D_GNU_SOURCE', '-O2', '-shared', '-fPIC', '-o', shim, os.path.join(ROOT, 'tests/bench/slow_sync.c'), '-ldl'],
@@ -58,7 +59,7 @@ def stages(build, count, backend, slow_ms):
     try:
         for n in range(count):
             running.append(subprocess.Popen([os.path.join(build, 'bin', 'strata-stage'), '--campaign', campaign, '--workspace', workspace,
-                                             '--replica', str(n)], env=env, stderr=subprocess.DEVNULL))
+                                             '--replica', str(n)], env={**env, 'STRATA_NODE': f'node-{n}'} if cache else env, stderr=subprocess.DEVNULL))
         end = time.monotonic() + 60
         while sum('"active": true' in open(os.path.join(workspace, 'cards', f)).read()
                   for f in (os.listdir(os.path.join(workspace, 'cards')) if os.path.isdir(os.path.join(workspace, 'cards')) else [])

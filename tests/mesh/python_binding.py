@@ -52,6 +52,28 @@ class Binding(unittest.TestCase):
             self.s.get("py", "mb"), self.s.load_npz("py", "mb.npz")["a"].sum()
         self.assertLess(resident() - before, 30 << 20)
 
+    def test_an_array_is_mapped_from_the_nodes_cache_without_a_copy(self):
+        array = np.arange(1 << 17, dtype=np.float64)
+        self.s.put("py", "mapped", array)
+        first, second = (np.frombuffer(self.s.map("py", "mapped")) for _ in range(2))
+        np.testing.assert_array_equal(first, array)
+        address = first.ctypes.data
+        with open("/proc/self/maps") as f:
+            where = next(line for line in f if int(line.split("-")[0], 16) <= address < int(line.split("-")[1].split()[0], 16))
+        self.assertIn(os.environ["STRATA_TEST_CACHE"], where)
+        with self.assertRaises(ValueError):
+            first[0] = 1  # others have the same bytes
+        self.s.put("py", "mapped", array + 1)
+        np.testing.assert_array_equal(first, array)
+        np.testing.assert_array_equal(np.frombuffer(self.s.map("py", "mapped", wait=True)), array + 1)
+        del first, second
+        gc.collect()
+        with open("/proc/self/maps") as f:
+            self.assertNotIn(os.environ["STRATA_TEST_CACHE"], f.read())
+        self.assertEqual(len(self.s.map("py", "empty", wait=True)) if self.s.put("py", "empty", b"") is None else 1, 0)
+        with self.assertRaises(FileNotFoundError):
+            self.s.map("py", "nothing")
+
     def test_failures_are_what_python_calls_them(self):
         with self.assertRaisesRegex(FileNotFoundError, "there is no object py/nothing"):
             self.s.get("py", "nothing")

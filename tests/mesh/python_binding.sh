@@ -2,7 +2,9 @@
 # The Python binding, from the build tree and as pip installs it, against a stage that is killed once meanwhile.
 . "$(dirname "$0")/lib.sh"
 
-make_campaign -e 's/^replicas:.*/replicas: {stage: 2}/' -e 's/^schedule:.*/schedule: {executor: local, cores: 1}/'
+export STRATA_TEST_CACHE=$work/cache
+make_campaign -e "s|^stage: {|stage: {cache: {folder: $STRATA_TEST_CACHE, mb: 64}, |" -e 's/^replicas:.*/replicas: {stage: 2}/' -e 's/^schedule:.*/schedule: {executor: local, cores: 1}/'
+grep -q "cache: {folder" "$campaign" || fail "the campaign has no cache"
 mkdir -p "$workspace"
 "$bin/strata-stage" --campaign "$campaign" --workspace "$workspace" 2> "$work/stage-0.log" &
 first=$!

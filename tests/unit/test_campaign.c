@@ -158,9 +158,9 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:3: stage.namespaces[1].name: a is taken by stage.namespaces[0]; no two may be alike\n"
       "c.yaml:3: stage.namespaces[0].backends[2]: tar is taken by stage.namespaces[0].backends[0]; no two may be alike" },
     { "campaign: test\n", "campaign: test\nstage: file\n",
-      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, not file" },
+      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, cache, not file" },
     { "campaign: test\n", "campaign: test\nstage:\n",
-      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, not an empty value" },
+      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, cache, not an empty value" },
     { "campaign: test\n", "campaign: test\nschedule: {executor: pbs}\n",
       "c.yaml:3: schedule.executor: must be one of local, slurm, not pbs" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 72\n",

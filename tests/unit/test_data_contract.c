@@ -25,6 +25,7 @@
 #include "strata.h"
 #include "strata_npz.h"
 #include "redis_servers.h"
+#include "scratch.h"
 #include "stream.pb-c.h"
 #include "workspace.h"
 
@@ -32,7 +33,7 @@
 #define SOON_MS 60000 /* more than any answer takes here */
 
 struct world {
-    const char *backend;
+    const char *backend, *cache; /* cache: NULL, or its folder */
     unsigned stages;
     pid_t pids[STAGES_MAX];
     struct redis_servers redis;
@@ -81,10 +82,12 @@ static void until_active (struct world *w)
 
 static void world_open (struct world *w)
 {
-    char text[1024];
+    char text[1024], cache[160] = "";
+    if (w->cache)
+        snprintf (cache, sizeof (cache), ", cache: {folder: %s, mb: 32}", w->cache);
     snprintf (text, sizeof (text),
-              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16}\n",
-              w->backend);
+              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16%s}\n",
+              w->backend, cache);
     workspace_make (text);
     if (strcmp (w->backend, "redis") == 0)
         redis_servers_open (&w->redis, workspace);
@@ -451,6 +454,13 @@ static void a_large_object_arrives_whole (struct world *w)
     assert_int_equal (got, size);
     assert_memory_equal (back, bytes, size);
     free (back);
+    struct strata_mapping m; /* what is mapped is the same */
+    must (strata_map (w->here, "large", "one", false, &m, &error));
+    assert_int_equal (m.mapped, w->cache != NULL);
+    assert_int_equal (m.size, size);
+    assert_int_equal (m.info.generation, 1);
+    assert_memory_equal (m.data, bytes, size);
+    strata_unmap (&m);
     must (strata_get_range (w->there, "large", "one", 12345678, 1000, (void **)&back, &got, &error));
     assert_memory_equal (back, bytes + 12345678, 1000);
     free (back);
@@ -661,10 +671,11 @@ static const struct {
     { "a stage that goes hands on all that it keeps", a_stage_that_goes_hands_on_all_that_it_keeps },
 };
 
-static void keep_all (const char *backend, unsigned stages)
+static void keep_all_cached (const char *backend, const char *cache, unsigned stages)
 {
     struct world *w = calloc (1, sizeof (*w));
     w->backend = backend;
+    w->cache = cache;
     w->stages = stages;
     world_open (w);
     for (size_t i = 0; i < sizeof (contracts) / sizeof (contracts[0]); i++) {
@@ -675,6 +686,19 @@ static void keep_all (const char *backend, unsigned stages)
     }
     world_close (w);
     free (w);
+}
+
+static void keep_all (const char *backend, unsigned stages)
+{
+    keep_all_cached (backend, NULL, stages);
+}
+
+static void file_at_two_stages_with_caches_keeps_the_contract (void **state)
+{
+    char folder[64];
+    assert_true (scratch_new (folder, sizeof (folder)));
+    keep_all_cached ("file", folder, 2);
+    assert_int_equal (rmdir (folder), 0); /* they removed what they had */
 }
 
 static void file_keeps_the_contract (void **state)
@@ -728,6 +752,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (file_keeps_the_contract),
         cmocka_unit_test (file_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (file_at_two_stages_with_caches_keeps_the_contract),
         cmocka_unit_test (rocksdb_keeps_the_contract),
         cmocka_unit_test (rocksdb_at_two_stages_keeps_the_contract),
         cmocka_unit_test (tar_keeps_the_contract),
