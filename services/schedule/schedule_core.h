@@ -103,6 +103,7 @@ bool schedule_work_of (struct schedule *self, const char *id, struct schedule_wo
 
 /* Which state a node is in, until it is changed again, also over restarts. Jobs on a lost one have ended (END_LOST). -1: there
  * is no such node. */
+enum resources_node_state schedule_node (const struct schedule *self, size_t node);
 int schedule_set_node (struct schedule *self, size_t node, enum resources_node_state state, int64_t now_us,
                        struct strata_error *error);
 
@@ -111,9 +112,15 @@ int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, 
                        struct strata_error *error);
 int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
                     int64_t now_us, struct strata_error *error);
-/* id: of a job, or of a simulation (all of its chain). Calls each (id, arg) for what is cancelled by it. Waiting jobs
- * are at once; running ones when they have ended. -1: errno ENOENT nothing has this id; EALREADY it had all ended. */
-int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
+/* Which jobs are meant: those that every text that is not "" fits. */
+struct schedule_wanted {
+    const char *id;                     /* of a job, or of a simulation: all of its chain */
+    const char *state, *type;
+    bool all;                           /* must be set when all texts are "" */
+};
+/* Calls each (id, arg) for what is cancelled by it. Waiting jobs are at once; running ones when they have ended. -1: errno ENOENT
+ * nothing fits; EALREADY what has the id had all ended; EINVAL nothing is said of them, or an unknown state. */
+int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted, void (*each) (const char *id, void *arg), void *arg,
                      int64_t now_us, struct strata_error *error);
 
 /* Jobs that were set aside wait again with all of their tries. id: as schedule_cancel, "" for any; type: "" for any; not

@@ -160,4 +160,9 @@ void schedule_ask (struct schedule *self, int64_t now_us);
 uint64_t schedule_ready (const struct schedule *self, const struct job_type *type);
 void schedule_free_proposals (struct schedule *self);
 
+/* schedule_look.c. Whether a job has that id (its own, or its simulation's), state and type; "": any. */
+bool schedule_fits (const Strata__Job *job, const char *id, const char *state, const char *type);
+/* -1: it is neither "" nor a state of a job. */
+int schedule_check_state (const char *state, struct strata_error *error);
+
 #endif
