@@ -79,6 +79,15 @@ Strata__NodeReply *ask_node (struct strata_client *client, const char *node, con
         ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_NODE, &body.base, &strata__node_reply__descriptor, error);
 }
 
+Strata__UpdateReply *ask_update (struct strata_client *client, const char *name, const char *value, struct strata_error *error)
+{
+    Strata__Update body = STRATA__UPDATE__INIT;
+    body.name = (char *)name;
+    body.value = (char *)value;
+    return (Strata__UpdateReply *)
+        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_UPDATE, &body.base, &strata__update_reply__descriptor, error);
+}
+
 Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error)
 {
     Strata__Retry body = STRATA__RETRY__INIT;

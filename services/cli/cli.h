@@ -69,6 +69,7 @@ int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
 int cmd_node (const struct cli_args *args);
+int cmd_update (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
 int cmd_replay (const struct cli_args *args);
 int cmd_repair (const struct cli_args *args);
@@ -119,6 +120,8 @@ Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const
 /* "": any. */
 Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, const char *state, const char *type, bool all,
                                  struct strata_error *error);
+/* name "": nothing is changed. All settings are told. */
+Strata__UpdateReply *ask_update (struct strata_client *client, const char *name, const char *value, struct strata_error *error);
 /* node "": all; state "": it is not changed. */
 Strata__NodeReply *ask_node (struct strata_client *client, const char *node, const char *state, struct strata_error *error);
 /* id or type may be "". */

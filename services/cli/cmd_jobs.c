@@ -1,4 +1,4 @@
-/* cmd_jobs.c - strata jobs, strata cancel, strata retry and strata node. */
+/* cmd_jobs.c - strata jobs, strata cancel, strata retry, strata node and strata update: what is asked of schedule. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +303,51 @@ int cmd_node (const struct cli_args *args)
         cli_print_json (json_pack ("{s:O}", "nodes", nodes));
     json_decref (nodes);
     strata__node_reply__free_unpacked (reply, NULL);
+    return CLI_OK;
+}
+
+/* ---- settings ---- */
+
+static void print_settings (const struct cli_args *args, const Strata__UpdateReply *reply)
+{
+    json_t *settings = json_object ();
+    if (!args->json)
+        printf ("%-32s %10s %14s\n", "SETTING", "VALUE", "CAMPAIGN FILE");
+    for (size_t i = 0; i < reply->n_settings; i++) {
+        const Strata__Setting *s = reply->settings[i];
+        json_object_set_new (settings, s->name, json_pack ("{s:I s:I}", "value", (json_int_t)s->value, "of_file", (json_int_t)s->of_file));
+        if (!args->json)
+            printf ("%-32s %10llu %14llu\n", s->name, (unsigned long long)s->value, (unsigned long long)s->of_file);
+    }
+    if (args->json)
+        cli_print_json (json_pack ("{s:O}", "settings", settings));
+    json_decref (settings);
+}
+
+int cmd_update (const struct cli_args *args)
+{
+    struct strata_error error;
+    char name[128];
+    Strata__UpdateReply *reply = NULL;
+    for (int i = 0; i < args->rest_count; i++)
+        if (!strchr (args->rest[i], '=') || strcspn (args->rest[i], "=") >= sizeof (name))
+            return cli_fail (args, CLI_USAGE, "'%s' is not KEY=VALUE; `strata update` lists the keys", args->rest[i]);
+    struct strata_client *client = open_client (args, &error);
+    if (!client)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    for (int i = 0; i < (args->rest_count ? args->rest_count : 1); i++) {
+        const char *value = args->rest_count ? strchr (args->rest[i], '=') + 1 : "";
+        snprintf (name, sizeof (name), "%.*s", args->rest_count ? (int)(value - 1 - args->rest[i]) : 0, args->rest_count ? args->rest[i] : "");
+        if (reply)
+            strata__update_reply__free_unpacked (reply, NULL);
+        if (!(reply = ask_update (client, name, value, &error)))
+            break;
+    }
+    strata_close (&client);
+    if (!reply)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    print_settings (args, reply);
+    strata__update_reply__free_unpacked (reply, NULL);
     return CLI_OK;
 }
 

@@ -52,6 +52,10 @@ static const struct command commands[] = {
       "drain: what runs there goes on, and nothing new comes. undrain: it is used again. lost: the jobs that ran there have ended\n"
       "and are tried again elsewhere; only for a node that is really off. NODE: its name or its number. It stays so over restarts.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 2, cmd_node },
+    { "update", "[KEY=VALUE ...] [--workspace DIR] [--json]", "changes settings of the campaign file while it runs, or lists them",
+      "buffer.TYPE (jobs[].buffer), submissions and round_s (schedule.submissions, schedule.round_s). KEY= (nothing behind it): the\n"
+      "campaign file's value again. A change holds over restarts; `strata events` tells of it.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 100, cmd_update },
     { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",
       "Jobs that failed too often wait again with all of their tries: a job, those of a simulation, or all of a type. Mend the\n"
       "cause first; `strata jobs --state aside` shows it.\n" EXIT_CODES,

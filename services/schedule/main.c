@@ -315,6 +315,54 @@ static void on_node (struct service *service, struct request *request, const Pro
     free (reply.nodes);
 }
 
+/* ---- settings ---- */
+
+struct settings {
+    Strata__Setting *list, **pointers;
+    size_t count, room;
+};
+
+static void add_setting (const char *name, uint64_t value, uint64_t of_file, void *arg)
+{
+    struct settings *self = arg;
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 16;
+        self->list = realloc (self->list, self->room * sizeof (*self->list));
+        if (!self->list) {
+            log_error ("out of memory");
+            abort ();
+        }
+    }
+    Strata__Setting *s = &self->list[self->count++];
+    strata__setting__init (s);
+    s->name = strdup (name);
+    s->value = value;
+    s->of_file = of_file;
+}
+
+static void on_update (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct state *self = service_state (service);
+    const Strata__Update *update = (const Strata__Update *)body;
+    Strata__UpdateReply reply = STRATA__UPDATE_REPLY__INIT;
+    struct settings settings = { NULL, NULL, 0, 0 };
+    struct strata_error error;
+    if (update->name[0] && schedule_update (self->core, update->name, update->value, &error) != 0) {
+        request_refuse (request, code_of (errno), "%s", error.text);
+        return;
+    }
+    schedule_settings (self->core, add_setting, &settings);
+    settings.pointers = calloc (settings.count + 1, sizeof (*settings.pointers));
+    for (size_t i = 0; settings.pointers && i < settings.count; i++)
+        settings.pointers[reply.n_settings++] = &settings.list[i];
+    reply.settings = settings.pointers;
+    request_reply (request, &reply.base);
+    for (size_t i = 0; i < settings.count; i++)
+        free (settings.list[i].name);
+    free (settings.list);
+    free (settings.pointers);
+}
+
 /* ---- start, stop, figures ---- */
 
 /* The executor's hold on its processes outlives a core that only starts anew from its store. */
@@ -443,6 +491,7 @@ static const struct service_handler handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_CANCEL, &strata__cancel__descriptor, true, on_cancel },
     { STRATA__MESSAGE_TYPE__TYPE_RETRY, &strata__retry__descriptor, true, on_retry },
     { STRATA__MESSAGE_TYPE__TYPE_NODE, &strata__node__descriptor, true, on_node },
+    { STRATA__MESSAGE_TYPE__TYPE_UPDATE, &strata__update__descriptor, true, on_update },
     { 0, NULL, false, NULL },
 };
 

@@ -326,6 +326,7 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
     make_resources (self, machine);
+    schedule_settings_load (self);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);

@@ -25,6 +25,7 @@
  *   breaker/<type>  Strata Breaker: of a type whose jobs were set aside in a row (schedule_breaker.c)
  *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two
  *   next/<type>   u64, number of the last job of the type       next-prop   u64, number of the last proposal
+ *   set/<name>     u64: a setting that was changed (schedule_settings.c)
  *   node/<number>  u64, enum resources_node_state: of a node that is drained or lost
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
  * Streams: "jobs", a Strata Job each time one moves; "events".
@@ -127,6 +128,12 @@ int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted
  * both "". -1: errno EINVAL neither is given; ENOENT nothing matches; EALREADY nothing of it is set aside. */
 int schedule_retry (struct schedule *self, const char *id, const char *type, void (*each) (const char *id, void *arg),
                     void *arg, int64_t now_us, struct strata_error *error);
+
+/* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "submissions" ...
+ * (schedule_settings.c). text "": the campaign file's value again. -1: errno ENOENT there is no such setting; EINVAL. */
+int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error);
+/* Calls each (name, value, the campaign file's value, arg). */
+void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, void *arg), void *arg);
 
 /* ---- questions to select ---- */
 size_t schedule_proposals (const struct schedule *self);

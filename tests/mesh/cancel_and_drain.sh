@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # strata cancel takes jobs by id, state, type or all of them, and says of each how it ended, when it has; strata node drains this
-# machine, also over the death of the scheduler, and gives it back.
+# machine, also over the death of the scheduler, and gives it back; strata
+# update changes how many jobs are kept ahead.
 . "$(dirname "$0")/lib.sh"
 
 # Setups that run until they are told to end (one in three needs its whole grace of 2 s), so that something can be cancelled.
@@ -45,6 +46,18 @@ sleep 2
 [ "$(count running)" = 0 ] && [ "$(count launching)" = 0 ] || fail "a job was started on the drained node"
 "$bin/strata" node undrain 0 > /dev/null || fail "strata node undrain 0"
 until_true 30 "two others run again" two_run
+
+# ---- settings ----
+"$bin/strata" update nothing=3 > "$work/out" 2>&1 && fail "an unknown setting was changed"
+"$bin/strata" update buffer.setup=0 > "$work/out" 2>&1 && fail "a buffer of 0 was taken"
+grep -q 'from 1 to' "$work/out" || fail "a buffer of 0: $(cat "$work/out")"
+"$bin/strata" update buffer.setup=9 submissions=3 > "$work/out" 2>&1 || { cat "$work/out"; fail "strata update"; }
+nine () { [ $(($(count running) + $(count waiting))) = 9 ]; }
+until_true 60 "nine setups are ahead instead of six" nine
+kill -KILL "$(pid_of schedule-0)"
+kept () { "$bin/strata" update --json | json "d['settings']['buffer.setup'] == {'value': 9, 'of_file': 6} and d['settings']['submissions']['value'] == 3" | grep -q True; }
+until_true 20 "the settings hold after the scheduler's death" kept
+"$bin/strata" update submissions= --json | json "d['settings']['submissions']['value'] == 0" | grep -q True || fail "the campaign file's value was not put back"
 
 # ---- all ----
 "$bin/strata" node drain 0 > /dev/null || fail "strata node drain 0"
