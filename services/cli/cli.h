@@ -130,6 +130,8 @@ Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, con
 /* ---- figures (figures.c) ---- */
 
 /* The replica of a service that does its work (active), else any of it; NULL when there is none. */
+/* A replica's (NULL: none's) figure of that name; NULL: it has none. */
+const Strata__Metric *figures_of (const Strata__ReplicaStatus *r, const char *name);
 const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status, const char *service);
 /* A metric of that replica, or `missing`. */
 double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing);
