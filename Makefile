@@ -68,7 +68,7 @@ CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/camp
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
 .PHONY: bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
-        crash-points recovery tsan audit lint clean install
+        crash-points recovery tar-million tsan audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
@@ -79,6 +79,7 @@ help:
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
 	@echo 'make recovery   seconds until a killed service serves again, with 1,000,000 records in its store'
+	@echo 'make tar-million   seconds and memory of an archive of 1,000,000 members'
 	@echo 'make bench      streams, queues, requests beside Redis and NATS: medians of RUNS=5, ONLY=name,name'
 	@echo 'make crash-points  a process dies exactly at each named place of the commit path, one by one: the same'
 	@echo 'make tsan       the programs with threads under ThreadSanitizer'
@@ -129,6 +130,10 @@ crash: all
 # `make test` does the same with 20,000.
 recovery: all $(BUILD)/tests/test_recovery
 	$(Q)STRATA_RECOVERY_RECORDS=1000000 $(BUILD)/tests/test_recovery
+
+# Seconds and memory of an archive of a million members. `make test` does the same with 20,000.
+tar-million: all
+	$(Q)STRATA_BIN=$(abspath $(BUILD)/bin) MEMBERS=1000000 tests/peers/tar_of_many_members.sh
 
 # About 14 minutes on two cores. `make test` runs the places of tests/crash/points.sh.
 PLACES ?= *

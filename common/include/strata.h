@@ -95,6 +95,12 @@ int strata_put_many (struct strata_client *self, const char *ns, const char *con
 /* data, sizes: [count]; data[i] is malloc'ed, or NULL where it failed. */
 int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
                      size_t *sizes, int *codes, struct strata_error *error);
+/* At most lengths[i] bytes from offsets[i] on of keys[i]; a key may be there several times. */
+int strata_get_range_many (struct strata_client *self, const char *ns, const char *const *keys, const uint64_t *offsets,
+                           const uint64_t *lengths, size_t count, void **data, size_t *sizes, int *codes, struct strata_error *error);
+/* there: [count]. -1: of at least one nobody could say. */
+int strata_exists_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, bool *there,
+                        struct strata_error *error);
 int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
                       struct strata_object_info *infos, int *codes, struct strata_error *error);
 int strata_move_many (struct strata_client *self, const char *ns, const char *const *keys, const char *to_ns,

@@ -21,6 +21,7 @@
 
 bool client_has_cache (struct strata_client *self, const char *ns, const char *key)
 {
+    mesh_look_at_cards (&self->mesh);
     return mesh_now_us () >= self->no_cache_until_us && mesh_route_cache (&self->mesh, ns, key);
 }
 
@@ -80,7 +81,6 @@ int strata_map (struct strata_client *self, const char *ns, const char *key, boo
                 struct strata_error *error)
 {
     int64_t deadline_us = client_deadline_us (self);
-    mesh_look_at_cards (&self->mesh);
     int rc = client_map_cached (self, ns, key, wait, deadline_us, mapping, error);
     if (rc)
         return rc < 0 ? -1 : 0;

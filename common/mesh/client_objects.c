@@ -445,15 +445,20 @@ int strata_get_wait (struct strata_client *self, const char *ns, const char *key
     return get_whole (self, ns, key, true, data, size, error);
 }
 
-int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
-                     size_t *sizes, int *codes, struct strata_error *error)
+/* offsets, lengths: NULL for all of each. */
+static int get_many (struct strata_client *self, const char *ns, const char *const *keys, const uint64_t *offsets,
+                     const uint64_t *lengths, size_t count, void **data, size_t *sizes, int *codes, struct strata_error *error)
 {
     struct op *ops = ops_new (count, error);
     int failed = 0;
     if (!ops)
         return -1;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         get_init (&ops[i], ns, keys[i]);
+        ops[i].body.get.range = offsets != NULL;
+        ops[i].body.get.offset = offsets ? offsets[i] : 0;
+        ops[i].body.get.length = offsets ? lengths[i] : 0;
+    }
     run (self, ops, count, error);
     for (size_t i = 0; i < count; i++) {
         get_check (&ops[i]);
@@ -471,20 +476,38 @@ int strata_get_many (struct strata_client *self, const char *ns, const char *con
     return failed ? -1 : 0;
 }
 
+int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
+                     size_t *sizes, int *codes, struct strata_error *error)
+{
+    return get_many (self, ns, keys, NULL, NULL, count, data, sizes, codes, error);
+}
+
+int strata_get_range_many (struct strata_client *self, const char *ns, const char *const *keys, const uint64_t *offsets,
+                           const uint64_t *lengths, size_t count, void **data, size_t *sizes, int *codes, struct strata_error *error)
+{
+    return get_many (self, ns, keys, offsets, lengths, count, data, sizes, codes, error);
+}
+
 /* ---- stat, move, delete ---- */
 
-int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
-                      struct strata_object_info *infos, int *codes, struct strata_error *error)
+static struct op *stat_ops_new (const char *ns, const char *const *keys, size_t count, struct strata_error *error)
 {
     struct op *ops = ops_new (count, error);
-    if (!ops)
-        return -1;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; ops && i < count; i++) {
         op_init (&ops[i], ns, keys[i], STRATA__MESSAGE_TYPE__TYPE_OBJECT_STAT, &strata__object_stat_reply__descriptor);
         strata__object_stat__init (&ops[i].body.stat);
         ops[i].body.stat.namespace_ = (char *)ns;
         ops[i].body.stat.key = (char *)keys[i];
     }
+    return ops;
+}
+
+int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
+                      struct strata_object_info *infos, int *codes, struct strata_error *error)
+{
+    struct op *ops = stat_ops_new (ns, keys, count, error);
+    if (!ops)
+        return -1;
     int rc = run (self, ops, count, error);
     for (size_t i = 0; i < count; i++)
         info_from (&infos[i], ops[i].call.reply ? ((Strata__ObjectStatReply *)ops[i].call.reply)->info : NULL);
@@ -504,6 +527,27 @@ int strata_exists (struct strata_client *self, const char *ns, const char *key, 
     if (strata_stat (self, ns, key, &info, error) == 0)
         return 1;
     return errno == ENOENT ? 0 : -1;
+}
+
+int strata_exists_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, bool *there,
+                        struct strata_error *error)
+{
+    struct op *ops = stat_ops_new (ns, keys, count, error);
+    int failed = 0;
+    if (!ops)
+        return -1;
+    run (self, ops, count, NULL);
+    for (size_t i = 0; i < count; i++) {
+        there[i] = !ops[i].call.failed;
+        if (!ops[i].call.failed || ops[i].call.failed == ENOENT || failed)
+            continue;
+        failed = ops[i].call.failed;
+        if (error)
+            *error = ops[i].call.error;
+    }
+    ops_free (ops, count, NULL);
+    errno = failed;
+    return failed ? -1 : 0;
 }
 
 int strata_move_many (struct strata_client *self, const char *ns, const char *const *keys, const char *to_ns,

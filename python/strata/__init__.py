@@ -250,12 +250,28 @@ class Client:
     def get_many(self, ns, keys):
         """{key: memoryview}. Raises when one of them failed."""
         keys = list(keys)
+        return dict(zip(keys, self._get_many(_c.strata_get_many, keys, _text(ns), _names(keys), len(keys))))
+
+    def get_range_many(self, ns, ranges):
+        """[memoryview] for [(key, offset, length)]. Raises when one of them failed."""
+        keys, offsets, lengths = map(list, zip(*ranges)) if ranges else ([], [], [])
+        return self._get_many(_c.strata_get_range_many, keys, _text(ns), _names(keys), (ctypes.c_uint64 * len(keys))(*offsets),
+                              (ctypes.c_uint64 * len(keys))(*lengths), len(keys))
+
+    def _get_many(self, function, keys, *arguments):
         data, sizes = (ctypes.c_void_p * len(keys))(), (ctypes.c_size_t * len(keys))()
         try:
-            self._many(_c.strata_get_many, keys, _text(ns), _names(keys), len(keys), data, sizes)
+            self._many(function, keys, *arguments, data, sizes)
         finally:
-            taken = {k: _take(data[i], sizes[i]) for i, k in enumerate(keys)}
+            taken = [_take(data[i], sizes[i]) for i in range(len(keys))]
         return taken
+
+    def exists_many(self, ns, keys):
+        """{key: whether it is there}. Raises when nobody could say of one of them."""
+        keys = list(keys)
+        there = (ctypes.c_bool * len(keys))()
+        self._call(_c.strata_exists_many, _text(ns), _names(keys), len(keys), there)
+        return dict(zip(keys, there))
 
     def stat_many(self, ns, keys):
         """{key: ObjectInfo}. Raises when one of them failed."""

@@ -71,6 +71,8 @@ _declarations = {
     "strata_glob": (c_int, [_p, _s, _s, _s, _n, library.each_f, _p, _flag, _e]),
     "strata_put_many": (c_int, [_p, _s, _names, _bytes, _size, _n, _codes, _e]),
     "strata_get_many": (c_int, [_p, _s, _names, _n, _bytes, _size, _codes, _e]),
+    "strata_get_range_many": (c_int, [_p, _s, _names, _number, _number, _n, _bytes, _size, _codes, _e]),
+    "strata_exists_many": (c_int, [_p, _s, _names, _n, _flag, _e]),
     "strata_stat_many": (c_int, [_p, _s, _names, _n, POINTER(Info), _codes, _e]),
     "strata_move_many": (c_int, [_p, _s, _names, _s, _names, _n, _codes, _e]),
     "strata_delete_many": (c_int, [_p, _s, _names, _n, _codes, _e]),

@@ -35,6 +35,7 @@ enum cli_option {
     CLI_QUEUE = 1 << 22,  /* --queue NAME */
     CLI_CSV = 1 << 23,    /* --csv */
     CLI_RECURSIVE = 1 << 24, /* -r, --recursive */
+    CLI_ALL = 1 << 25,    /* --all */
 };
 
 struct cli_args {
@@ -44,7 +45,7 @@ struct cli_args {
     const char *state, *type;
     const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
-    bool csv, recursive;
+    bool csv, recursive, all;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -67,6 +68,8 @@ int cmd_jobs (const struct cli_args *args);
 int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
+int cmd_node (const struct cli_args *args);
+int cmd_update (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
 int cmd_replay (const struct cli_args *args);
 int cmd_repair (const struct cli_args *args);
@@ -114,13 +117,21 @@ Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, u
 /* state, type, id: "" for all. max 0: 1,000. */
 Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
                              uint32_t max, struct strata_error *error);
-Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error);
+/* "": any. */
+Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, const char *state, const char *type, bool all,
+                                 struct strata_error *error);
+/* name "": nothing is changed. All settings are told. */
+Strata__UpdateReply *ask_update (struct strata_client *client, const char *name, const char *value, struct strata_error *error);
+/* node "": all; state "": it is not changed. */
+Strata__NodeReply *ask_node (struct strata_client *client, const char *node, const char *state, struct strata_error *error);
 /* id or type may be "". */
 Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error);
 
 /* ---- figures (figures.c) ---- */
 
 /* The replica of a service that does its work (active), else any of it; NULL when there is none. */
+/* A replica's (NULL: none's) figure of that name; NULL: it has none. */
+const Strata__Metric *figures_of (const Strata__ReplicaStatus *r, const char *name);
 const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status, const char *service);
 /* A metric of that replica, or `missing`. */
 double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing);

@@ -41,8 +41,21 @@ static const struct command commands[] = {
       "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default "
       "1000).\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_COUNT, 0, 1, cmd_jobs },
-    { "cancel", "ID [--workspace DIR] [--json]", "cancels a job, or a simulation with all of its jobs", EXIT_CODES,
-      CLI_WORKSPACE | CLI_JSON, 1, 1, cmd_cancel },
+    { "cancel", "ID ...|[--state S] [--type T]|--all [--timeout S] [--workspace DIR] [--json]",
+      "cancels jobs, or simulations with all of their jobs",
+      "By the id of a job or a simulation, or all jobs of a state and a type, or all there are (new ones come as long as the\n"
+      "campaign runs: `strata down` stops it). Waits until they have ended, and says of each how; running ones have their grace\n"
+      "for that (--timeout S: at most so long; default 120).\n"
+      "exit codes: 0 all have ended, 1 failed or some have not, 2 wrong usage",
+      CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_ALL | CLI_TIMEOUT, 0, 10000, cmd_cancel },
+    { "node", "[drain|undrain|lost NODE] [--workspace DIR] [--json]", "lists the nodes, or says what may be put on one",
+      "drain: what runs there goes on, and nothing new comes. undrain: it is used again. lost: the jobs that ran there have ended\n"
+      "and are tried again elsewhere; only for a node that is really off. NODE: its name or its number. It stays so over restarts.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 2, cmd_node },
+    { "update", "[KEY=VALUE ...] [--workspace DIR] [--json]", "changes settings of the campaign file while it runs, or lists them",
+      "buffer.TYPE (jobs[].buffer), submissions and round_s (schedule.submissions, schedule.round_s). KEY= (nothing behind it): the\n"
+      "campaign file's value again. A change holds over restarts; `strata events` tells of it.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 100, cmd_update },
     { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",
       "Jobs that failed too often wait again with all of their tries: a job, those of a simulation, or all of a type. Mend the\n"
       "cause first; `strata jobs --state aside` shows it.\n" EXIT_CODES,
@@ -181,6 +194,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "queue", required_argument, NULL, CLI_QUEUE },
         { "csv", no_argument, NULL, CLI_CSV },
         { "recursive", no_argument, NULL, CLI_RECURSIVE },
+        { "all", no_argument, NULL, CLI_ALL },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -218,6 +232,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
         args->queue = opt == CLI_QUEUE ? optarg : args->queue;
         args->csv = args->csv || opt == CLI_CSV;
+        args->all = args->all || opt == CLI_ALL;
         args->recursive = args->recursive || opt == CLI_RECURSIVE;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;

@@ -286,10 +286,18 @@ static uint64_t waiting_of (const struct world *self, const struct campaign_job 
     return figures.waiting;
 }
 
+/* How many jobs of the type are kept ahead: text, "" for what the campaign file says. */
+static int keep_ahead (struct world *self, const struct campaign_job *type, const char *text, struct strata_error *error)
+{
+    char name[100];
+    snprintf (name, sizeof (name), "buffer.%.64s", type->name);
+    return schedule_update (self->drive.core, name, text, error);
+}
+
 /* Simulations are set up, in no time, and none starts, until so many of each scale wait as are its share. */
 static int prepare (struct world *self, struct strata_error *error)
 {
-    unsigned buffers[SCALES_MAX];
+    char text[32];
     double shares = 0;
     uint64_t wanted[SCALES_MAX];
     for (size_t i = 0; i < self->scales_count; i++) {
@@ -298,11 +306,12 @@ static int prepare (struct world *self, struct strata_error *error)
     }
     emulated_prepare (self->emulated, true);
     for (size_t i = 0; i < self->scales_count; i++) {
-        struct campaign_job *type = &self->jobs[self->scales[i].type - self->jobs], *next = job_after (self, type->name);
+        const struct campaign_job *type = self->scales[i].type, *next = job_after (self, type->name);
         double share = next && next->gpu_share > 0 ? next->gpu_share : 1;
         wanted[i] = (uint64_t)((double)self->options.prepared * share / shares + 0.5);
-        buffers[i] = type->buffer;
-        type->buffer = (unsigned)wanted[i] + type->buffer;
+        snprintf (text, sizeof (text), "%llu", (unsigned long long)(wanted[i] + type->buffer));
+        if (keep_ahead (self, type, text, error) != 0)
+            return -1;
         if (next)
             schedule_hold_type (self->drive.core, next->name, true);
     }
@@ -318,8 +327,9 @@ static int prepare (struct world *self, struct strata_error *error)
     }
     emulated_prepare (self->emulated, false);
     for (size_t i = 0; i < self->scales_count; i++) {
-        struct campaign_job *type = &self->jobs[self->scales[i].type - self->jobs], *next = job_after (self, type->name);
-        type->buffer = buffers[i];
+        const struct campaign_job *type = self->scales[i].type, *next = job_after (self, type->name);
+        if (keep_ahead (self, type, "", error) != 0)
+            return -1;
         if (!next)
             continue;
         emulated_have_begun (self->emulated, next->name, wanted[i]);

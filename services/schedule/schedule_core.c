@@ -326,6 +326,7 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
     make_resources (self, machine);
+    schedule_settings_load (self);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
@@ -617,6 +618,11 @@ static void end_on_lost (struct schedule *self, size_t node, int64_t now_us)
         }
 }
 
+enum resources_node_state schedule_node (const struct schedule *self, size_t node)
+{
+    return resources_node (self->resources, node);
+}
+
 int schedule_set_node (struct schedule *self, size_t node, enum resources_node_state state, int64_t now_us,
                        struct strata_error *error)
 {
@@ -670,18 +676,31 @@ static bool known (struct schedule *self, const char *id)
     return shard_has (self->shard, job.data, job.size) || shard_has (self->shard, chain.data, chain.size);
 }
 
-int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
+/* Whether the question can be answered. */
+static int check_wanted (struct schedule *self, const struct schedule_wanted *wanted, struct strata_error *error)
+{
+    errno = EINVAL;
+    if (strlen (wanted->id) > SCHEDULE_ID_MAX || (!wanted->id[0] && !wanted->state[0] && !wanted->type[0] && !wanted->all))
+        return strata_fail (error, "which jobs? an id of 1 to %d bytes, a state, a type, or all", SCHEDULE_ID_MAX);
+    if (schedule_check_state (wanted->state, error) != 0)
+        return -1;
+    errno = ENOENT;
+    if (wanted->type[0] && !schedule_find_type (self, wanted->type))
+        return strata_fail (error, "the campaign file has no job type %.100s", wanted->type);
+    return 0;
+}
+
+int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted, void (*each) (const char *id, void *arg), void *arg,
                      int64_t now_us, struct strata_error *error)
 {
-    if (!id[0] || strlen (id) > SCHEDULE_ID_MAX) {
-        errno = ENOENT;
-        return strata_fail (error, "a job's or a simulation's id is needed, of 1 to %d bytes", SCHEDULE_ID_MAX);
-    }
+    const char *id = wanted->id;
+    if (check_wanted (self, wanted, error) != 0)
+        return -1;
     size_t found = 0, room = 0;
     struct live **matching = NULL;
     for (size_t i = 0; i < self->live_count; i++) {
         struct live *live = self->live[i];
-        if (strcmp (live->job->id, id) != 0 && strcmp (live->job->simulation, id) != 0)
+        if (live->job->state == S (ASIDE) || !schedule_fits (live->job, id, wanted->state, wanted->type))
             continue;
         matching = schedule_grow (matching, found, &room, sizeof (*matching));
         matching[found++] = live;
@@ -694,6 +713,10 @@ int schedule_cancel (struct schedule *self, const char *id, void (*each) (const 
     schedule_sweep (self);
     if (found)
         return 0;
+    if (!id[0]) {
+        errno = ENOENT;
+        return strata_fail (error, "there is no such job that has not ended; `strata jobs` lists them");
+    }
     if (known (self, id)) {
         errno = EALREADY;
         return strata_fail (error, "%s has ended already; there is nothing to cancel", id);

@@ -92,29 +92,28 @@ static void keep_newest (Strata__JobsReply *reply, size_t max)
         strata__job__free_unpacked (reply->jobs[--reply->n_jobs], NULL);
 }
 
-static bool matches (const Strata__Job *job, const Strata__Jobs *query)
+bool schedule_fits (const Strata__Job *job, const char *id, const char *state, const char *type)
 {
-    return (!query->id[0] || strcmp (job->id, query->id) == 0 || strcmp (job->simulation, query->id) == 0)
-           && (!query->type[0] || strcmp (job->type, query->type) == 0)
-           && (!query->state[0] || strcmp (schedule_state_name (job->state), query->state) == 0);
+    return (!id[0] || strcmp (job->id, id) == 0 || strcmp (job->simulation, id) == 0) && (!type[0] || strcmp (job->type, type) == 0)
+           && (!state[0] || strcmp (schedule_state_name (job->state), state) == 0);
 }
 
-static int check_query (const Strata__Jobs *query, struct strata_error *error)
+int schedule_check_state (const char *state, struct strata_error *error)
 {
-    bool known = !query->state[0];
+    bool known = !state[0];
     for (int i = 0; i < STATES && !known; i++)
-        known = strcmp (schedule_state_name ((Strata__JobState)i), query->state) == 0;
+        known = strcmp (schedule_state_name ((Strata__JobState)i), state) == 0;
     return known ? 0
                  : strata_fail (error,
                                 "\"%.40s\" is no state of a job; there are proposed, waiting, launching, running, "
                                 "succeeded, aside, cancelled",
-                                query->state);
+                                state);
 }
 
 int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply, struct strata_error *error)
 {
     strata__jobs_reply__init (reply);
-    if (check_query (query, error) != 0)
+    if (schedule_check_state (query->state, error) != 0)
         return -1;
     size_t max = query->max ? query->max : JOBS_DEFAULT;
     max = max < JOBS_MAX ? max : JOBS_MAX;
@@ -125,7 +124,7 @@ int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsR
     struct shard_iter it;
     for (bool more = shard_iter_begin (shard, &it, "job/", 4, NULL, 0); more; more = shard_iter_next (&it)) {
         Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
-        if (!job || !matches (job, query)) {
+        if (!job || !schedule_fits (job, query->id, query->state, query->type)) {
             if (job)
                 strata__job__free_unpacked (job, NULL);
             continue;

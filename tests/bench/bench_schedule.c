@@ -151,8 +151,10 @@ static void answer (struct world *world, size_t count)
 /* Until so many wait; none is placed meanwhile. */
 static void fill (struct world *world, size_t count)
 {
-    campaign.schedule.submissions = 1; /* the continuum job takes it, where there is one */
-    campaign.schedule.round_s = 86400;
+    struct strata_error error;
+    /* The continuum job takes it, where there is one. */
+    if (schedule_update (world->core, "submissions", "1", &error) != 0 || schedule_update (world->core, "round_s", "86400", &error) != 0)
+        bench_fail ("%s", error.text);
     while (count) {
         size_t n = count < PROPOSED_AT_ONCE ? count : PROPOSED_AT_ONCE;
         schedule_tick (world->core, world->now_us);
@@ -161,7 +163,8 @@ static void fill (struct world *world, size_t count)
         answer (world, n);
         count -= n;
     }
-    campaign.schedule.submissions = 0;
+    schedule_update (world->core, "submissions", "", &error);
+    schedule_update (world->core, "round_s", "", &error);
 }
 
 static size_t count_placed (const struct world *world)

@@ -101,6 +101,9 @@ class Binding(unittest.TestCase):
         self.assertEqual(([k for k, _ in found], more), (["k/0", "k/1", "k/2"], True))
         got = self.s.get_many("py2", ["k/3", "k/4"])
         self.assertEqual({k: bytes(v) for k, v in got.items()}, {"k/3": b"\3", "k/4": b"\4"})
+        self.assertEqual([bytes(v) for v in self.s.get_range_many("py2", [("r", 8, 9), ("r", 0, 2), ("k/7", 0, 1)])], [b"89", b"01", b"\7"])
+        self.assertEqual(self.s.get_range_many("py2", []), [])
+        self.assertEqual(self.s.exists_many("py2", ["k/3", "gone"]), {"k/3": True, "gone": False})
         with self.assertRaises(FileNotFoundError) as raised:
             self.s.stat_many("py2", ["k/3", "gone"])
         self.assertEqual(sorted(raised.exception.codes.values()), [0, 2])

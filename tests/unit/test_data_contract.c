@@ -319,6 +319,19 @@ static void bulk_calls_tell_of_each (struct world *w)
         assert_memory_equal (got[i], data[i], sizes[i]);
         free (got[i]);
     }
+    static const char *const twice[] = { "q", "q", "r/1" };
+    static const uint64_t offsets[] = { 0, 1, 1 }, lengths[] = { 1, 9, 1 };
+    must (strata_get_range_many (w->there, "bulk", twice, offsets, lengths, 3, got, got_sizes, codes, &error));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal (got_sizes[i], 1);
+        assert_int_equal (*(char *)got[i], "QQ1"[i]);
+        free (got[i]);
+    }
+    bool there[3];
+    must (strata_exists_many (w->there, "bulk", some, 3, there, &error));
+    assert_true (there[0] && !there[1] && there[2]);
+    static const char *const bad[] = { "missing", "not allowed" };
+    refused (strata_exists_many (w->there, "bulk", bad, 2, there, &error), EINVAL, "not allowed");
     refused (strata_get_many (w->there, "bulk", some, 3, got, got_sizes, codes, &error), ENOENT, "bulk/missing");
     assert_int_equal (codes[0], 0);
     assert_int_equal (codes[1], ENOENT);
