@@ -160,6 +160,18 @@ int strata_append_histogram (struct strata_client *self, const char *stream, con
                              const char *state, size_t rows, size_t bins, const int64_t *counts, bool *duplicate,
                              struct strata_error *error);
 
+/* The same for many frames a second: the frame is added to the sum of those before it, here in the program, and a sum of up to
+ * STRATA_SUM_FRAMES frames leaves ahead of its answer as one record that names each of them; earlier when the state changes, or by
+ * strata_flush. Nothing is promised of frames until strata_flush returns 0; then all are on the stage's disk, in some sum, once.
+ * Counts are in 0..2^53, else the frame alone is refused (EINVAL). Frames rise; one not above the last kept or added is a repeat: *duplicate (may be NULL) is set.
+ * When this or strata_flush fails, nothing is known of the frames since the last strata_flush: add them again; those that were
+ * kept are repeats. Another program that appended as the same simulation meanwhile is found out (EEXIST) and nothing counts
+ * twice. One shape [rows][bins] for a stream and simulation. */
+#define STRATA_SUM_FRAMES 256
+int strata_sum_histogram (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
+                          const char *state, size_t rows, size_t bins, const int64_t *counts, bool *duplicate,
+                          struct strata_error *error);
+
 /* A frame candidate: coordinates is the point in the selector's space (n values, e.g. tilt, rotation [rad], depth [nm]);
  * blob (may be NULL) whatever the next scale needs. */
 int strata_append_frame (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,

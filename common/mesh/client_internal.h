@@ -6,6 +6,7 @@
 #include "mesh/mesh.h"
 
 struct channel;
+struct sum;
 
 struct strata_client {
     struct mesh mesh;
@@ -14,6 +15,8 @@ struct strata_client {
     int64_t looked_us;             /* at the cards, for appends */
     struct channel *channels;      /* of appends, one a stream and producer */
     int64_t no_cache_until_us;     /* there was none on this node */
+    struct sum *sums;              /* of frames, one a stream and simulation (client_sums.c) */
+    bool sums_lost;                /* some were sent and not kept */
     size_t under_way;              /* bytes appended and not answered */
     uint64_t duplicates;           /* of appends since the last flush */
     bool failed;                   /* one failed since the last flush: failure says why, failed_errno how */
@@ -33,6 +36,12 @@ int client_get (struct strata_client *self, const char *ns, const char *key, boo
                 struct strata_object_info *info, struct strata_error *error);
 
 int client_errno (const struct reply *reply);
+/* Sums that were not sent yet: appended ahead; forgotten, after a failure; freed. client_sums_kept: -1, and forgotten, when some
+ * that were sent were not kept and their sender was not told yet. */
+int client_sums_kept (struct strata_client *self, struct strata_error *error);
+int client_send_sums (struct strata_client *self, struct strata_error *error);
+void client_forget_sums (struct strata_client *self);
+void client_free_sums (struct strata_client *self);
 /* After mesh_fini: no answer comes any more. */
 void client_forget_appends (struct strata_client *self);
 

@@ -79,6 +79,36 @@ static bool comes_too_early (struct shard *shard, struct request *request, const
     return true;
 }
 
+/* A record that stands for several of the producer's sequences is a repeat as a whole or new as a whole: one of which a part was
+ * kept, in another record, would count that part twice. */
+static bool overlaps (struct shard *shard, struct request *request, const Strata__StreamAppend *append)
+{
+    const uint64_t *firsts = append->producer_first, *sequences = append->producer_sequence;
+    size_t count = append->n_producer_first;
+    if (!count)
+        return false;
+    bool rises = append->producer[0] && count == append->n_producer_sequence;
+    for (size_t i = 0; rises && i < count; i++)
+        rises = firsts[i] <= sequences[i] && (i == 0 || firsts[i] > sequences[i - 1]);
+    if (!rises) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID,
+                        "stream %s: the first sequences of %zu records of '%.80s' do not fit their %zu sequences, or overlap",
+                        append->stream, count, append->producer, append->n_producer_sequence);
+        return true;
+    }
+    uint64_t last = stream_producer_last (shard, append->stream, append->producer);
+    for (size_t i = 0; i < count; i++)
+        if (firsts[i] <= last && last < sequences[i]) {
+            request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_EXISTS,
+                            "stream %s: of %llu to %llu of %s, one record, those up to %llu are kept already; append again what comes "
+                            "after them",
+                            append->stream, (unsigned long long)firsts[i], (unsigned long long)sequences[i], append->producer,
+                            (unsigned long long)last);
+            return true;
+        }
+    return false;
+}
+
 /* False, and refused, when another stage keeps this producer, or may: then a record kept here as well would count twice. */
 static bool admitted (struct service *service, struct request *request, const char *stream, const char *producer)
 {
@@ -102,7 +132,8 @@ static void append_records (struct service *service, struct request *request, co
                                   true };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
     if (!is_small_enough (service, request, append->stream, sizes, count)
-        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))
+        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append)
+        || overlaps (shard, request, append))
         return;
     if ((append->queue ? queue_put_batch : stream_append_batch) (
             shard, append->stream, &batch, service_now_us (service), &first, &appended, &error)

@@ -357,10 +357,21 @@ class Client:
 
     def append_histogram(self, stream, simulation, frame, state, counts):
         """counts: int64 [rows][bins] of one frame, for one state of the campaign's feedback."""
+        return self._histogram(_c.strata_append_histogram, stream, simulation, frame, state, counts)
+
+    def sum_histogram(self, stream, simulation, frame, state, counts):
+        """The same for many frames a second: added up here and sent as sums; kept when flush returns. False for a repeat."""
+        return self._histogram(_c.strata_sum_histogram, stream, simulation, frame, state, counts)
+
+    def flush(self):
+        """Returns when all summed frames are on the stage's disk. When it fails, those since the last flush are to be added again."""
+        self._call(_c.strata_flush, None)
+
+    def _histogram(self, call, stream, simulation, frame, state, counts):
         counts = np.ascontiguousarray(counts, np.int64)
         if counts.ndim != 2:
             raise ValueError(f"counts have 2 dimensions, rows and bins, not {counts.ndim}")
-        return self._append(_c.strata_append_histogram, _text(stream), _text(simulation), frame, _text(state),
+        return self._append(call, _text(stream), _text(simulation), frame, _text(state),
                             counts.shape[0], counts.shape[1], counts.ctypes.data, keep=counts)
 
     def append_frame(self, stream, simulation, frame, time_ps, coordinates, blob=b""):

@@ -85,6 +85,8 @@ _declarations = {
     "strata_append": (c_int, [_p, _s, _s, _u64, _p, _n, _flag, _e]),
     "strata_last_sequence": (c_int, [_p, _s, _s, _number, _e]),
     "strata_append_histogram": (c_int, [_p, _s, _s, _u64, _s, _n, _n, _p, _flag, _e]),
+    "strata_sum_histogram": (c_int, [_p, _s, _s, _u64, _s, _n, _n, _p, _flag, _e]),
+    "strata_flush": (c_int, [_p, _number, _e]),
     "strata_append_frame": (c_int, [_p, _s, _s, _u64, c_double, _n, _p, _p, _n, _flag, _e]),
     "strata_append_structure": (c_int, [_p, _s, _s, _u64, _s, _p, _n, _flag, _e]),
     "strata_append_snapshot": (c_int, [_p, _s, _s, _u64, _s, c_double, _flag, _e]),

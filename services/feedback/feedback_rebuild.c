@@ -114,11 +114,12 @@ static int add (struct rebuild *rebuild, int64_t time_us, const void *record, si
     Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
     enum feedback_outcome outcome = frame ? feedback_add (self->core, frame, &why)
                                           : feedback_add_broken (self->core, "staging", &why);
+    uint64_t frames = frame ? frame->n_earlier + 1 : 0;
     if (frame)
         strata__histogram__free_unpacked (frame, NULL);
     if (outcome != FEEDBACK_ADDED)
         return 0;
-    self->frames++;
+    self->frames += frames;
     return decide (self, &rebuild_campaign (rebuild)->feedback, time_us, error);
 }
 

@@ -175,6 +175,11 @@ class Binding(unittest.TestCase):
         self.assertTrue(self.s.append_snapshot("snapshots", "macro", 0, "/somewhere"))
         self.assertFalse(self.s.append_snapshot("snapshots", "macro", 0, "/somewhere"))
         self.assertTrue(self.s.append_uptake("uptakes", "macro", 1, 10))
+        for frame in (2, 3, 5):
+            self.assertTrue(self.s.sum_histogram("rdfs", "sim", frame, "RASa", np.ones((1, 20), int)))
+        self.assertFalse(self.s.sum_histogram("rdfs", "sim", 5, "RASa", np.ones((1, 20), int)))
+        self.s.flush()
+        self.assertEqual(self.s.last_sequence("rdfs", "sim"), 5)
         with self.assertRaises(ValueError):
             self.s.append_histogram("rdfs", "sim", 2, "RASa", np.ones(20, int))
 
