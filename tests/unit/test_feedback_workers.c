@@ -48,7 +48,13 @@ static int teardown (void **state)
 {
     char command[120], setting[100];
     snprintf (setting, sizeof (setting), "STRATA_WORKSPACE=%s", dir);
-    assert_int_equal (procs_kill_by_environment ("STRATA_WORKER=patterns", setting, 0), 0); /* no process is left */
+    /* No process is left, when those that were killed have come to their ends. */
+    size_t left = 1;
+    for (int i = 0; i < 5000 && left; i++) {
+        left = procs_kill_by_environment ("STRATA_WORKER=patterns", setting, 0);
+        nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+    assert_int_equal (left, 0);
     snprintf (command, sizeof (command), "rm -rf '%s'", dir);
     return system (command);
 }
