@@ -52,11 +52,13 @@ static void print_time (const char *what, int64_t time_us, int64_t now_us)
                 cli_duration ((double)(now_us - time_us) / 1e6, age, sizeof (age)));
 }
 
-static void print_job (const Strata__Job *job, int64_t now_us)
+static void print_job (const Strata__Job *job, const char *why, int64_t now_us)
 {
-    char clean[1024];
+    char clean[2048];
     printf ("job          %s (%s)\nstate        %s%s\n", job->id, job->type, state_name (job->state),
             job->cancel ? ", to be cancelled" : "");
+    if (*why)
+        printf ("why          %s\n", cli_clean (why, clean, sizeof (clean)));
     printf ("simulation   %s\n", cli_clean (job->simulation, clean, sizeof (clean)));
     printf ("candidate    %s\n", cli_clean (job->candidate, clean, sizeof (clean)));
     printf ("proposal     %s\n", cli_clean (job->proposal, clean, sizeof (clean)));
@@ -130,15 +132,18 @@ int cmd_jobs (const struct cli_args *args)
     int64_t now_us = (int64_t)time (NULL) * 1000000;
     if (id[0] && !reply->n_jobs)
         code = cli_fail (args, CLI_FAILED, "there is no job %s; `strata jobs` lists them", id);
-    else if (args->json && id[0])
-        cli_print_json (job_json (reply->jobs[0]));
+    else if (args->json && id[0]) {
+        json_t *job = job_json (reply->jobs[0]);
+        json_object_set_new (job, "why", text (reply->why));
+        cli_print_json (job);
+    }
     else if (args->json) {
         json_t *jobs = json_array ();
         for (size_t i = 0; i < reply->n_jobs; i++)
             json_array_append_new (jobs, job_json (reply->jobs[i]));
         cli_print_json (json_pack ("{s:I s:o}", "total", (json_int_t)reply->total, "jobs", jobs));
     } else if (id[0])
-        print_job (reply->jobs[0], now_us);
+        print_job (reply->jobs[0], reply->why, now_us);
     else
         print_table (reply, now_us);
     strata__jobs_reply__free_unpacked (reply, NULL);

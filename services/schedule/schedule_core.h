@@ -129,6 +129,9 @@ int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted
 int schedule_retry (struct schedule *self, const char *id, const char *type, void (*each) (const char *id, void *arg),
                     void *arg, int64_t now_us, struct strata_error *error);
 
+/* Why the job is in the state that it is in: why it waits, or how it failed and what to do. */
+void schedule_why (struct schedule *self, const Strata__Job *job, int64_t now_us, char *text, size_t size);
+
 /* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "submissions" ...
  * (schedule_settings.c). text "": the campaign file's value again. -1: errno ENOENT there is no such setting; EINVAL. */
 int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error);

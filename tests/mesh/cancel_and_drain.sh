@@ -20,7 +20,9 @@ until_true 60 "two setups run, others wait for cores" two_run
 "$bin/strata" cancel --state nonsense > "$work/out" 2>&1; [ $? = 2 ] || [ $? = 1 ] && grep -q 'is no state of a job' "$work/out" || fail "an unknown state: $(cat "$work/out")"
 "$bin/strata" cancel --type nothing > "$work/out" 2>&1 && fail "an unknown type was taken"
 grep -q 'no job type nothing' "$work/out" || fail "an unknown type: $(cat "$work/out")"
+why () { "$bin/strata" jobs "$1" --json | json "d['why']"; }
 waiting=$("$bin/strata" jobs --state waiting --type setup --json | json "d['jobs'][0]['id']")
+why "$waiting" | grep -q 'it waits for room: it asks for 1 cores and 0 GPUs' || fail "why $waiting waits: $(why "$waiting")"
 "$bin/strata" cancel "$waiting" > "$work/out" 2>&1 || { cat "$work/out"; fail "cancel $waiting"; }
 grep -qx "cancelled $waiting" "$work/out" || fail "cancel $waiting said: $(cat "$work/out")"
 start=$SECONDS
