@@ -119,6 +119,7 @@ struct campaign_job {
     unsigned grace_s;       /* between SIGTERM and SIGKILL; default 20 */
     char **success_files;   /* YAML `success: [file, ...]`: must exist, not empty, in {dir} after exit code 0 */
     unsigned success_files_count;
+    char *exit_codes;       /* "plain" (default), or "merlin": 100-104 mean what they mean there (services/schedule/README.md) */
     unsigned buffer;        /* JOB_SELECTION chains: how many finished-but-unconsumed plus in-work instances to keep ahead; default 2 */
 };
 

@@ -35,6 +35,7 @@ static const char *const samplers[] = { "farthest-point", "binned", "random", NU
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
 static const char *const nears[] = { "gpu", "any", NULL };
 static const char *const shares[] = { "l2", "l3", "socket", "any", NULL };
+static const char *const exit_codes[] = { "plain", "merlin", NULL };
 static const char *const bin_kinds[] = { "uniform", "edges", "spherical", NULL };
 static const char *const sources[] = {
     [JOB_ALWAYS] = "always", [JOB_SELECTION] = "selection", [JOB_AFTER] = "after", NULL,
@@ -349,6 +350,9 @@ static const struct campaign_field job_fields[] = {
     { .key = "success", LIST_AT (struct campaign_job, success_files), .item = &success_item, .min = 0, .max = 64,
       .help = "Files in {dir} that must exist and not be empty after exit code 0; else the job failed.",
       .example = "success: [sim.json, system.gro]" },
+    { .key = "exit_codes", WORD (struct campaign_job, exit_codes, exit_codes), .fallback = "plain",
+      .help = "merlin: 100 starts it again (no try is used), 101 and 102 set it aside at once, 103 is a success, 104 a failure to try again.",
+      .example = "exit_codes: merlin" },
     { .key = "buffer", WHOLE (struct campaign_job, buffer, 1, 1000000), .fallback = "2",
       .help = "Finished but unconsumed jobs, and those in work, to keep ahead. Not with `start: always`.",
       .example = "buffer: 4" },

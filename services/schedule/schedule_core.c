@@ -514,15 +514,21 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
     return 0;
 }
 
-static int failed (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
+/* final: trying again can't help, whatever tries are left. */
+static int failed (struct schedule *self, struct live *live, bool final, int64_t now_us, struct strata_error *error)
 {
     Strata__Job *job = live->job;
     job->tries++;
+    if (final)
+        job->tries_limit = job->tries;
     bool last = job->tries >= job->tries_limit;
     if (schedule_move (self, live, last ? S (ASIDE) : S (WAITING), error) != 0)
         return -1;
     if (last) {
-        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s", job->tries, job->reason);
+        if (final)
+            schedule_event (self, "job-aside", job->id, "set aside, as its exit code asks: %s", job->reason);
+        else
+            schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s", job->tries, job->reason);
         schedule_breaker_failed (self, live, now_us);
         return 0;
     }
@@ -559,6 +565,25 @@ static void set_reason (Strata__Job *job, const struct outcome *outcome)
     schedule_set_string (&job->reason, text);
 }
 
+/* What Merlin's exit codes ask for, where the job type says that they are meant (jobs[].exit_codes: merlin). */
+enum merlin { MERLIN_NONE, MERLIN_RESTART = 100, MERLIN_SOFT_FAIL, MERLIN_HARD_FAIL, MERLIN_DRY_SUCCESS, MERLIN_RETRY };
+
+static enum merlin merlin_code (const struct live *live, const struct outcome *outcome)
+{
+    const char *codes = live->type->campaign->exit_codes;
+    bool meant = codes && strcmp (codes, "merlin") == 0 && outcome->end == END (EXIT);
+    return meant && outcome->code >= MERLIN_RESTART && outcome->code <= MERLIN_RETRY ? (enum merlin)outcome->code : MERLIN_NONE;
+}
+
+/* It asks to be started again: that is no failure. Not at once, for one that does nothing else. */
+static int restarted (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
+{
+    int rc = stopped (self, live, error);
+    if (rc == 0)
+        schedule_pause (self, live, now_us + PAUSE_US);
+    return rc;
+}
+
 int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
                     int64_t now_us, struct strata_error *error)
 {
@@ -566,13 +591,14 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     if (!live)
         return -1;
     Strata__Job *job = live->job;
+    enum merlin merlin = merlin_code (live, outcome);
     /* It was started and ended while we were away, or before we were told. */
     bool ran = outcome->end != END (STOPPED) || outcome->started_us;
     if (job->state == S (LAUNCHING) && ran
         && schedule_launched (self, id, attempt, 0, outcome->started_us ? outcome->started_us : now_us, error) != 0)
         return -1;
     job->end = outcome->end;
-    job->code = outcome->code;
+    job->code = merlin == MERLIN_DRY_SUCCESS ? 0 : outcome->code;
     job->max_rss_mb = outcome->max_rss_mb;
     job->started_us = outcome->started_us ? outcome->started_us : job->started_us;
     job->ended_us = outcome->ended_us ? outcome->ended_us : now_us;
@@ -585,13 +611,15 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
         job->tries = 0; /* it did what it is for: failures before it and after it are not in a row */
     if (job->cancel)
         rc = cancelled (self, live, error);
-    else if (outcome->end == END (EXIT) && outcome->code == 0)
+    else if (merlin == MERLIN_RESTART)
+        rc = restarted (self, live, now_us, error);
+    else if (outcome->end == END (EXIT) && (outcome->code == 0 || merlin == MERLIN_DRY_SUCCESS))
         rc = succeed (self, live, now_us, error);
     else if (outcome->end == END (STOPPED) || outcome->end == END (CANCELLED)
              || (always && outcome->end == END (WALLTIME)))
         rc = stopped (self, live, error);
     else
-        rc = failed (self, live, now_us, error);
+        rc = failed (self, live, merlin == MERLIN_SOFT_FAIL || merlin == MERLIN_HARD_FAIL, now_us, error);
     schedule_sweep (self);
     return rc;
 }

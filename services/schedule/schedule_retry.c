@@ -36,6 +36,7 @@ static bool retry_one (struct schedule *self, struct live *live)
     Strata__Job *job = live->job;
     uint32_t tries = job->tries;
     job->tries = 0;
+    job->tries_limit = live->type->campaign->tries;
     job->cancel = false;
     if (schedule_move (self, live, S (WAITING), NULL) != 0) {
         job->tries = tries;
