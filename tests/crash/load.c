@@ -250,6 +250,7 @@ struct simulation {
     struct strata_client *client;
     struct content_progress progress;
     uint64_t before; /* kept, as an earlier attempt noted it */
+    uint64_t flushed; /* all frames up to it that this attempt handed in are kept */
     int fd;
 };
 
@@ -258,6 +259,33 @@ static int note (struct simulation *self, struct strata_error *error)
     if (pwrite (self->fd, &self->progress, sizeof (self->progress), 0) == (ssize_t)sizeof (self->progress))
         return 0;
     return strata_fail (error, "%s/progress can't be written: %s", self->options->out, strerror (errno));
+}
+
+static bool again (int rc)
+{
+    return rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC || errno == EEXIST);
+}
+
+/* Adds the frames that were not flushed, up to this one, to the sums: after a failure all, else those before it are there. flush:
+ * until they are kept. *known: of the last one. */
+static int sum_frames (struct simulation *self, uint64_t frame, bool flush, bool *known, struct strata_error *error)
+{
+    const char *name = self->options->simulation;
+    int rc;
+    do {
+        rc = 0;
+        for (uint64_t f = self->flushed + 1; rc == 0 && f <= frame; f++) {
+            int64_t counts[CONTENT_BLOCK] = { 0 };
+            unsigned state = content_histogram (name, f, counts);
+            rc = strata_sum_histogram (self->client, "rdfs", name, f, gridsim_states[state], CONTENT_ROWS, CONTENT_BINS, counts, known,
+                                       error);
+        }
+        if (rc == 0 && flush)
+            rc = strata_flush (self->client, NULL, error);
+    } while (again (rc));
+    if (rc == 0 && flush)
+        self->flushed = frame;
+    return rc;
 }
 
 /* One frame to both streams, tried again while the stage is away. What an earlier attempt was told is kept must be
@@ -276,17 +304,20 @@ static int hand_in (struct simulation *self, uint64_t frame, struct strata_error
         if (note (self, error) < 0)
             return -1;
     }
+    unsigned sum = content_sum (name);
+    bool kept = sum == 1 || frame % sum == 0 || frame == load_frames (self->options, name);
     int rc;
     do
-        rc = strata_append_histogram (self->client, "rdfs", name, frame, gridsim_states[state], CONTENT_ROWS,
-                                      CONTENT_BINS, counts, &known[0], error);
-    while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
+        rc = sum > 1 ? sum_frames (self, frame, false, &known[0], error)
+                     : strata_append_histogram (self->client, "rdfs", name, frame, gridsim_states[state], CONTENT_ROWS,
+                                                CONTENT_BINS, counts, &known[0], error);
+    while (again (rc));
     if (rc < 0)
         return -1;
     do
         rc = strata_append_frame (self->client, "frames", name, frame, (double)frame * 500, 3, coordinates, blob,
                                   sizeof (blob), &known[1], error);
-    while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
+    while (again (rc));
     if (rc < 0)
         return -1;
     if (frame <= self->before && !(known[0] && known[1])) {
@@ -294,7 +325,9 @@ static int hand_in (struct simulation *self, uint64_t frame, struct strata_error
                      (unsigned long long)frame, name, known[0] ? "frames" : "rdfs");
         return load_violation (self->options, error);
     }
-    if (frame > self->progress.kept) {
+    if (kept && sum > 1 && sum_frames (self, frame, true, NULL, error) < 0)
+        return -1;
+    if (kept && frame > self->progress.kept) {
         self->progress.kept = frame;
         return note (self, error);
     }
@@ -337,6 +370,7 @@ int load_simulation (const struct load_options *options, struct strata_error *er
     int end = load_own_end (options, options->simulation, &share), rc = begin (&self, error);
     /* Half of the attempts go on from the checkpoint, the others hand in all again. */
     uint64_t frame = content_next (&random) % 2 ? self.before + 1 : 1, end_at = (uint64_t)(share * (double)frames) + 1;
+    self.flushed = frame - 1;
     for (; rc == 0 && frame <= frames; frame++) {
         if (frame > self.before)
             load_pace (options, options->pace_ms);

@@ -99,7 +99,7 @@ static void read_folder (struct recount *self, const char *dir)
     snprintf (path, sizeof (path), "%s/done.json", dir);
     s->done = access (path, F_OK) == 0;
     uint64_t frames = load_frames (self->options, s->name);
-    if (s->progress.sent > frames || s->progress.kept > s->progress.sent || s->progress.sent > s->progress.kept + 1
+    if (s->progress.sent > frames || s->progress.kept > s->progress.sent || s->progress.sent > s->progress.kept + content_sum (s->name)
         || (s->done && s->progress.kept != frames))
         violation (self, "%s: simulation %s of %" PRIu64 " frames noted %" PRIu64 " sent, %" PRIu64 " kept%s", dir,
                    s->name, frames, s->progress.sent, s->progress.kept, s->done ? ", and that it is done" : "");
