@@ -294,11 +294,12 @@ static void check_patterns (struct cross *self)
     check_unique_texts (self, campaign_yaml_get (self->yaml, patterns, "proteins", NULL), "feedback.patterns.proteins");
     size_t n = campaign_yaml_items (regions);
     for (size_t i = 0; i < n && n <= ITEMS_MAX; i++) {
-        uint64_t first, last;
+        uint64_t first = 0, last = 0;
         char path[64];
         yaml_node_t *region = campaign_yaml_item (self->yaml, regions, i);
         snprintf (path, sizeof (path), "feedback.patterns.regions[%zu].last", i);
-        if (whole_at (self, region, "first", &first, NULL) && whole_at (self, region, "last", &last, &line)
+        bool both = campaign_yaml_get (self->yaml, region, "first", NULL) && campaign_yaml_get (self->yaml, region, "last", NULL);
+        if (both && whole_at (self, region, "first", &first, NULL) && whole_at (self, region, "last", &last, &line)
             && (last < first || last - first >= CAMPAIGN_REGION_MAX))
             campaign_found_add (self->found, line, path,
                                 "must be from first, which is %" PRIu64 ", to %d above it, but is %" PRIu64, first,

@@ -462,7 +462,7 @@ void workers_give (struct workers *self, uint64_t number, const char *header, co
     frame->number = number;
     frame->size = line + 1 + size;
     frame->bytes = must (malloc (frame->size));
-    memcpy (frame->bytes, header, line);
+    memcpy (frame->bytes, header, line + 1);
     frame->bytes[line] = '\n';
     if (size)
         memcpy (frame->bytes + line + 1, bytes, size);

@@ -113,10 +113,7 @@ done:
 static inline __attribute__ ((always_inline)) void encode_some (const struct pca *self, const float *const *patches, size_t count,
                                                                 size_t quads, float *z)
 {
-    quad sums[TOGETHER][PATCH_DIMENSIONS_MAX / 4];
-    for (size_t p = 0; p < count; p++)
-        for (size_t q = 0; q < quads; q++)
-            sums[p][q] = (quad){ 0 };
+    quad sums[TOGETHER][PATCH_DIMENSIONS_MAX / 4] = { 0 };
     for (size_t i = 0; i < self->features; i++) {
         const quad *row = self->components + i * quads;
         for (size_t p = 0; p < count; p++) {

@@ -341,7 +341,7 @@ void schedule_free (struct schedule **self_p)
     struct shard_part *part = shard_part (self->shard, SHARD_CORE);
     if (part->data == self) {
         schedule_index_counts (self); /* a last commit may come */
-        *part = (struct shard_part){ NULL };
+        *part = (struct shard_part){ .data = NULL };
     }
     schedule_sweep (self);
     for (size_t i = 0; i < self->live_count; i++)

@@ -48,7 +48,13 @@ static int teardown (void **state)
 {
     char command[120], setting[100];
     snprintf (setting, sizeof (setting), "STRATA_WORKSPACE=%s", dir);
-    assert_int_equal (procs_kill_by_environment ("STRATA_WORKER=patterns", setting, 0), 0); /* no process is left */
+    /* No process is left, when those that were killed have come to their ends. */
+    size_t left = 1;
+    for (int i = 0; i < 5000 && left; i++) {
+        left = procs_kill_by_environment ("STRATA_WORKER=patterns", setting, 0);
+        nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+    assert_int_equal (left, 0);
     snprintf (command, sizeof (command), "rm -rf '%s'", dir);
     return system (command);
 }
@@ -102,6 +108,8 @@ static void each_frame_is_answered_by_one_of_the_workers (void **state)
         free (r.text);
     }
     char trouble[400];
+    for (int i = 0; i < 60000 && workers_ready (workers, trouble) < 2; i++) /* one may have done all before the other was there */
+        nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     assert_int_equal (workers_ready (workers, trouble), 2);
     assert_string_equal (trouble, "");
     free (bytes);

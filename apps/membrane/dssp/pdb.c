@@ -26,7 +26,7 @@ struct reading {
 
 static void columns (const char *line, int from, int to, char *out)
 {
-    memcpy (out, line + from - 1, (size_t)(to - from + 1));
+    memcpy (out, line + from - 1, (size_t)to - (size_t)from + 1);
     out[to - from + 1] = '\0';
 }
 

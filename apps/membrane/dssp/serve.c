@@ -25,7 +25,7 @@ static json_t *chain_letters (const struct pdb *pdb, const char *structure, char
     }
     if ((long)last - first >= GAP_MAX)
         return NULL;
-    size_t count = (size_t)(last - first + 1);
+    size_t count = (size_t)((long)last - first) + 1;
     char *letters = malloc (count + 1);
     if (!letters)
         return NULL;
