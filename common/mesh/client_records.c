@@ -33,7 +33,7 @@ struct channel {
     size_t size, room;
     uint32_t *sizes;
     uint64_t *sequences, *firsts; /* firsts: the first sequence that each stands for */
-    bool sums;          /* one stands for more than its own */
+    bool sums;          /* there are sums of frames among them, also of one frame */
     size_t count, counts_room;
     uint64_t sent;      /* the last sequence sent since nothing was under way */
     size_t requests;    /* under way */
@@ -224,7 +224,7 @@ static int failure (struct strata_client *self, struct strata_error *error)
     return -1;
 }
 
-int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t first,
+int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, bool sum, uint64_t first,
                          uint64_t sequence, const void *record, size_t size, struct strata_error *error)
 {
     struct channel *channel = channel_of (self, stream, queue, producer, error);
@@ -249,7 +249,7 @@ int client_append_ahead (struct strata_client *self, const char *stream, bool qu
         memcpy (channel->bytes + channel->size, record, size);
     channel->sizes[channel->count] = (uint32_t)size;
     channel->firsts[channel->count] = first;
-    channel->sums = channel->sums || first != sequence;
+    channel->sums = channel->sums || sum;
     channel->sequences[channel->count++] = sequence;
     channel->size += size;
     self->under_way += size;
@@ -263,7 +263,7 @@ int client_append_ahead (struct strata_client *self, const char *stream, bool qu
 int strata_append_ahead (struct strata_client *self, const char *stream, const char *producer, uint64_t sequence,
                          const void *record, size_t size, struct strata_error *error)
 {
-    return client_append_ahead (self, stream, false, producer, sequence, sequence, record, size, error);
+    return client_append_ahead (self, stream, false, producer, false, sequence, sequence, record, size, error);
 }
 
 static size_t requests_under_way (struct strata_client *self)
@@ -303,7 +303,7 @@ static int append (struct strata_client *self, const char *stream, bool queue, c
                    const void *record, size_t size, bool *duplicate, struct strata_error *error)
 {
     uint64_t duplicates;
-    if (client_append_ahead (self, stream, queue, producer, sequence, sequence, record, size, error) < 0
+    if (client_append_ahead (self, stream, queue, producer, false, sequence, sequence, record, size, error) < 0
         || flush_appends (self, &duplicates, error) < 0)
         return -1;
     if (duplicate)

@@ -135,7 +135,7 @@ static int send_sum (struct strata_client *self, struct sum *sum, struct strata_
         return strata_fail (error, "out of memory for a record of %zu bytes", size);
     }
     strata__histogram__pack (&record, bytes);
-    int rc = client_append_ahead (self, sum->stream, false, sum->simulation, sum->frames[0], record.frame, bytes, size, error);
+    int rc = client_append_ahead (self, sum->stream, false, sum->simulation, true, sum->frames[0], record.frame, bytes, size, error);
     free (bytes);
     if (rc == 0)
         sum->count = 0;

@@ -227,6 +227,39 @@ static int sum_frame (struct strata_client *c, uint64_t frame, bool *repeat, str
     return strata_sum_histogram (c, "rdfs", "cg-0", frame, "RASa", ROWS, BINS, counts, repeat, error);
 }
 
+/* What a lost sum's failure is told by may be another call; then the next flush tells it again, also of a sum of one frame. */
+static void a_lost_sum_is_told_by_the_flush_though_another_call_was_told_before (void **state)
+{
+    struct strata_error error = { "" };
+    int64_t counts[ROWS * BINS];
+    pid_t stage = program_start ("stage", 0, NULL);
+    struct strata_client *c = strata_open (workspace, "writer", 700, &error);
+    assert_non_null (c);
+    while (sum_frame (c, 1, NULL, &error) < 0 || strata_flush (c, NULL, &error) < 0)
+        assert_int_equal (errno, ETIMEDOUT); /* the stage comes up */
+    assert_int_equal (kill (stage, SIGKILL), 0);
+    assert_int_equal (waitpid (stage, NULL, 0), stage);
+    counts_of (2, counts);
+    assert_int_equal (sum_frame (c, 2, NULL, &error), 0);
+    /* Another state: the sum of frame 2 alone is sent. */
+    assert_int_equal (strata_sum_histogram (c, "rdfs", "cg-0", 3, "RASb", ROWS, BINS, counts, NULL, &error), 0);
+    double coordinates[3] = { 0, 0, 0 };
+    assert_int_equal (strata_append_frame (c, "frames", "cg-0", 1, 0, 3, coordinates, NULL, 0, NULL, &error), -1);
+    stage = program_start ("stage", 0, NULL);
+    while (strata_append_frame (c, "frames", "cg-0", 1, 0, 3, coordinates, NULL, 0, NULL, &error) < 0)
+        assert_int_equal (errno, ETIMEDOUT);
+    assert_int_equal (strata_flush (c, NULL, &error), -1);
+    assert_non_null (strstr (error.text, "add all frames again that came after the last flush"));
+    uint64_t last = 0;
+    assert_int_equal (sum_frame (c, 2, NULL, &error), 0); /* what was not answered in time may be kept after all, or not */
+    assert_int_equal (strata_sum_histogram (c, "rdfs", "cg-0", 3, "RASb", ROWS, BINS, counts, NULL, &error), 0);
+    assert_int_equal (strata_flush (c, NULL, &error), 0);
+    assert_int_equal (strata_last_sequence (c, "rdfs", "cg-0", &last, &error), 0);
+    assert_int_equal (last, 3);
+    strata_close (&c);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
+}
+
 static void a_sum_of_which_a_part_was_appended_by_another_program_is_refused_and_its_rest_can_be_added_again (void **state)
 {
     pid_t stage = program_start ("stage", 0, NULL);
@@ -405,6 +438,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (each_frame_counts_once_through_kills_of_both_services, set_up, workspace_remove),
         cmocka_unit_test_setup_teardown (each_summed_frame_counts_once_through_kills_of_both_services_and_the_simulation, set_up,
                                          workspace_remove),
+        cmocka_unit_test_setup_teardown (a_lost_sum_is_told_by_the_flush_though_another_call_was_told_before, set_up, workspace_remove),
         cmocka_unit_test_setup_teardown (a_sum_of_which_a_part_was_appended_by_another_program_is_refused_and_its_rest_can_be_added_again,
                                          set_up, workspace_remove),
         cmocka_unit_test_setup_teardown (
