@@ -4,6 +4,7 @@
 #   common/*/*.c            -> build/libstrata.a; the client's part of it also -> build/libstrata.so (python/)
 #   services/NAME/*.c       -> build/libsvc-NAME.a + build/bin/strata-NAME   (main.c)
 #   apps/APP/PART/*.c       -> build/libapp-APP-PART.a + build/bin/APP-PART (main.c)
+#   services/patch/encoder_NAME.cpp -> build/lib/strata/encoder-NAME.so: a plug-in (services/patch/encoder_kind.h), where its library is
 #   tests/unit/test_*.c     -> build/tests/test_*   (linked with all of the above but main.c)
 #   tests/fuzz/fuzz_*.c     -> build/fuzz/*         (feeds files to a parser; with FUZZ=1 it makes up inputs by libFuzzer)
 # FLAGS: CC=clang, SAN=1 (AddressSanitizer + UndefinedBehaviorSanitizer), SAN=thread (ThreadSanitizer, clang), FUZZ=1 (libFuzzer
@@ -18,6 +19,7 @@ FUZZ ?=
 ifneq ($(FUZZ)$(filter thread,$(SAN)),)
 CC := clang
 endif
+CXX := $(if $(findstring clang,$(CC)),clang++,g++)
 CRASH_POINTS ?=
 BUILD := build$(if $(FUZZ),-fuzz,$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san)$(if $(findstring clang,$(CC)),-clang)))$(if $(CRASH_POINTS),-points)
 
@@ -41,7 +43,7 @@ FUZZ_SAN := address,undefined,float-cast-overflow
 CFLAGS += -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -Wno-pass-failed -fno-omit-frame-pointer -fno-sanitize-recover=undefined,float-cast-overflow
 LDFLAGS += -fsanitize=fuzzer,$(FUZZ_SAN)
 endif
-LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lfftw3_omp -lfftw3 -lm -lpthread
+LDLIBS = $(shell pkg-config --libs $(PKGS)) -lrocksdb -lcyaml -lhiredis -lfftw3_omp -lfftw3 -lm -lpthread
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 PROTOS := $(wildcard proto/*.proto)
@@ -57,6 +59,8 @@ SERVICE_BINS := $(patsubst %strata-cli,%strata,$(SERVICES:%=$(BUILD)/bin/strata-
 APP_BINS := $(foreach a,$(APPS),$(BUILD)/bin/$(subst /,-,$(a)))
 BINS := $(SERVICE_BINS) $(APP_BINS)
 CRASH_LOAD := $(BUILD)/bin/crash-load
+# Patch encoders that need a library of their own, loaded by name. ThreadSanitizer would not see into libtorch.
+PLUGINS := $(if $(FUZZ)$(filter thread,$(SAN)),,$(if $(wildcard /usr/include/torch/script.h),$(BUILD)/lib/strata/encoder-network.so))
 # The client library alone, for other languages: what include/strata.h and strata_npz.h name, and what that needs.
 CLIENT_LIB := $(BUILD)/libstrata.so
 CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/campaign% common/mesh/service.c common/mesh/request.c common/mesh/consume.c \
@@ -64,7 +68,7 @@ CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/camp
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
 .PHONY: bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
-        crash-points recovery tsan audit lint clean install
+        crash-points recovery tar-million tsan audit lint clean install
 .DEFAULT_GOAL := help
 
 help:
@@ -75,6 +79,7 @@ help:
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
 	@echo 'make recovery   seconds until a killed service serves again, with 1,000,000 records in its store'
+	@echo 'make tar-million   seconds and memory of an archive of 1,000,000 members'
 	@echo 'make bench      streams, queues, requests beside Redis and NATS: medians of RUNS=5, ONLY=name,name'
 	@echo 'make crash-points  a process dies exactly at each named place of the commit path, one by one: the same'
 	@echo 'make tsan       the programs with threads under ThreadSanitizer'
@@ -86,7 +91,7 @@ deps:
 deps-tests:
 	$(Q)scripts/deps.sh --tests
 
-all: $(BINS) $(CRASH_LOAD) $(CLIENT_LIB)
+all: $(BINS) $(CRASH_LOAD) $(CLIENT_LIB) $(PLUGINS)
 
 # Before anything is compiled: says what to do rather than let the first missing program fail.
 needed:
@@ -106,7 +111,7 @@ test: deps-tests
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) all tests-built
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD)
 
-unit mesh-test peers-test campaign-test crash-test bench-test: all $(TESTS)
+unit mesh-test peers-test campaign-test crash-test bench-test: all tests-built
 	$(Q)SAN=$(SAN) scripts/test.sh $(BUILD) $(@:-test=)
 
 fuzz-test: $(FUZZERS)
@@ -126,6 +131,10 @@ crash: all
 recovery: all $(BUILD)/tests/test_recovery
 	$(Q)STRATA_RECOVERY_RECORDS=1000000 $(BUILD)/tests/test_recovery
 
+# Seconds and memory of an archive of a million members. `make test` does the same with 20,000.
+tar-million: all
+	$(Q)STRATA_BIN=$(abspath $(BUILD)/bin) MEMBERS=1000000 tests/peers/tar_of_many_members.sh
+
 # About 14 minutes on two cores. `make test` runs the places of tests/crash/points.sh.
 PLACES ?= *
 crash-points:
@@ -140,7 +149,7 @@ tsan:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SAN=thread all tests-built
 	$(Q)SAN=thread scripts/test.sh build-tsan $(TSAN_TESTS)
 
-tests-built: $(TESTS)
+tests-built: $(TESTS) $(PLUGINS)
 fuzzers-built: $(FUZZERS)
 
 $(BUILD)/proto/%.pb-c.c: proto/%.proto | needed
@@ -183,8 +192,11 @@ $(CLIENT_LIB): $(CLIENT_PARTS) $(BUILD)/pic/libstrata.a common/include/libstrata
 # A folder's sources without main.c: what its program and the unit tests link.
 part-objs = $(patsubst %.c,$(BUILD)/%.o,$(filter $(1)/%,$(PART_SRC)))
 
+# The one program that runs the cores of others.
+services/emulate-parts := services/select services/schedule services/feedback
+
 define program  # $(1) folder, $(2) binary
-$(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(call part-objs,$(1)) $(BUILD)/libstrata.a
+$(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(foreach p,$(1) $($(1)-parts),$(call part-objs,$(p))) $(BUILD)/libstrata.a
 	@mkdir -p $$(@D)
 	$(if $(V),,@echo '  LINK    $$@')
 	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $$(LDLIBS)
@@ -196,6 +208,17 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(PART_SRC:%.c=$(BUILD)/%.o) $(BUILD)/
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka -Wl,--as-needed $(LDLIBS)
+
+# Nothing of a sanitizer's is linked in: the program that loads it brings its own.
+$(BUILD)/services/patch/%.o: services/patch/%.cpp
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CXX     $<')
+	$(Q)$(CXX) $(CPPFLAGS) -O2 -g1 -std=gnu++17 -Wall -Wextra -Wshadow -fPIC -fvisibility=hidden -fopenmp -MMD -MP -c -o $@ $<
+
+$(BUILD)/lib/strata/encoder-network.so: $(BUILD)/services/patch/encoder_network.o
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(CXX) -shared -fopenmp -Wl,-z,defs -o $@ $< -ltorch -ltorch_cpu -lc10
 
 # The parsers and cores of the parts: an archive, so that a fuzzer links only what it calls. The list is this file's.
 $(BUILD)/libparts.a: $(patsubst %.c,$(BUILD)/%.o,$(filter apps/% services/patch/% services/select/% services/feedback/%,$(PART_SRC))) Makefile
@@ -220,12 +243,13 @@ $(CRASH_LOAD): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c)) $(BUILD)
 # The programs of tests/bench: bench_NAME.c each, and the peers' where their libraries are installed.
 BENCH_COMMON := $(addprefix $(BUILD)/tests/bench/,bench.o bench_mesh.o bench_sink.o)
 BENCHES := $(filter-out %/bench_mesh %/bench_sink,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c)))
-BENCHES := $(filter-out $(if $(wildcard /usr/include/hiredis/hiredis.h),,%/bench_redis %/bench_frames_redis) $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
+BENCHES := $(filter-out $(if $(wildcard /usr/include/nats/nats.h),,%/bench_nats),$(BENCHES))
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BENCH_COMMON) $(BUILD)/libstrata.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring redis,$(@F)),-lhiredis) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(findstring bench_nats,$@),-lnats) -Wl,--as-needed $(LDLIBS)
 $(BUILD)/bench/bench_select: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/select/*.c)))
+$(BUILD)/bench/bench_schedule: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard services/schedule/*.c)))
 benches-built: all $(BENCHES)
 
 # Everything side by side; about 15 minutes on two idle cores. RUNS=5, ONLY=streams,queues ...
@@ -244,6 +268,7 @@ install: all
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libstrata.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(CLIENT_LIB) $(DESTDIR)$(PREFIX)/lib
+	$(if $(PLUGINS),install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/strata $(PLUGINS))
 	install -m 644 common/include/*.h $(DESTDIR)$(PREFIX)/include
 	cp -r apps/membrane/createsim/forcefield $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/createsim/
 	cp -r apps/membrane/campaign.yaml apps/membrane/encoder $(DESTDIR)$(PREFIX)/share/strata/apps/membrane/

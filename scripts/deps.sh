@@ -6,11 +6,11 @@ set -euo pipefail
 
 packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
     librocksdb-dev libuv1-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
-    libfftw3-dev libjansson-dev gromacs gromacs-data python3-numpy)
+    libfftw3-dev libjansson-dev libhiredis-dev libtorch-dev gromacs gromacs-data python3-numpy)
 case ${1:-} in
 '') ;;
---tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libhiredis-dev libnats-dev python3-faiss python3-pip
-    python3-setuptools python3-wheel slurm-wlm munge) ;;
+--tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libnats-dev python3-faiss python3-pip
+    python3-setuptools python3-wheel slurm-wlm munge gnuplot-nox dssp freesasa pymol-data mustang-testdata python3-torch python3-matplotlib) ;;
 *) echo "usage: scripts/deps.sh [--tests]" >&2; exit 2 ;;
 esac
 

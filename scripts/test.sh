@@ -12,7 +12,7 @@
 # A test is a program that exits 0, or 77 when something that it needs is not on this machine (skipped; its last line
 # says what). Each has a time limit; its output is shown when it fails and kept in BUILD/test-log. A test also fails when
 # a sanitizer (SAN=1) found something in any program that it started, whatever became of that program's output, and when
-# it leaves a process behind. STRATA_SLOW=N multiplies all time limits; with SAN=1 it is 5.
+# it leaves a process behind. STRATA_SLOW=N multiplies all time limits; with SAN=1 it is 5, with SAN=thread 10.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,8 +24,8 @@ case $build in /*) ;; *) build=$PWD/$build ;; esac
 log=$build/test-log
 export STRATA_BUILD=$build STRATA_BIN=$build/bin
 export SAN=${SAN:-}
-export STRATA_SLOW=${STRATA_SLOW:-${SAN:+5}}
-STRATA_SLOW=${STRATA_SLOW:-1}
+case $SAN in '') slow=1 ;; thread) slow=10 ;; *) slow=5 ;; esac
+export STRATA_SLOW=${STRATA_SLOW:-$slow}
 mkdir -p "$log"
 
 passed=0 skipped=0 failed=0 failures=() times=()

@@ -9,7 +9,6 @@ The same patches give the same file, byte for byte, on one machine: files are re
 a component is fixed by its largest number, linear algebra runs on one thread, and the archive carries no date.
 """
 import argparse
-import glob
 import io
 import os
 import sys
@@ -18,31 +17,7 @@ import zipfile
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is loaded: sums in one order
 import numpy as np  # noqa: E402
 
-LIPIDS = 14
-
-
-def list_files(paths):
-    files = []
-    for path in paths:
-        files += glob.glob(os.path.join(path, "*.npz")) if os.path.isdir(path) else [path]
-    return sorted(set(files), key=lambda f: (os.path.basename(f), f))
-
-
-def load_patches(files):
-    """Returns ids and the concentrations as float64 [patch][coarse * coarse * LIPIDS], of all valid patches."""
-    ids, rows = [], []
-    for path in files:
-        with np.load(path, allow_pickle=False) as z:
-            if str(z["configuration"]) == "invalid":
-                continue
-            x = z["concentrations"]
-            ids.append(str(z["id"]))
-        if x.ndim != 3 or x.shape[0] != x.shape[1] or x.shape[2] != LIPIDS or (rows and x.size != rows[0].size):
-            sys.exit(f"train_pca: {path}: concentrations have shape {x.shape}; all patches need one shape (n, n, {LIPIDS})")
-        if not np.isfinite(x).all():
-            sys.exit(f"train_pca: {path}: concentrations are not all finite")
-        rows.append(x.astype(np.float64).ravel())
-    return ids, np.array(rows)
+from patch_files import LIPIDS, list_files, load_patches  # noqa: E402
 
 
 def train(x, dimensions):
@@ -83,7 +58,8 @@ def main():
     arguments = parser.parse_args()
     if not 1 <= arguments.dimensions <= 64:
         parser.error("--dimensions has to be 1 to 64")
-    ids, x = load_patches(list_files(arguments.patches))
+    patches = load_patches(list_files(arguments.patches))
+    ids, x = patches.ids, patches.concentrations.reshape(len(patches), -1).astype(np.float64)
     if len(ids) < 2:
         sys.exit(f"train_pca: {len(ids)} valid patches found; at least 2 are needed")
     mean, scale, components, explained = train(x, arguments.dimensions)

@@ -48,8 +48,8 @@ struct campaign_select {
 };
 
 struct campaign_encoder {
-    char *kind;             /* "pca" */
-    char *model;            /* .npz with mean[D], components[d][D]; relative to the campaign file */
+    char *kind;             /* "pca" (default), "network" */
+    char *model;            /* its file (services/patch/patch_encode.h); relative to the campaign file */
     unsigned dimensions;    /* 1..64, default 9 */
 };
 
@@ -73,6 +73,23 @@ enum campaign_job_source {
     JOB_AFTER,              /* `start: after`       one for each success of the type named by `after` */
 };
 
+/* How long the jobs of a type take, for `strata emulate`. */
+struct campaign_model {
+    double hours;           /* mean time of one that does not fail; 0 (default): not modelled */
+    double spread;          /* standard deviation / mean of a normal distribution; default 0.1 */
+    double failures;        /* share of attempts that fail, at any time; default 0 */
+    bool resumes;           /* an attempt goes on where the one before it ended; default false */
+    double frames;          /* it hands to feedback an hour; default 0 */
+};
+
+/* What else happens in an emulated campaign. */
+struct campaign_emulate {
+    double snapshot_s;      /* between the snapshots of the continuum model; default 90 */
+    unsigned patches;       /* candidates cut out of a snapshot; default 333 */
+    double node_losses;     /* of a node in a year; default 0.3 */
+    double node_hours;      /* until a lost node is there again; default 12 */
+};
+
 /* Cores of a job that are bound together, as one of several programs that run side by side in it. */
 struct campaign_part {
     char *name;             /* the job finds its cores in STRATA_CORES_<NAME> */
@@ -94,6 +111,7 @@ struct campaign_job {
     char *share;            /* cores that have it in common: "l2", "l3", "socket", "any" (default) */
     struct campaign_part *parts;
     unsigned parts_count;   /* 0: one program, with all cores */
+    struct campaign_model model;
     double gpu_share;       /* 0..1 of all GPUs: above it types that are below theirs go first; 0 (default): none */
     unsigned walltime_s;    /* a job still running then is ended; default 3600 */
     unsigned tries;         /* starts at the most before it is set aside; default 3 */
@@ -101,6 +119,7 @@ struct campaign_job {
     unsigned grace_s;       /* between SIGTERM and SIGKILL; default 20 */
     char **success_files;   /* YAML `success: [file, ...]`: must exist, not empty, in {dir} after exit code 0 */
     unsigned success_files_count;
+    char *exit_codes;       /* "plain" (default), or "merlin": 100-104 mean what they mean there (services/schedule/README.md) */
     unsigned buffer;        /* JOB_SELECTION chains: how many finished-but-unconsumed plus in-work instances to keep ahead; default 2 */
 };
 
@@ -131,6 +150,31 @@ struct campaign_schedule {
     unsigned round_s;       /* seconds of a round; default 1 */
 };
 
+#define CAMPAIGN_REGION_MAX 256 /* residues of a region */
+/* Residues whose secondary structure the finest simulations show: first and last, as their file numbers them. */
+struct campaign_region {
+    char *name;             /* "HVR" */
+    char *chain;            /* one letter; default "A" */
+    unsigned first, last;
+    double share;           /* the most common pattern's share of the frames, above which it comes into force */
+    char *coil;             /* letters that count as coil besides "-"; default "P" */
+};
+
+/* AA -> CG: which pattern of secondary structure a protein has (services/feedback/patterns.h). */
+struct campaign_patterns {
+    char *from;             /* stream of structures; NULL: there is no such feedback */
+    char **command;         /* a worker: services/feedback/workers.h */
+    unsigned command_count;
+    unsigned workers;       /* default 1 */
+    unsigned frame_s;       /* a worker's time for a frame; default 30 */
+    unsigned tries;         /* workers that may fail on a frame; default 3 */
+    unsigned frames;        /* new ones of each protein before a report; default 100 */
+    char **proteins;
+    unsigned proteins_count;
+    struct campaign_region *regions;
+    unsigned regions_count;
+};
+
 struct campaign_feedback {
     char *from;             /* stream of histograms */
     char *uptake;           /* stream in which the model tells that it took a report */
@@ -144,13 +188,30 @@ struct campaign_feedback {
     unsigned frames;        /* report every so many frames ... */
     unsigned seconds;       /* ... or after so long, if there is at least one new frame; */
     unsigned shards;        /* simulations are shared out among so many replicas; default 1 */
+    struct campaign_patterns patterns;
     bool weights;           /* weight each simulation by 1 + candidates nearest to it (needs select); default false */
 };
 
+/* Where one namespace's objects are kept: written to all, read from the first that has them. */
+struct campaign_namespace {
+    char *name;
+    char **backends;
+    unsigned backends_count;
+};
+
+/* What a stage has in files of its node, so that other processes there map it. */
+struct campaign_cache {
+    char *folder;           /* of the node: tmpfs or a local disk; default /dev/shm */
+    unsigned mb;            /* MiB at the most; default 0: there is no cache */
+};
+
 struct campaign_stage {
-    char *backend;          /* "file" or "rocksdb" */
+    char *backend;          /* "file", "rocksdb", "tar" or "redis" */
     unsigned quota_mb;      /* objects' bytes at the most; default 1024 */
     unsigned queue_mb;      /* bytes of unconsumed records at the most, each stream; default 256 */
+    struct campaign_namespace *namespaces; /* those that have another backend, or several; default none */
+    unsigned namespaces_count;
+    struct campaign_cache cache;
 };
 
 /* How services listen. Unix sockets always; with tcp also TCP sockets, each under CURVE (docs/security.md). */
@@ -195,6 +256,7 @@ struct campaign {
     struct campaign_feedback feedback;
     struct campaign_replay replay;
     struct campaign_goal goal;
+    struct campaign_emulate emulate;
     /* not in the file: */
     char *path;             /* absolute path of the file */
     char *dir;              /* its folder */

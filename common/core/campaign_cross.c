@@ -113,10 +113,17 @@ static void check_streams (struct cross *self)
 {
     static const struct { const char *section, *key; } streams[] = {
         { "patch", "snapshots" }, { "patch", "candidates" }, { "feedback", "from" }, { "feedback", "uptake" },
+        { "feedback", "patterns.from" },
     };
     for (size_t i = 1; i < sizeof (streams) / sizeof (streams[0]); i++) {
         size_t line = 1;
-        const char *text = text_at (self, section (self, streams[i].section), streams[i].key, &line);
+        yaml_node_t *map = section (self, streams[i].section);
+        const char *key = streams[i].key;
+        if (strncmp (key, "patterns.", 9) == 0) {
+            map = campaign_yaml_get (self->yaml, map, "patterns", NULL);
+            key += 9;
+        }
+        const char *text = text_at (self, map, key, &line);
         for (size_t j = 0; text && j < i; j++) {
             const char *other = text_at (self, section (self, streams[j].section), streams[j].key, NULL);
             if (!other || strcmp (other, text) != 0)
@@ -264,6 +271,40 @@ static void check_feedback (struct cross *self)
         campaign_found_add (self->found, line, "feedback.bins",
                             "%zu states x %zu rows x %" PRIu64 " bins are more than %d counts; use fewer bins",
                             campaign_yaml_items (states), campaign_yaml_items (rows), bins, COUNTS_MAX);
+}
+
+/* What stands in the section is needed once it has a stream. */
+static void check_patterns (struct cross *self)
+{
+    static const char *const lists[] = { "command", "proteins", "regions" };
+    size_t line = 1;
+    yaml_node_t *patterns = campaign_yaml_get (self->yaml, section (self, "feedback"), "patterns", &line);
+    if (!patterns)
+        return;
+    for (size_t i = 0; i < sizeof (lists) / sizeof (lists[0]); i++) {
+        char path[64];
+        snprintf (path, sizeof (path), "feedback.patterns.%s", lists[i]);
+        if (campaign_yaml_items (campaign_yaml_get (self->yaml, patterns, lists[i], NULL)) == 0)
+            campaign_found_add (self->found, line, path, "missing; feedback of patterns needs it");
+    }
+    if (!campaign_yaml_get (self->yaml, patterns, "from", NULL))
+        campaign_found_add (self->found, line, "feedback.patterns.from", "missing; feedback of patterns needs it");
+    yaml_node_t *regions = campaign_yaml_get (self->yaml, patterns, "regions", NULL);
+    check_unique (self, regions, "feedback.patterns.regions", "name");
+    check_unique_texts (self, campaign_yaml_get (self->yaml, patterns, "proteins", NULL), "feedback.patterns.proteins");
+    size_t n = campaign_yaml_items (regions);
+    for (size_t i = 0; i < n && n <= ITEMS_MAX; i++) {
+        uint64_t first = 0, last = 0;
+        char path[64];
+        yaml_node_t *region = campaign_yaml_item (self->yaml, regions, i);
+        snprintf (path, sizeof (path), "feedback.patterns.regions[%zu].last", i);
+        bool both = campaign_yaml_get (self->yaml, region, "first", NULL) && campaign_yaml_get (self->yaml, region, "last", NULL);
+        if (both && whole_at (self, region, "first", &first, NULL) && whole_at (self, region, "last", &last, &line)
+            && (last < first || last - first >= CAMPAIGN_REGION_MAX))
+            campaign_found_add (self->found, line, path,
+                                "must be from first, which is %" PRIu64 ", to %d above it, but is %" PRIu64, first,
+                                CAMPAIGN_REGION_MAX - 1, last);
+    }
 }
 
 /* ---- jobs ---- */
@@ -561,13 +602,27 @@ static void check_goal (struct cross *self)
         campaign_found_add (self->found, line, "goal.successes", "missing; it says how many successes are enough");
 }
 
+static void check_namespaces (struct cross *self)
+{
+    yaml_node_t *list = campaign_yaml_get (self->yaml, section (self, "stage"), "namespaces", NULL);
+    size_t n = campaign_yaml_items (list);
+    check_unique (self, list, "stage.namespaces", "name");
+    for (size_t i = 0; i < n && n <= ITEMS_MAX; i++) {
+        char path[64];
+        snprintf (path, sizeof (path), "stage.namespaces[%zu].backends", i);
+        check_unique_texts (self, campaign_yaml_get (self->yaml, campaign_yaml_item (self->yaml, list, i), "backends", NULL), path);
+    }
+}
+
 void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct campaign_found *found)
 {
     struct cross self = { .yaml = yaml, .found = found, .dir = dir, .root = campaign_yaml_root (yaml) };
+    check_namespaces (&self);
     check_patch (&self);
     check_queues (&self);
     check_bins (&self);
     check_feedback (&self);
+    check_patterns (&self);
     check_streams (&self);
     read_jobs (&self);
     check_unique (&self, section (&self, "jobs"), "jobs", "name");

@@ -28,13 +28,14 @@
 #define YEAR_S 31536000
 
 static const char *const transports[] = { "ipc", "tcp", NULL };
-static const char *const backends[] = { "file", "rocksdb", NULL };
+static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
 static const char *const executors[] = { "local", "slurm", NULL };
-static const char *const encoders[] = { "pca", NULL };
+static const char *const encoders[] = { "pca", "network", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
 static const char *const nears[] = { "gpu", "any", NULL };
 static const char *const shares[] = { "l2", "l3", "socket", "any", NULL };
+static const char *const exit_codes[] = { "plain", "merlin", NULL };
 static const char *const bin_kinds[] = { "uniform", "edges", "spherical", NULL };
 static const char *const sources[] = {
     [JOB_ALWAYS] = "always", [JOB_SELECTION] = "selection", [JOB_AFTER] = "after", NULL,
@@ -71,21 +72,51 @@ static const struct campaign_field mesh_fields[] = {
     END,
 };
 
+static const struct campaign_field backend_item = { .kind = KIND_WORD, .size = sizeof (char *), .words = backends };
+
+static const struct campaign_field namespace_fields[] = {
+    { .key = "name", .kind = KIND_LABEL, AT (struct campaign_namespace, name), .required = true, .min = 1, .max = 200,
+      .help = "The namespace; no two alike.", .example = "name: rdfs" },
+    { .key = "backends", LIST_AT (struct campaign_namespace, backends), .item = &backend_item, .required = true, .min = 1, .max = 4,
+      .help = "Where its objects are kept: written to all, read from the first that has them whole.",
+      .example = "backends: [redis, tar]" },
+    END,
+};
+static const struct campaign_field namespace_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_namespace),
+                                                      .fields = namespace_fields };
+
+static const struct campaign_field cache_fields[] = {
+    { .key = "folder", TEXT (struct campaign_cache, folder), .fallback = "/dev/shm",
+      .help = "A folder of each node, in memory (tmpfs) or on a local disk; the cache is a folder in it.",
+      .example = "folder: /scratch" },
+    { .key = "mb", WHOLE (struct campaign_cache, mb, 0, 16777216), .fallback = "0",
+      .help = "Its size at the most, in MiB, each stage; 0: there is no cache.", .example = "mb: 4096" },
+    END,
+};
+
 static const struct campaign_field stage_fields[] = {
     { .key = "backend", WORD (struct campaign_stage, backend, backends), .fallback = "file",
-      .help = "Where objects are kept: a file each, or a RocksDB.", .example = "backend: rocksdb" },
+      .help = "Where objects are kept: a file each, a RocksDB, indexed tar archives, or Redis servers.", .example = "backend: rocksdb" },
     { .key = "quota_mb", WHOLE (struct campaign_stage, quota_mb, 1, 16777216), .fallback = "1024",
       .help = "Bytes of all objects at the most, in MiB; puts beyond it are refused.", .example = "quota_mb: 4096" },
     { .key = "queue_mb", WHOLE (struct campaign_stage, queue_mb, 1, 16777216), .fallback = "256",
       .help = "Bytes of unconsumed records at the most, in MiB, each stream.", .example = "queue_mb: 64" },
+    { .key = "namespaces", LIST_AT (struct campaign_stage, namespaces), .item = &namespace_item, .min = 0, .max = 64,
+      .help = "Namespaces that are kept elsewhere than in `backend`, or in several places.",
+      .example = "namespaces: [{name: rdfs, backends: [redis, tar]}]" },
+    { .key = "cache", MAP (struct campaign_stage, cache, cache_fields),
+      .help = "Objects that programs of a node map as files, fetched once a node.", .example = "cache: {folder: /dev/shm, mb: 4096}" },
     END,
 };
 
 static const struct campaign_field encoder_fields[] = {
     { .key = "kind", WORD (struct campaign_encoder, kind, encoders), .fallback = "pca",
-      .help = "How a patch becomes a point.", .example = "kind: pca" },
+      .help = "How a patch becomes a point: principal components, or a network (TorchScript; needs libtorch-dev when Strata is "
+              "built).",
+      .example = "kind: network" },
     { .key = "model", TEXT (struct campaign_encoder, model), .required = true,
-      .help = "The model: a .npz with mean[D] and components[d][D]. Relative to the campaign file; it must exist.",
+      .help = "The model: for `pca` a .npz of scripts/train_pca.py, for `network` a .pt of scripts/train_encoder.py. Relative to "
+              "the campaign file; it must exist. It is trusted: a network may compute what it likes.",
       .example = "model: encoder/pca.npz" },
     { .key = "dimensions", WHOLE (struct campaign_encoder, dimensions, 1, 64), .fallback = "9",
       .help = "Numbers of an encoded patch.", .example = "dimensions: 9" },
@@ -115,7 +146,7 @@ static const struct campaign_field patch_fields[] = {
       .help = "A snapshot that fails this often is set aside.", .example = "tries: 3" },
     { .key = "encoder", MAP (struct campaign_patch, encoder, encoder_fields), .required = true,
       .help = "What turns a patch into a point for selection.",
-      .example = "encoder: {kind: pca, model: encoder/pca.npz, dimensions: 9}" },
+      .example = "encoder: {kind: network, model: encoder/model.pt, dimensions: 9}" },
     END,
 };
 
@@ -236,6 +267,32 @@ static const struct campaign_field schedule_fields[] = {
 
 static const struct campaign_field success_item = { .kind = KIND_FILE, .size = sizeof (char *), .min = 1, .max = 200 };
 
+static const struct campaign_field model_fields[] = {
+    { .key = "hours", REAL (struct campaign_model, hours, 0, 1e9), .fallback = "0",
+      .help = "Mean hours of a job that does not fail.", .example = "hours: 1.5" },
+    { .key = "spread", REAL (struct campaign_model, spread, 0, 1), .fallback = "0.1",
+      .help = "Standard deviation of the hours, as a part of their mean.", .example = "spread: 0.1" },
+    { .key = "failures", REAL (struct campaign_model, failures, 0, 1), .fallback = "0",
+      .help = "Share of the attempts that fail.", .example = "failures: 0.02" },
+    { .key = "resumes", .kind = KIND_BOOL, AT (struct campaign_model, resumes), .fallback = "false",
+      .help = "Whether an attempt goes on where the one before it ended.", .example = "resumes: true" },
+    { .key = "frames", REAL (struct campaign_model, frames, 0, 1e6), .fallback = "0",
+      .help = "Frames that a running job hands to feedback in an hour.", .example = "frames: 86.7" },
+    END,
+};
+
+static const struct campaign_field emulate_fields[] = {
+    { .key = "snapshot_seconds", REAL (struct campaign_emulate, snapshot_s, 1, 1e9), .fallback = "90",
+      .help = "Seconds between two snapshots of the continuum model.", .example = "snapshot_seconds: 90" },
+    { .key = "patches", WHOLE (struct campaign_emulate, patches, 0, 1000000), .fallback = "333",
+      .help = "Candidates cut out of a snapshot.", .example = "patches: 333" },
+    { .key = "node_losses", REAL (struct campaign_emulate, node_losses, 0, 1e6), .fallback = "0.3",
+      .help = "Losses of a node in a year.", .example = "node_losses: 0.3" },
+    { .key = "node_hours", REAL (struct campaign_emulate, node_hours, 0, 1e6), .fallback = "12",
+      .help = "Hours until a lost node is there again.", .example = "node_hours: 12" },
+    END,
+};
+
 static const struct campaign_field part_fields[] = {
     { .key = "name", NAME (struct campaign_part, name), .required = true,
       .help = "Name of the part; no two alike. The job finds its cores in the variable STRATA_CORES_<NAME>.",
@@ -280,6 +337,8 @@ static const struct campaign_field job_fields[] = {
       .example = "parts: [{name: simulation, gpus: 1}, {name: analysis, cores: 2, share: l2}]" },
     { .key = "gpu_share", REAL (struct campaign_job, gpu_share, 0, 1), .fallback = "0",
       .help = "Share of all GPUs: types that have less than theirs go first; 0: no share.", .example = "gpu_share: 0.8" },
+    { .key = "model", MAP (struct campaign_job, model, model_fields),
+      .help = "How long its jobs take, for `strata emulate`.", .example = "model: {hours: 1.5, failures: 0.02}" },
     { .key = "walltime", WHOLE (struct campaign_job, walltime_s, 1, YEAR_S), .fallback = "3600",
       .help = "Seconds after which a job that still runs is ended.", .example = "walltime: 600" },
     { .key = "tries", WHOLE (struct campaign_job, tries, 1, 1000), .fallback = "3",
@@ -291,6 +350,9 @@ static const struct campaign_field job_fields[] = {
     { .key = "success", LIST_AT (struct campaign_job, success_files), .item = &success_item, .min = 0, .max = 64,
       .help = "Files in {dir} that must exist and not be empty after exit code 0; else the job failed.",
       .example = "success: [sim.json, system.gro]" },
+    { .key = "exit_codes", WORD (struct campaign_job, exit_codes, exit_codes), .fallback = "plain",
+      .help = "merlin: 100 starts it again (no try is used), 101 and 102 set it aside at once, 103 is a success, 104 a failure to try again.",
+      .example = "exit_codes: merlin" },
     { .key = "buffer", WHOLE (struct campaign_job, buffer, 1, 1000000), .fallback = "2",
       .help = "Finished but unconsumed jobs, and those in work, to keep ahead. Not with `start: always`.",
       .example = "buffer: 4" },
@@ -300,6 +362,45 @@ static const struct campaign_field job_item = { .kind = KIND_MAP, .size = sizeof
                                                 .fields = job_fields };
 
 static const struct campaign_field label_item = { .kind = KIND_LABEL, .size = sizeof (char *), .min = 1, .max = 64 };
+
+static const struct campaign_field region_fields[] = {
+    { .key = "name", .kind = KIND_LABEL, AT (struct campaign_region, name), .min = 1, .max = 64, .required = true,
+      .help = "Name of the region; no two alike.", .example = "name: HVR" },
+    { .key = "chain", .kind = KIND_LABEL, AT (struct campaign_region, chain), .min = 1, .max = 1, .fallback = "A",
+      .help = "The chain it is in.", .example = "chain: B" },
+    { .key = "first", WHOLE (struct campaign_region, first, 0, 100000), .required = true,
+      .help = "Number of its first residue.", .example = "first: 164" },
+    { .key = "last", WHOLE (struct campaign_region, last, 0, 100000), .required = true,
+      .help = "Number of its last residue; at most 256 residues.", .example = "last: 185" },
+    { .key = "share", REAL (struct campaign_region, share, 0, 1), .required = true,
+      .help = "Share of the frames above which the most common pattern comes into force.", .example = "share: 0.25" },
+    { .key = "coil", .kind = KIND_LABEL, AT (struct campaign_region, coil), .min = 1, .max = 16, .fallback = "P",
+      .help = "Letters that count as coil (C), as those without any do.", .example = "coil: PTSG" },
+    END,
+};
+static const struct campaign_field region_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_region), .fields = region_fields };
+
+static const struct campaign_field patterns_fields[] = {
+    { .key = "from", NAME (struct campaign_patterns, from),
+      .help = "Stream of structures to look at; without it there is no feedback of patterns.", .example = "from: structures" },
+    { .key = "command", LIST_AT (struct campaign_patterns, command), .item = &argument_item, .min = 0, .max = 64,
+      .help = "A worker that stays: program and arguments; `{bin_dir}` and `{workspace}` are replaced.",
+      .example = "command: [\"{bin_dir}/membrane-dssp\", --serve]" },
+    { .key = "workers", WHOLE (struct campaign_patterns, workers, 1, 256), .fallback = "1",
+      .help = "Workers at once.", .example = "workers: 8" },
+    { .key = "frame_s", WHOLE (struct campaign_patterns, frame_s, 1, 86400), .fallback = "30",
+      .help = "Seconds a worker has for a frame; then it is killed, and another one gets the frame.", .example = "frame_s: 10" },
+    { .key = "tries", WHOLE (struct campaign_patterns, tries, 1, 100), .fallback = "3",
+      .help = "Workers that may fail on a frame before it is set aside.", .example = "tries: 2" },
+    { .key = "frames", WHOLE (struct campaign_patterns, frames, 1, 1000000000), .fallback = "100",
+      .help = "New frames of each protein before a report is thought of.", .example = "frames: 500" },
+    { .key = "proteins", LIST_AT (struct campaign_patterns, proteins), .item = &label_item, .min = 0, .max = 256,
+      .help = "Kinds of protein; no two alike.", .example = "proteins: [ras4b, ras4b-raf]" },
+    { .key = "regions", LIST_AT (struct campaign_patterns, regions), .item = &region_item, .min = 0, .max = 64,
+      .help = "The residues whose pattern is looked at.",
+      .example = "regions: [{name: HVR, first: 164, last: 185, share: 0.25, coil: PTSG}]" },
+    END,
+};
 
 static const struct campaign_field feedback_fields[] = {
     { .key = "from", NAME (struct campaign_feedback, from), .required = true,
@@ -324,6 +425,9 @@ static const struct campaign_field feedback_fields[] = {
       .help = "Seconds after which a report is made if there is at least one new frame.", .example = "seconds: 30" },
     { .key = "shards", WHOLE (struct campaign_feedback, shards, 1, 64), .fallback = "1",
       .help = "Replicas that share the simulations among them; at most `replicas.feedback`.", .example = "shards: 2" },
+    { .key = "patterns", MAP (struct campaign_feedback, patterns, patterns_fields),
+      .help = "A second feedback: which secondary structure the proteins of the finest simulations have.",
+      .example = "patterns: {from: structures, command: [worker], proteins: [ras], regions: [...]}" },
     { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
       .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
     END,
@@ -390,6 +494,8 @@ static const struct campaign_field campaign_fields[] = {
     { .key = "goal", MAP (struct campaign, goal, goal_fields),
       .help = "When the campaign is complete; without it, it runs until it is stopped.",
       .example = "goal: {job: cg, successes: 6}" },
+    { .key = "emulate", MAP (struct campaign, emulate, emulate_fields),
+      .help = "What else happens in `strata emulate`.", .example = "emulate: {node_losses: 0.3}" },
     END,
 };
 

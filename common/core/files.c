@@ -54,3 +54,24 @@ int files_write_synced (int folder, const char *shown, const char *name, const v
     }
     return rc;
 }
+
+bool files_end_with (const char *name, const char *end)
+{
+    size_t n = strlen (name), m = strlen (end);
+    return n >= m && strcmp (name + n - m, end) == 0;
+}
+
+int files_read_at (int fd, void *data, size_t size, uint64_t offset)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pread (fd, (char *)data + done, size - done, (off_t)(offset + done));
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0 || errno != EINTR) {
+            if (n == 0)
+                errno = EBADMSG;
+            return -1;
+        }
+    }
+    return 0;
+}

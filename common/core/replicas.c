@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/files.h"
+#include "core/node.h"
 
 #define FORMAT 1
 #define ANY_NODE "*"
@@ -120,6 +121,7 @@ static int take_counts (const json_t *nodes, const char *node, struct replicas *
             return strata_fail (error, "replicas.json: %.40s is no service, or its number is not 1 to %d", service,
                                 REPLICAS_MAX);
         self->wanted[i] = (unsigned)n;
+        self->scaled[i] = true;
     }
     return 0;
 }
@@ -127,14 +129,14 @@ static int take_counts (const json_t *nodes, const char *node, struct replicas *
 int replicas_read (const char *workspace, const struct campaign *campaign, struct replicas *self,
                    struct strata_error *error)
 {
-    char node[256] = "node";
+    char node[256];
     const char *replica;
     int pid, rc = -1;
     from_campaign (campaign, self);
     json_t *json = load (workspace, error);
     if (!json)
         return -1;
-    gethostname (node, sizeof (node) - 1);
+    node_name (node, sizeof (node));
     const json_t *nodes = json_object_get (json, "nodes");
     if (take_counts (nodes, ANY_NODE, self, error) == 0 && take_counts (nodes, node, self, error) == 0)
         rc = 0;
@@ -161,6 +163,15 @@ int replicas_want (const char *workspace, const char *service, unsigned count, s
     }
     json_object_set_new (any, service, json_integer (count));
     return save (workspace, json, error);
+}
+
+bool replicas_stage_unfinished (const char *workspace, unsigned number)
+{
+    char store[4200], retired[4200];
+    struct stat st;
+    snprintf (store, sizeof (store), "%s/shards/stage-%u", workspace, number);
+    snprintf (retired, sizeof (retired), "%s/claims/retired/stage-%u", workspace, number);
+    return stat (store, &st) == 0 && lstat (retired, &st) < 0;
 }
 
 int replicas_restart (const char *workspace, const char *replica, pid_t pid, struct strata_error *error)

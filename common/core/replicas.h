@@ -31,6 +31,7 @@ int replicas_parse (const char *replica, unsigned *number);
 
 struct replicas {
     unsigned wanted[REPLICAS_SERVICES];
+    bool scaled[REPLICAS_SERVICES]; /* the file says so, not the campaign */
     char restart[64]; /* a replica; "" when none is asked for */
     pid_t restart_pid;
 };
@@ -42,6 +43,8 @@ int replicas_read (const char *workspace, const struct campaign *campaign, struc
 /* Writes one number, or one restart, by atomic rename; what else the file says stays. */
 int replicas_want (const char *workspace, const char *service, unsigned count, struct strata_error *error);
 int replicas_restart (const char *workspace, const char *replica, pid_t pid, struct strata_error *error);
+/* A stage of that number has a store here, and has not handed everything over (claims/retired, mesh/claims.h): it must run. */
+bool replicas_stage_unfinished (const char *workspace, unsigned number);
 /* Held while scaling or restarting, so that one is at work: an open descriptor, -1 when another holds it. */
 int replicas_lock (const char *workspace, struct strata_error *error);
 /* Changes whenever the file does. */

@@ -1,10 +1,12 @@
 /* gridsim.c - reads GridSim2D snapshots; see strata_gridsim.h. Writing: gridsim_write.c.
  *
- * A snapshot of the full campaign is 392 MB and is read in one pass at the speed of the disk: threads take 4 MiB blocks
- * of whole records with pread (not mmap: a file cut short under a mapping would end the process), check each value and
- * put it where its own grid indices say. A byte for each grid point, taken by atomic exchange, finds a point that comes
- * twice; as the file has exactly nx * ny records, it then also finds that one never comes.
- * The reason that is reported is that of the lowest record, whichever thread met its own first.
+ * A snapshot of the full campaign is 392 MB and is read in one pass at the speed of the disk: threads take blocks of whole
+ * records with pread (not mmap: a file cut short under a mapping would end the process), each block small enough to be
+ * still in the core's own cache when it is looked at, check each value, and keep those of the points that are wanted.
+ * A bit for each grid point, a map a thread, merged at the end, finds a point that comes twice; as the file has exactly
+ * nx * ny records, it then also finds that one never comes.
+ * The reason that is reported is that of the lowest record with a wrong index or value, else the lowest grid point that
+ * comes twice, whichever thread met its own first.
  */
 #include "strata_gridsim.h"
 
@@ -29,7 +31,8 @@
 
 #define FIELDS (3 + GRIDSIM_LIPIDS)
 #define RECORD_SIZE (FIELDS * sizeof (float))
-#define BLOCK_RECORDS 61680 /* just under 4 MiB */
+#define BLOCK_RECORDS 3840 /* 255 KiB: less than a core's second cache */
+#define AHEAD_BYTES ((size_t)8 << 20) /* asked of the disk before they are needed */
 #define HEADER_MAX 16384
 #define MAX_BYTES_DEFAULT ((size_t)1 << 30)
 #define GRID_EDGE_MAX ((size_t)1 << 24) /* a float32 counts no further */
@@ -64,6 +67,8 @@ int gridsim_state_index (const char *type)
 void gridsim_fini (struct gridsim *snapshot)
 {
     free (snapshot->density);
+    free (snapshot->want);
+    free (snapshot->want_before);
     free (snapshot->proteins);
     free (snapshot->bonds);
     memset (snapshot, 0, sizeof (*snapshot));
@@ -150,9 +155,9 @@ static int common_keys (const struct part *part, const char *datatype, uint64_t 
 
 /* ---- densities ---- */
 
-enum flaw { FLAW_NONE, FLAW_READ, FLAW_INDEX, FLAW_TWICE, FLAW_VALUE, FLAW_MEMORY };
+enum flaw { FLAW_NONE, FLAW_READ, FLAW_INDEX, FLAW_VALUE, FLAW_MEMORY };
 
-/* The lowest record with a flaw, shared by the threads. */
+/* The lowest record with a flaw and the lowest grid point that comes twice, shared by the threads. */
 struct worst {
     size_t record; /* SIZE_MAX: none */
     enum flaw flaw;
@@ -160,65 +165,126 @@ struct worst {
     int lipid;
     int code; /* errno of the thread that found it, for the caller's errno */
     struct strata_error read_error;
+    size_t twice; /* SIZE_MAX: none */
+};
+
+/* Which grid points a thread has seen: a bit each. */
+struct seen {
+    uint64_t *words;
+    size_t count;
+    size_t twice; /* the lowest that came twice; SIZE_MAX: none */
 };
 
 static void note_flaw (struct worst *worst, const struct worst *found)
 {
 #pragma omp critical (gridsim_flaw)
-    if (found->record < worst->record)
+    if (found->record < worst->record) {
+        size_t twice = worst->twice;
         *worst = *found;
+        worst->twice = twice;
+    }
 }
 
-static int check_record (const float *record, struct gridsim *s, unsigned char *seen, struct worst *found)
+/* Four numbers as their bits. */
+typedef uint32_t quad __attribute__ ((vector_size (16), aligned (4), may_alias));
+
+/* True when no value is NaN, infinite or below 0; false also for -0, which is no flaw: then each is looked at by itself. */
+static inline bool plainly_sound (const float *value)
 {
-    float x = record[0], y = record[1];
-    found->ix = x;
-    found->iy = y;
-    /* false for NaN, so that no float is converted that doesn't fit */
-    if (!(x >= 0 && x < (float)s->nx && y >= 0 && y < (float)s->ny) || x != floorf (x) || y != floorf (y)) {
-        found->flaw = FLAW_INDEX;
-        return -1;
+    const quad exponent = { 0x00800000u, 0x00800000u, 0x00800000u, 0x00800000u }; /* carries NaN and infinity into the sign */
+    quad signs = { 0 };
+    _Static_assert(GRIDSIM_LIPIDS == 14, "four overlapping fours");
+    for (int i = 0; i < 4; i++) {
+        quad bits = *(const quad *)(value + (i < 3 ? 4 * i : GRIDSIM_LIPIDS - 4));
+        signs |= bits | (bits + exponent);
     }
-    size_t point = (size_t)y * s->nx + (size_t)x;
-    const float *value = record + 3;
-    int good = 1;
+    return (signs[0] | signs[1] | signs[2] | signs[3]) >> 31 == 0;
+}
+
+static int find_unsound (const float *value, struct worst *found)
+{
     for (int l = 0; l < GRIDSIM_LIPIDS; l++)
-        good &= value[l] >= 0 && value[l] <= FLT_MAX;
-    if (!good) {
-        for (found->lipid = 0; value[found->lipid] >= 0 && value[found->lipid] <= FLT_MAX;)
-            found->lipid++;
-        found->value = value[found->lipid];
-        found->flaw = FLAW_VALUE;
-        return -1;
-    }
-    if (__atomic_exchange_n (&seen[point], 1, __ATOMIC_RELAXED)) {
-        found->flaw = FLAW_TWICE;
-        return -1;
-    }
-    memcpy (s->density + point * GRIDSIM_LIPIDS, value, GRIDSIM_LIPIDS * sizeof (float));
+        if (!(value[l] >= 0 && value[l] <= FLT_MAX)) {
+            found->lipid = l;
+            found->value = value[l];
+            found->flaw = FLAW_VALUE;
+            return -1;
+        }
     return 0;
 }
 
-/* Reads records [first, first + n) and scatters them. */
-static void read_block (const struct part *part, size_t first, size_t n, float *buffer, struct gridsim *s,
-                        unsigned char *seen, struct worst *worst)
+static inline __attribute__ ((always_inline)) int take_record (const float *record, struct gridsim *s, struct seen *seen, struct worst *found)
 {
-    struct worst found = { .record = first, .flaw = buffer ? FLAW_NONE : FLAW_MEMORY, .code = buffer ? 0 : ENOMEM };
+    float x = record[0], y = record[1];
+    /* false for NaN, so that no float is converted that doesn't fit */
+    bool inside = x >= 0 && x < (float)s->nx && y >= 0 && y < (float)s->ny;
+    uint32_t ix = inside ? (uint32_t)x : 0, iy = inside ? (uint32_t)y : 0;
+    if (!inside || (float)ix != x || (float)iy != y) {
+        found->ix = x;
+        found->iy = y;
+        found->flaw = FLAW_INDEX;
+        return -1;
+    }
+    size_t point = (size_t)iy * s->nx + ix;
+    const float *value = record + 3;
+    if (!plainly_sound (value) && find_unsound (value, found) != 0) {
+        found->ix = x;
+        found->iy = y;
+        return -1;
+    }
+    uint64_t bit = (uint64_t)1 << point % 64;
+    if (seen->words[point / 64] & bit && point < seen->twice)
+        seen->twice = point;
+    seen->words[point / 64] |= bit;
+    if (!s->want || s->want[point / 64] & bit)
+        memcpy (s->density + gridsim_place (s, point) * GRIDSIM_LIPIDS, value, GRIDSIM_LIPIDS * sizeof (float));
+    return 0;
+}
+
+/* Reads records [first, first + n) and keeps what is wanted of them. (Bits are counted by one instruction where there is one.) */
+__attribute__ ((target_clones ("avx2", "default"))) static void
+read_block (const struct part *part, size_t first, size_t n, float *buffer, struct gridsim *s, struct seen *seen,
+                        struct worst *worst)
+{
+    struct worst found = { .record = first };
     size_t offset = part->header.data_offset + first * RECORD_SIZE;
-    if (buffer && read_at (part, buffer, n * RECORD_SIZE, offset, &found.read_error) != 0) {
+    if (offset % AHEAD_BYTES < BLOCK_RECORDS * RECORD_SIZE)
+        posix_fadvise (part->fd, (off_t)(offset + AHEAD_BYTES), AHEAD_BYTES, POSIX_FADV_WILLNEED);
+    if (read_at (part, buffer, n * RECORD_SIZE, offset, &found.read_error) != 0) {
         found.flaw = FLAW_READ;
         found.code = errno;
     }
     for (size_t i = 0; i < n && found.flaw == FLAW_NONE; i++) {
         found.record = first + i;
-        check_record (buffer + i * FIELDS, s, seen, &found);
+        take_record (buffer + i * FIELDS, s, seen, &found);
     }
     if (found.flaw != FLAW_NONE)
         note_flaw (worst, &found);
 }
 
+/* Adds what one thread has seen to what those before it have, and finds what both have. */
+static void merge_seen (struct seen *all, const struct seen *one, struct worst *worst)
+{
+#pragma omp critical (gridsim_flaw)
+    {
+        if (one->twice < worst->twice)
+            worst->twice = one->twice;
+        for (size_t i = 0; i < all->count; i++) {
+            uint64_t both = all->words[i] & one->words[i];
+            if (both && i * 64 + (size_t)__builtin_ctzll (both) < worst->twice)
+                worst->twice = i * 64 + (size_t)__builtin_ctzll (both);
+            all->words[i] |= one->words[i];
+        }
+    }
+}
+
 static int flaw_sentence (const struct worst *worst, const struct gridsim *s, struct strata_error *error)
 {
+    if (worst->record == SIZE_MAX)
+        return strata_fail (error,
+                            "grid point (%zu, %zu) comes twice, so that another never comes; write the snapshot anew",
+                            worst->twice % s->nx,
+                            worst->twice / s->nx);
     errno = worst->code;
     switch (worst->flaw) {
     case FLAW_READ:
@@ -233,11 +299,6 @@ static int flaw_sentence (const struct worst *worst, const struct gridsim *s, st
                             (double)worst->iy,
                             s->nx,
                             s->ny);
-    case FLAW_TWICE:
-        return strata_fail (error,
-                            "grid point (%g, %g) comes twice, so that another never comes; write the snapshot anew",
-                            (double)worst->ix,
-                            (double)worst->iy);
     default:
         return strata_fail (error,
                             "%s at grid point (%g, %g) is %g; a density is finite and not negative",
@@ -248,37 +309,49 @@ static int flaw_sentence (const struct worst *worst, const struct gridsim *s, st
     }
 }
 
-/* Whole records straight into s->density; s->nx, ny are set and fit the file's size. */
-static int read_records (const struct part *part, struct gridsim *s, struct strata_error *error)
+/* Room for the wanted points, s->wanted of them. */
+static int make_room (struct gridsim *s, struct strata_error *error)
 {
-    size_t points = s->nx * s->ny;
-    size_t bytes = points * GRIDSIM_LIPIDS * sizeof (float);
+    size_t bytes = s->wanted * GRIDSIM_LIPIDS * sizeof (float);
     /* Scattering touches the whole field in any order: huge pages save most of the page faults. */
     size_t alignment = bytes > 2 * HUGE_PAGE ? HUGE_PAGE : 64;
-    s->density = aligned_alloc (alignment, (bytes + alignment - 1) / alignment * alignment);
-    unsigned char *seen = calloc (points, 1);
-    if (!s->density || !seen) {
-        free (seen);
-        return strata_fail (error, "out of memory for %zu x %zu grid points", s->nx, s->ny);
-    }
+    s->density = aligned_alloc (alignment, bytes ? (bytes + alignment - 1) / alignment * alignment : alignment);
+    if (!s->density)
+        return strata_fail (error, "out of memory for %zu of %zu x %zu grid points", s->wanted, s->nx, s->ny);
     madvise (s->density, bytes, MADV_HUGEPAGE);
-    posix_fadvise (part->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return 0;
+}
 
+/* Every record is read and checked; s->nx, ny are set and fit the file's size. */
+static int read_records (const struct part *part, struct gridsim *s, struct strata_error *error)
+{
+    size_t points = s->nx * s->ny, words = points / 64 + 1;
     size_t blocks = (points + BLOCK_RECORDS - 1) / BLOCK_RECORDS;
-    struct worst worst = { .record = SIZE_MAX };
+    struct seen all = { .words = calloc (words, sizeof (uint64_t)), .count = words };
+    struct worst worst = { .record = SIZE_MAX, .twice = SIZE_MAX };
+    if (!all.words)
+        return strata_fail (error, "out of memory for %zu x %zu grid points", s->nx, s->ny);
 #pragma omp parallel if (blocks > 1)
     {
+        struct seen seen = { .words = calloc (words, sizeof (uint64_t)), .count = words, .twice = SIZE_MAX };
         float *buffer = malloc ((blocks > 1 ? BLOCK_RECORDS : points) * RECORD_SIZE);
-#pragma omp for schedule(dynamic, 1)
+        bool room = buffer && seen.words;
+        if (!room)
+            note_flaw (&worst, &(struct worst){ .record = 0, .flaw = FLAW_MEMORY, .code = ENOMEM });
+#pragma omp for schedule(dynamic, 1) nowait
         for (size_t b = 0; b < blocks; b++) {
             size_t first = b * BLOCK_RECORDS;
             size_t n = points - first < BLOCK_RECORDS ? points - first : BLOCK_RECORDS;
-            read_block (part, first, n, buffer, s, seen, &worst);
+            if (room)
+                read_block (part, first, n, buffer, s, &seen, &worst);
         }
+        if (room)
+            merge_seen (&all, &seen, &worst);
         free (buffer);
+        free (seen.words);
     }
-    free (seen);
-    return worst.record == SIZE_MAX ? 0 : flaw_sentence (&worst, s, error);
+    free (all.words);
+    return worst.record == SIZE_MAX && worst.twice == SIZE_MAX ? 0 : flaw_sentence (&worst, s, error);
 }
 
 static int check_field_names (const struct gridsim_header *h, struct strata_error *error)
@@ -311,7 +384,8 @@ static int check_grid (const struct part *part, struct gridsim *s, double delta,
     return 0;
 }
 
-static int read_densities (const struct part *part, struct gridsim *s, struct strata_error *error)
+/* All that its header says. */
+static int read_grid (const struct part *part, struct gridsim *s, struct strata_error *error)
 {
     const struct gridsim_header *h = &part->header;
     uint64_t nx, ny, nl, lipids, fields, nrecord;
@@ -335,9 +409,8 @@ static int read_densities (const struct part *part, struct gridsim *s, struct st
                             FIELDS);
     s->nx = (size_t)nx;
     s->ny = (size_t)ny;
-    if (check_grid (part, s, delta, nrecord, error) != 0)
-        return -1;
-    return read_records (part, s, error);
+    s->wanted = s->nx * s->ny;
+    return check_grid (part, s, delta, nrecord, error);
 }
 
 /* ---- atoms and bonds ---- */
@@ -562,12 +635,12 @@ static int check_same_loop (const struct part *parts, const struct gridsim *s, s
 
 static int read_parts (struct part *parts, struct gridsim *s, struct strata_error *error)
 {
-    /* The small files first: most mix-ups are found before the big one is read. */
+    /* The small files first: what is wrong with them is found before the big one is read. */
     if (common_keys (&parts[0], "FIXRECORDBINARY", &s->loop, &s->time_fs, error) != 0)
         return part_fail (&parts[0], error);
     if (check_same_loop (parts, s, error) != 0)
         return -1;
-    if (read_densities (&parts[0], s, error) != 0)
+    if (read_grid (&parts[0], s, error) != 0)
         return part_fail (&parts[0], error);
     if (read_atoms (&parts[1], s, error) != 0)
         return part_fail (&parts[1], error);
@@ -579,31 +652,70 @@ static int read_parts (struct part *parts, struct gridsim *s, struct strata_erro
     return rc == 0 ? 0 : part_fail (&parts[2], error);
 }
 
-int gridsim_read (const char *path, size_t max_bytes, struct gridsim *snapshot, struct strata_error *error)
+struct gridsim_file {
+    char *path;           /* for sentences */
+    struct part parts[3]; /* their headers are too big for a stack */
+};
+
+void gridsim_close (struct gridsim_file **self)
+{
+    if (!*self)
+        return;
+    for (int i = 0; i < 3; i++)
+        if ((*self)->parts[i].fd >= 0)
+            close ((*self)->parts[i].fd);
+    free ((*self)->path);
+    free (*self);
+    *self = NULL;
+}
+
+struct gridsim_file *gridsim_open (const char *path, size_t max_bytes, struct gridsim *snapshot, struct strata_error *error)
 {
     static const char *const names[3] = { "densities#000000", "atoms#000000", "bonds#000000" };
     size_t budget = max_bytes ? max_bytes : MAX_BYTES_DEFAULT;
     memset (snapshot, 0, sizeof (*snapshot));
-    struct part *parts = calloc (3, sizeof (*parts)); /* their headers are too big for a stack */
-    int folder = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = parts ? 0 : strata_fail (error, "out of memory");
-    if (rc == 0 && folder < 0)
+    struct gridsim_file *self = calloc (1, sizeof (*self));
+    int folder = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = errno;
+    for (int i = 0; self && i < 3; i++)
+        self->parts[i].fd = -1;
+    int rc = self && (self->path = strdup (path)) ? 0 : strata_fail (error, "out of memory");
+    if (rc == 0 && folder < 0) {
+        errno = code;
         rc = strata_fail (error, "can't be opened as a folder: %s", strerror (errno));
-    for (int i = 0; parts && i < 3; i++)
-        parts[i].fd = -1;
+    }
     for (int i = 0; rc == 0 && i < 3; i++)
-        rc = part_open (&parts[i], folder, names[i], &budget, error);
+        rc = part_open (&self->parts[i], folder, names[i], &budget, error);
     if (rc == 0)
-        rc = read_parts (parts, snapshot, error);
+        rc = read_parts (self->parts, snapshot, error);
+    code = errno;
+    if (folder >= 0)
+        close (folder);
     if (rc != 0) {
         strata_fail_prefix (error, "%s", path);
         gridsim_fini (snapshot);
+        gridsim_close (&self);
     }
-    for (int i = 0; parts && i < 3; i++)
-        if (parts[i].fd >= 0)
-            close (parts[i].fd);
-    if (folder >= 0)
-        close (folder);
-    free (parts);
+    errno = code;
+    return self;
+}
+
+int gridsim_read_density (struct gridsim_file *self, struct gridsim *snapshot, struct strata_error *error)
+{
+    if (make_room (snapshot, error) == 0 && read_records (&self->parts[0], snapshot, error) == 0)
+        return 0;
+    part_fail (&self->parts[0], error);
+    return strata_fail_prefix (error, "%s", self->path);
+}
+
+int gridsim_read (const char *path, size_t max_bytes, struct gridsim *snapshot, struct strata_error *error)
+{
+    struct gridsim_file *file = gridsim_open (path, max_bytes, snapshot, error);
+    if (!file)
+        return -1;
+    int rc = gridsim_read_density (file, snapshot, error), code = errno;
+    gridsim_close (&file);
+    if (rc != 0)
+        gridsim_fini (snapshot);
+    errno = code;
     return rc;
 }

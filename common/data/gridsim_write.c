@@ -135,8 +135,8 @@ static void remove_snapshot (const char *path)
 
 static int check_snapshot (const struct gridsim *s, struct strata_error *error)
 {
-    if (s->nx == 0 || s->ny == 0 || !s->density || !(s->lx > 0) || !(s->ly > 0) || !isfinite (s->time_fs))
-        return strata_fail (error, "a snapshot to write needs a grid, a box above 0 nm and a time");
+    if (s->nx == 0 || s->ny == 0 || !s->density || s->want || !(s->lx > 0) || !(s->ly > 0) || !isfinite (s->time_fs))
+        return strata_fail (error, "a snapshot to write needs a whole grid, a box above 0 nm and a time");
     for (size_t i = 0; i < s->nproteins; i++)
         if (gridsim_state_index (s->proteins[i].type) < 0)
             return strata_fail (error, "protein %" PRIu64 " is of unknown type '%s'", s->proteins[i].id, s->proteins[i].type);

@@ -55,6 +55,20 @@ int strata_get_range (struct strata_client *self, const char *ns, const char *ke
 /* Waits until the object has been put, for as long as the timeout (ETIMEDOUT). */
 int strata_get_wait (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                      struct strata_error *error);
+/* The object as a file of this node's cache, mapped: no byte is copied for who comes second, whichever program of the node was
+ * first (stage.cache of the campaign file). Where the cache doesn't have it, or there is none, the bytes are a copy in memory.
+ * Only to be read. They stay what they are, whatever becomes of the object, and hold their place in the cache, until
+ * strata_unmap; also after strata_close. `wait`: as strata_get_wait. */
+struct strata_mapping {
+    const void *data;               /* page-aligned when it is mapped */
+    size_t size;
+    struct strata_object_info info; /* the version; the stage has compared the bytes with its checksum */
+    bool mapped;                    /* false: a copy */
+    int fd;                         /* strata_unmap's own */
+};
+int strata_map (struct strata_client *self, const char *ns, const char *key, bool wait, struct strata_mapping *mapping,
+                struct strata_error *error);
+void strata_unmap (struct strata_mapping *mapping);
 int strata_stat (struct strata_client *self, const char *ns, const char *key, struct strata_object_info *info,
                  struct strata_error *error);
 /* 1 it is there, 0 it is not, -1 nobody could say. */
@@ -81,6 +95,12 @@ int strata_put_many (struct strata_client *self, const char *ns, const char *con
 /* data, sizes: [count]; data[i] is malloc'ed, or NULL where it failed. */
 int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
                      size_t *sizes, int *codes, struct strata_error *error);
+/* At most lengths[i] bytes from offsets[i] on of keys[i]; a key may be there several times. */
+int strata_get_range_many (struct strata_client *self, const char *ns, const char *const *keys, const uint64_t *offsets,
+                           const uint64_t *lengths, size_t count, void **data, size_t *sizes, int *codes, struct strata_error *error);
+/* there: [count]. -1: of at least one nobody could say. */
+int strata_exists_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, bool *there,
+                        struct strata_error *error);
 int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
                       struct strata_object_info *infos, int *codes, struct strata_error *error);
 int strata_move_many (struct strata_client *self, const char *ns, const char *const *keys, const char *to_ns,
@@ -131,7 +151,7 @@ int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strat
 int strata_last_sequence (struct strata_client *self, const char *stream, const char *producer, uint64_t *sequence,
                           struct strata_error *error);
 
-/* ---- the two kinds of record the built-in services understand ---- */
+/* ---- the kinds of record the built-in services understand ---- */
 
 /* An integer histogram block for feedback: counts[rows][bins] of one frame of one simulation, for one state (a row group
  * of the campaign's feedback tensor [states][rows][bins]). Goes to stream `stream` as producer `simulation`, sequence
@@ -140,11 +160,28 @@ int strata_append_histogram (struct strata_client *self, const char *stream, con
                              const char *state, size_t rows, size_t bins, const int64_t *counts, bool *duplicate,
                              struct strata_error *error);
 
+/* The same for many frames a second: the frame is added to the sum of those before it, here in the program, and a sum of up to
+ * STRATA_SUM_FRAMES frames leaves ahead of its answer as one record that names each of them; earlier when the state changes, or by
+ * strata_flush. Nothing is promised of frames until strata_flush returns 0; then all are on the stage's disk, in some sum, once.
+ * Counts are in 0..2^53, else the frame alone is refused (EINVAL). Frames rise; one not above the last kept or added is a repeat: *duplicate (may be NULL) is set.
+ * When this or strata_flush fails, nothing is known of the frames since the last strata_flush: add them again; those that were
+ * kept are repeats. Another program that appended as the same simulation meanwhile is found out (EEXIST) and nothing counts
+ * twice. One shape [rows][bins] for a stream and simulation. */
+#define STRATA_SUM_FRAMES 256
+int strata_sum_histogram (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
+                          const char *state, size_t rows, size_t bins, const int64_t *counts, bool *duplicate,
+                          struct strata_error *error);
+
 /* A frame candidate: coordinates is the point in the selector's space (n values, e.g. tilt, rotation [rad], depth [nm]);
  * blob (may be NULL) whatever the next scale needs. */
 int strata_append_frame (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
                          double time_ps, size_t n, const double *coordinates, const void *blob, size_t blob_size,
                          bool *duplicate, struct strata_error *error);
+
+/* A frame for the workers of feedback.patterns: atoms is what they read, for membrane-dssp a PDB file with the protein's
+ * backbone. protein is one of the campaign file's feedback.patterns.proteins. */
+int strata_append_structure (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
+                             const char *protein, const void *atoms, size_t size, bool *duplicate, struct strata_error *error);
 
 /* Hands a continuum snapshot folder to the patch service's queue: once for each index. path: as other nodes see it. */
 int strata_append_snapshot (struct strata_client *self, const char *queue, const char *simulation, uint64_t index,

@@ -36,7 +36,10 @@ struct gridsim {
     double lx, ly;          /* nm */
     double time_fs;
     uint64_t loop;          /* the simulation's own step; names the folder */
-    float *density;         /* [ny][nx][14], owned; 1/nm^2 */
+    float *density;         /* [wanted][14], owned; 1/nm^2: [ny][nx][14] when every point is wanted */
+    size_t wanted;          /* points of which `density` has room: nx * ny unless some were chosen */
+    uint64_t *want;         /* owned; NULL: every point; else a bit for each of [ny][nx]: point p is bit p % 64 of word p / 64 */
+    uint32_t *want_before;  /* owned; wanted points before each of those words */
     size_t nproteins;
     struct gridsim_protein *proteins;
     size_t nbonds;
@@ -49,6 +52,26 @@ struct gridsim {
  * unknown type, a bond to no protein, files whose `loop` differ (mixed-up snapshot), sizes over the limit max_bytes
  * (0 = 1 GiB). On failure nothing stays allocated. */
 int gridsim_read (const char *path, size_t max_bytes, struct gridsim *snapshot, struct strata_error *error);
+/* The same in two steps, for who wants some of the grid points only: gridsim_open reads all but the densities, whose file
+ * stays open. Then the caller may choose points, and gridsim_read_density reads and checks every record, but keeps the
+ * wanted points alone. On failure of the second step the caller still calls gridsim_fini. */
+struct gridsim_file;
+struct gridsim_file *gridsim_open (const char *path, size_t max_bytes, struct gridsim *snapshot, struct strata_error *error);
+int gridsim_read_density (struct gridsim_file *file, struct gridsim *snapshot, struct strata_error *error);
+void gridsim_close (struct gridsim_file **file);
+/* Choosing points: first none is wanted, then `count` in row y from x on (inside the row) for each call, then done. */
+int gridsim_want_none (struct gridsim *snapshot, struct strata_error *error);
+void gridsim_want (struct gridsim *snapshot, size_t x, size_t y, size_t count);
+void gridsim_want_done (struct gridsim *snapshot);
+/* The number in `density` of a wanted point, y * nx + x. Wanted points are numbered in the order of the grid. */
+static inline size_t gridsim_place (const struct gridsim *snapshot, size_t point)
+{
+    if (!snapshot->want)
+        return point;
+    uint64_t below = snapshot->want[point / 64] & (((uint64_t)1 << point % 64) - 1);
+    return snapshot->want_before[point / 64] + (size_t)__builtin_popcountll (below);
+}
+
 /* Writes <parent>/snapshot.%08d by way of a temporary folder, each file fsync'ed, then a rename: a reader sees all of
  * it or nothing. An existing snapshot of that index is replaced. */
 int gridsim_write (const char *parent, const struct gridsim *snapshot, struct strata_error *error);

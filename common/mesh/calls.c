@@ -181,7 +181,8 @@ static void send_frames (void *socket, const Strata__Header *header, const struc
 
 static void send_call (struct mesh *self, struct mesh_call *call, int64_t now_us)
 {
-    if (call->moved && call->producer)
+    const struct mesh_peer *before = call->producer ? mesh_peer_find (self, call->peer) : NULL;
+    if (call->producer && (call->moved || (before && before->gone)))
         snprintf (call->peer, sizeof (call->peer), "%s", mesh_route_producer (self, call->producer));
     call->moved = false;
     struct mesh_peer *peer = mesh_peer_find (self, call->peer);

@@ -13,14 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void cards_node (char node[REPLICA_NAME_MAX])
-{
-    const char *given = getenv ("STRATA_NODE");
-    snprintf (node, REPLICA_NAME_MAX, "%s", given && given[0] ? given : "node");
-    if (!given || !given[0])
-        gethostname (node, REPLICA_NAME_MAX - 1);
-}
-
 int cards_socket_dir (const char *workspace, char *dir, size_t size, struct strata_error *error)
 {
     char base[96];

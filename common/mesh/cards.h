@@ -25,8 +25,6 @@ struct card {
     int64_t started_us;
 };
 
-/* This node's name: STRATA_NODE, or the host's. */
-void cards_node (char node[REPLICA_NAME_MAX]);
 /* The 0700 folder of this node for the sockets of `workspace`; made when missing, refused when somebody else's. */
 int cards_socket_dir (const char *workspace, char *dir, size_t size, struct strata_error *error);
 int card_write (const char *workspace, const struct card *card, struct strata_error *error);

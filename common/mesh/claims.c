@@ -56,6 +56,11 @@ void claim_of_keeper (struct claim *claim, const char *workspace, const char *st
     name_claim (claim, workspace, "keepers", stage);
 }
 
+void claim_of_retired (struct claim *claim, const char *workspace, const char *stage)
+{
+    name_claim (claim, workspace, "retired", stage);
+}
+
 static void path_of (const struct claim *claim, char *path, size_t size)
 {
     snprintf (path, size, "%s/%s", claim->folder, claim->name);
@@ -135,9 +140,33 @@ int claim_pass (const struct claim *claim, const char *to, struct strata_error *
     path_of (claim, path, sizeof (path));
     snprintf (fresh, sizeof (fresh), "%s~", path);
     unlink (fresh); /* left by a crash */
-    if (symlink (to, fresh) < 0 || rename (fresh, path) < 0)
-        return fail_write (path, error);
+    return symlink (to, fresh) < 0 || rename (fresh, path) < 0 ? fail_write (path, error) : 0;
+}
+
+int claim_drop (const struct claim *claim, struct strata_error *error)
+{
+    char path[4300];
+    path_of (claim, path, sizeof (path));
+    if (unlink (path) < 0)
+        return errno == ENOENT ? 0 : fail_write (path, error);
     return claim_sync (claim, error);
+}
+
+DIR *claims_open_producers (const char *workspace)
+{
+    struct claim claim;
+    claim_of_producer (&claim, workspace, "");
+    return opendir (claim.folder);
+}
+
+int claims_next_producer (DIR *dir, const char *workspace, struct claim *claim)
+{
+    for (struct dirent *entry; (entry = readdir (dir));)
+        if (entry->d_name[0] != '.' && !strchr (entry->d_name, '~') && strlen (entry->d_name) < REPLICA_NAME_MAX) {
+            name_claim (claim, workspace, "producers", entry->d_name);
+            return 1;
+        }
+    return 0;
 }
 
 static int by_name (const void *a, const void *b)

@@ -64,6 +64,7 @@ void strata_close (struct strata_client **self_p)
         return;
     mesh_fini (&self->mesh);
     client_forget_appends (self);
+    client_free_sums (self);
     uv_run (&self->loop, UV_RUN_DEFAULT);
     uv_loop_close (&self->loop);
     free (self);

@@ -41,9 +41,10 @@ bool client_pause (int failed, int64_t deadline_us);
 int client_request (struct strata_client *self, const char *peer, uint32_t type, const ProtobufCMessage *body,
                     const struct blob *blobs, size_t blobs_count, const ProtobufCMessageDescriptor *reply_body,
                     ProtobufCMessage **reply_out, void **blob, size_t *blob_size, struct strata_error *error);
-/* As strata_append_ahead, also into a queue. */
-int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
-                         const void *record, size_t size, struct strata_error *error);
+/* As strata_append_ahead, also into a queue; the record stands for the producer's sequences from `first` to `sequence`. sum: of frames
+ * (client_sums.c), also of a single one: that it was not kept is told by client_sums_kept too. */
+int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, bool sum, uint64_t first,
+                         uint64_t sequence, const void *record, size_t size, struct strata_error *error);
 /* Reads records of `peer`'s stream from sequence `from` on (0: the first kept), as many as one answer has, and calls each (NULL:
  * none) until it returns non-zero. The number of records, or -1. *next (NULL: not wanted): the stream's end. */
 int64_t client_read (struct strata_client *self, const char *peer, const char *stream, uint64_t from, stream_each_f *each, void *arg,

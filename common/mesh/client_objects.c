@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "mesh/claims.h"
 #include "mesh/client.h"
+#include "mesh/client_internal.h"
 #include "mesh/route.h"
 #include "stage.pb-c.h"
 
@@ -315,6 +316,12 @@ int strata_put_new (struct strata_client *self, const char *ns, const char *key,
 
 /* ---- get ---- */
 
+static void info_from (struct strata_object_info *info, const Strata__ObjectInfo *in)
+{
+    *info = in ? (struct strata_object_info){ in->size, in->crc32c, in->generation, in->mtime_us }
+               : (struct strata_object_info){ 0 };
+}
+
 static void get_init (struct op *op, const char *ns, const char *key)
 {
     op_init (op, ns, key, STRATA__MESSAGE_TYPE__TYPE_OBJECT_GET, &strata__object_get_reply__descriptor);
@@ -336,11 +343,15 @@ static void get_check (struct op *op)
     strata_fail (&call->error, "object %.200s/%.200s was damaged on its way from %s", op->ns, op->key, call->peer);
 }
 
-static int get (struct strata_client *self, struct op *op, void **data, size_t *size, struct strata_error *error)
+/* *info may be NULL. */
+static int get (struct strata_client *self, struct op *op, int64_t deadline_us, void **data, size_t *size,
+                struct strata_object_info *info, struct strata_error *error)
 {
-    run_bunch (self, op, 1, client_deadline_us (self));
+    run_bunch (self, op, 1, deadline_us);
     get_check (op);
     tell_keeper (op);
+    if (info)
+        info_from (info, op->call.reply ? ((Strata__ObjectGetReply *)op->call.reply)->info : NULL);
     *data = op->call.blob;
     *size = op->call.blob_size;
     op->call.blob = NULL;
@@ -348,15 +359,73 @@ static int get (struct strata_client *self, struct op *op, void **data, size_t *
     if (op->call.failed && error)
         *error = op->call.error;
     errno = op->call.failed;
+    if (errno == ENOENT && op->body.get.wait)
+        errno = ETIMEDOUT;
+    if (errno == ETIMEDOUT && op->body.get.wait)
+        strata_fail (error, "object %.200s/%.200s was not put in time (%s was waited at)", op->ns, op->key, op->call.peer);
     return op->call.failed ? -1 : 0;
+}
+
+int client_get (struct strata_client *self, const char *ns, const char *key, bool wait, int64_t deadline_us, void **data,
+                struct strata_object_info *info, struct strata_error *error)
+{
+    struct op op = { .ns = NULL };
+    size_t size;
+    get_init (&op, ns, key);
+    op.body.get.wait = wait;
+    int rc = get (self, &op, deadline_us, data, &size, info, error);
+    info->size = size;
+    return rc;
+}
+
+/* A copy of what is in the cache, compared with its checksum. 1 done, 0 the keeper is to be asked, -1. */
+static int copy_cached (struct strata_client *self, const char *ns, const char *key, int64_t deadline_us, void **data, size_t *size,
+                        struct strata_error *error)
+{
+    struct strata_mapping mapping;
+    int rc = client_map_cached (self, ns, key, false, deadline_us, &mapping, error);
+    if (rc != 1)
+        return rc;
+    *size = mapping.size;
+    *data = malloc (mapping.size ? mapping.size : 1);
+    if (*data)
+        memcpy (*data, mapping.data, mapping.size);
+    bool good = *data && crc32c (0, *data, *size) == mapping.info.crc32c;
+    strata_unmap (&mapping);
+    if (good)
+        return 1;
+    free (*data);
+    *data = NULL;
+    return 0;
+}
+
+/* A small object in one answer of its keeper; of a large one the keeper says so, and it is had by the cache. */
+static int get_whole (struct strata_client *self, const char *ns, const char *key, bool wait, void **data, size_t *size,
+                      struct strata_error *error)
+{
+    int64_t deadline_us = client_deadline_us (self);
+    struct strata_object_info info;
+    struct op op = { .ns = NULL };
+    get_init (&op, ns, key);
+    op.body.get.wait = wait;
+    op.body.get.most = client_has_cache (self, ns, key) ? CLIENT_MAP_BYTES : 0;
+    op.call.may_lack_blob = op.body.get.most != 0;
+    if (get (self, &op, deadline_us, data, size, &info, error) < 0)
+        return -1;
+    if (*data)
+        return 0;
+    int rc = copy_cached (self, ns, key, deadline_us, data, size, error);
+    if (rc == 0) {
+        rc = client_get (self, ns, key, false, deadline_us, data, &info, error);
+        *size = info.size;
+    }
+    return rc < 0 ? -1 : 0;
 }
 
 int strata_get (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                 struct strata_error *error)
 {
-    struct op op = { .ns = NULL };
-    get_init (&op, ns, key);
-    return get (self, &op, data, size, error);
+    return get_whole (self, ns, key, false, data, size, error);
 }
 
 int strata_get_range (struct strata_client *self, const char *ns, const char *key, uint64_t offset, uint64_t length,
@@ -367,32 +436,29 @@ int strata_get_range (struct strata_client *self, const char *ns, const char *ke
     op.body.get.range = true;
     op.body.get.offset = offset;
     op.body.get.length = length;
-    return get (self, &op, data, size, error);
+    return get (self, &op, client_deadline_us (self), data, size, NULL, error);
 }
 
 int strata_get_wait (struct strata_client *self, const char *ns, const char *key, void **data, size_t *size,
                      struct strata_error *error)
 {
-    struct op op = { .ns = NULL };
-    get_init (&op, ns, key);
-    op.body.get.wait = true;
-    int rc = get (self, &op, data, size, error);
-    if (rc == 0 || (errno != ETIMEDOUT && errno != ENOENT))
-        return rc;
-    strata_fail (error, "object %.200s/%.200s was not put in time (%s was waited at)", ns, key, op.call.peer);
-    errno = ETIMEDOUT;
-    return -1;
+    return get_whole (self, ns, key, true, data, size, error);
 }
 
-int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
-                     size_t *sizes, int *codes, struct strata_error *error)
+/* offsets, lengths: NULL for all of each. */
+static int get_many (struct strata_client *self, const char *ns, const char *const *keys, const uint64_t *offsets,
+                     const uint64_t *lengths, size_t count, void **data, size_t *sizes, int *codes, struct strata_error *error)
 {
     struct op *ops = ops_new (count, error);
     int failed = 0;
     if (!ops)
         return -1;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         get_init (&ops[i], ns, keys[i]);
+        ops[i].body.get.range = offsets != NULL;
+        ops[i].body.get.offset = offsets ? offsets[i] : 0;
+        ops[i].body.get.length = offsets ? lengths[i] : 0;
+    }
     run (self, ops, count, error);
     for (size_t i = 0; i < count; i++) {
         get_check (&ops[i]);
@@ -410,26 +476,38 @@ int strata_get_many (struct strata_client *self, const char *ns, const char *con
     return failed ? -1 : 0;
 }
 
-/* ---- stat, move, delete ---- */
-
-static void info_from (struct strata_object_info *info, const Strata__ObjectInfo *in)
+int strata_get_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, void **data,
+                     size_t *sizes, int *codes, struct strata_error *error)
 {
-    *info = in ? (struct strata_object_info){ in->size, in->crc32c, in->generation, in->mtime_us }
-               : (struct strata_object_info){ 0 };
+    return get_many (self, ns, keys, NULL, NULL, count, data, sizes, codes, error);
 }
 
-int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
-                      struct strata_object_info *infos, int *codes, struct strata_error *error)
+int strata_get_range_many (struct strata_client *self, const char *ns, const char *const *keys, const uint64_t *offsets,
+                           const uint64_t *lengths, size_t count, void **data, size_t *sizes, int *codes, struct strata_error *error)
+{
+    return get_many (self, ns, keys, offsets, lengths, count, data, sizes, codes, error);
+}
+
+/* ---- stat, move, delete ---- */
+
+static struct op *stat_ops_new (const char *ns, const char *const *keys, size_t count, struct strata_error *error)
 {
     struct op *ops = ops_new (count, error);
-    if (!ops)
-        return -1;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; ops && i < count; i++) {
         op_init (&ops[i], ns, keys[i], STRATA__MESSAGE_TYPE__TYPE_OBJECT_STAT, &strata__object_stat_reply__descriptor);
         strata__object_stat__init (&ops[i].body.stat);
         ops[i].body.stat.namespace_ = (char *)ns;
         ops[i].body.stat.key = (char *)keys[i];
     }
+    return ops;
+}
+
+int strata_stat_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count,
+                      struct strata_object_info *infos, int *codes, struct strata_error *error)
+{
+    struct op *ops = stat_ops_new (ns, keys, count, error);
+    if (!ops)
+        return -1;
     int rc = run (self, ops, count, error);
     for (size_t i = 0; i < count; i++)
         info_from (&infos[i], ops[i].call.reply ? ((Strata__ObjectStatReply *)ops[i].call.reply)->info : NULL);
@@ -449,6 +527,27 @@ int strata_exists (struct strata_client *self, const char *ns, const char *key, 
     if (strata_stat (self, ns, key, &info, error) == 0)
         return 1;
     return errno == ENOENT ? 0 : -1;
+}
+
+int strata_exists_many (struct strata_client *self, const char *ns, const char *const *keys, size_t count, bool *there,
+                        struct strata_error *error)
+{
+    struct op *ops = stat_ops_new (ns, keys, count, error);
+    int failed = 0;
+    if (!ops)
+        return -1;
+    run (self, ops, count, NULL);
+    for (size_t i = 0; i < count; i++) {
+        there[i] = !ops[i].call.failed;
+        if (!ops[i].call.failed || ops[i].call.failed == ENOENT || failed)
+            continue;
+        failed = ops[i].call.failed;
+        if (error)
+            *error = ops[i].call.error;
+    }
+    ops_free (ops, count, NULL);
+    errno = failed;
+    return failed ? -1 : 0;
 }
 
 int strata_move_many (struct strata_client *self, const char *ns, const char *const *keys, const char *to_ns,
@@ -501,6 +600,7 @@ struct page {
     Strata__ObjectListReply *reply;
     size_t at;
     bool more;
+    bool goes; /* the stage hands its names over to others */
     uint64_t version;
 };
 
@@ -513,8 +613,8 @@ struct lister {
     int64_t deadline_us;
 };
 
-/* The next page of each stage that has used up its own. */
-static int turn_pages (struct lister *l, struct strata_error *error)
+/* The next page of each stage that has used up its own, of those that go or of the others. */
+static int turn_pages (struct lister *l, bool goes, struct strata_error *error)
 {
     struct client_call *calls[STAGES_MAX], *all = calloc (l->count, sizeof (*all));
     Strata__ObjectList *asks = calloc (l->count, sizeof (*asks));
@@ -522,7 +622,7 @@ static int turn_pages (struct lister *l, struct strata_error *error)
     int rc = all && asks ? 0 : strata_fail (error, "out of memory");
     for (size_t i = 0; rc == 0 && i < l->count; i++) {
         struct page *page = &l->pages[i];
-        if (!page->more || (page->reply && page->at < page->reply->n_keys))
+        if (page->goes != goes || !page->more || (page->reply && page->at < page->reply->n_keys))
             continue;
         strata__object_list__init (&asks[i]);
         asks[i].namespace_ = (char *)l->ns;
@@ -581,6 +681,24 @@ static bool is_ready (const struct lister *l)
     return true;
 }
 
+/* A name that is handed over is listed by the next stage before the one that goes lists it no more. So the one that goes is
+ * asked first: none is missing, and one that both list is told once (take_key). */
+static int turn_all_pages (struct lister *l, struct strata_error *error)
+{
+    return turn_pages (l, true, error) < 0 || turn_pages (l, false, error) < 0 ? -1 : 0;
+}
+
+/* Past this key, in every list. */
+static void take_key (struct lister *l, const char *key)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct page *page = &l->pages[i];
+        if (page->reply && page->at < page->reply->n_keys && page->reply->keys[page->at] != key
+            && strcmp (page->reply->keys[page->at], key) == 0)
+            page->at++;
+    }
+}
+
 static struct page *lowest (struct lister *l)
 {
     struct page *best = NULL;
@@ -597,6 +715,7 @@ static struct page *lowest (struct lister *l)
 static int list_stages (struct lister *l, const char *after, struct strata_error *error)
 {
     char (*names)[REPLICA_NAME_MAX] = calloc (STAGES_MAX, sizeof (*names));
+    mesh_look_at_cards (client_mesh (l->client));
     size_t count = names ? claim_keepers (client_mesh (l->client)->workspace, names, STAGES_MAX) : 0;
     if (names && count == 0)
         snprintf (names[count++], REPLICA_NAME_MAX, "stage");
@@ -609,6 +728,7 @@ static int list_stages (struct lister *l, const char *after, struct strata_error
     for (size_t i = 0; i < count; i++) {
         snprintf (l->pages[i].stage, sizeof (l->pages[i].stage), "%s", names[i]);
         snprintf (l->pages[i].after, sizeof (l->pages[i].after), "%s", after);
+        l->pages[i].goes = mesh_route_retires (client_mesh (l->client), names[i]);
         l->pages[i].more = true;
     }
     l->count = count;
@@ -626,7 +746,7 @@ static int list (struct strata_client *self, const char *ns, const char *prefix,
     struct page *page = NULL;
     while (rc == 0) {
         while (rc == 0 && !is_ready (&l))
-            rc = turn_pages (&l, error);
+            rc = turn_all_pages (&l, error);
         page = rc == 0 ? lowest (&l) : NULL;
         if (!page || given == max)
             break;
@@ -634,6 +754,7 @@ static int list (struct strata_client *self, const char *ns, const char *prefix,
         const char *key = page->reply->keys[page->at];
         info_from (&info, page->at < page->reply->n_infos ? page->reply->infos[page->at] : NULL);
         given++;
+        take_key (&l, key);
         page->at++;
         if (each (key, &info, arg))
             break;

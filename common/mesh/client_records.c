@@ -32,7 +32,8 @@ struct channel {
     uint8_t *bytes; /* gathered, size of room */
     size_t size, room;
     uint32_t *sizes;
-    uint64_t *sequences;
+    uint64_t *sequences, *firsts; /* firsts: the first sequence that each stands for */
+    bool sums;          /* there are sums of frames among them, also of one frame */
     size_t count, counts_room;
     uint64_t sent;      /* the last sequence sent since nothing was under way */
     size_t requests;    /* under way */
@@ -42,6 +43,7 @@ struct channel {
 struct sending {
     struct channel *channel;
     size_t size;
+    bool sums; /* of frames, that only their sender can make again */
 };
 
 static struct channel *channel_of (struct strata_client *self, const char *stream, bool queue, const char *producer,
@@ -79,6 +81,7 @@ static struct channel *channel_of (struct strata_client *self, const char *strea
 static void forget_gathered (struct channel *self)
 {
     self->size = self->count = 0;
+    self->sums = false;
 }
 
 void client_forget_appends (struct strata_client *self)
@@ -89,6 +92,7 @@ void client_forget_appends (struct strata_client *self)
         free (c->bytes);
         free (c->sizes);
         free (c->sequences);
+        free (c->firsts);
         free (c);
     }
 }
@@ -103,6 +107,7 @@ static void on_appended (void *owner, const struct reply *reply, void *arg)
     client->under_way -= sending->size;
     client->mesh.stay_awake = true; /* whoever waits looks again */
     channel->requests--;
+    bool sums = sending->sums;
     free (sending);
     if (reply->ok)
         client->duplicates += ((const Strata__StreamAppendReply *)reply->body)->duplicates;
@@ -113,6 +118,7 @@ static void on_appended (void *owner, const struct reply *reply, void *arg)
     }
     if (client->failed) { /* what was gathered comes after what was not kept */
         client->under_way -= channel->size;
+        client->sums_lost = client->sums_lost || channel->sums || (sums && !reply->ok);
         forget_gathered (channel);
     }
     if (client->failed || channel->requests == 0)
@@ -141,7 +147,7 @@ static void send_gathered (struct channel *self)
     bool same = true;
     for (size_t i = 1; i < self->count && same; i++)
         same = self->sizes[i] == self->sizes[0];
-    *sending = (struct sending){ self, self->size };
+    *sending = (struct sending){ self, self->size, self->sums };
     ask.stream = self->stream;
     ask.producer = self->producer;
     ask.queue = self->queue;
@@ -150,6 +156,8 @@ static void send_gathered (struct channel *self)
     ask.sizes = self->sizes;
     ask.n_sizes = same ? 1 : self->count;
     ask.after = self->sent;
+    ask.producer_first = self->firsts;
+    ask.n_producer_first = self->sums ? self->count : 0;
     look_at_cards (client);
     self->sent = self->sequences[self->count - 1];
     self->requests++;
@@ -188,7 +196,10 @@ static int grow (struct channel *self, size_t size, struct strata_error *error)
         uint64_t *sequences = realloc (self->sequences, counts * sizeof (*sequences));
         if (sequences)
             self->sequences = sequences;
-        if (!sizes || !sequences)
+        uint64_t *firsts = realloc (self->firsts, counts * sizeof (*firsts));
+        if (firsts)
+            self->firsts = firsts;
+        if (!sizes || !sequences || !firsts)
             goto no_memory;
         self->counts_room = counts;
     }
@@ -213,8 +224,8 @@ static int failure (struct strata_client *self, struct strata_error *error)
     return -1;
 }
 
-int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
-                         const void *record, size_t size, struct strata_error *error)
+int client_append_ahead (struct strata_client *self, const char *stream, bool queue, const char *producer, bool sum, uint64_t first,
+                         uint64_t sequence, const void *record, size_t size, struct strata_error *error)
 {
     struct channel *channel = channel_of (self, stream, queue, producer, error);
     if (!channel)
@@ -225,7 +236,7 @@ int client_append_ahead (struct strata_client *self, const char *stream, bool qu
     }
     /* Sequences of one request rise. A repeat goes alone: the stage finds out that it is one. */
     bool full = channel->count == GATHER_RECORDS || (channel->count && channel->size + size > GATHER_BYTES)
-                || (channel->count && sequence <= channel->sequences[channel->count - 1]);
+                || (channel->count && first <= channel->sequences[channel->count - 1]);
     if (full)
         send_gathered (channel);
     while (self->under_way && self->under_way + size > AHEAD_BYTES && !self->failed)
@@ -237,6 +248,8 @@ int client_append_ahead (struct strata_client *self, const char *stream, bool qu
     if (size)
         memcpy (channel->bytes + channel->size, record, size);
     channel->sizes[channel->count] = (uint32_t)size;
+    channel->firsts[channel->count] = first;
+    channel->sums = channel->sums || sum;
     channel->sequences[channel->count++] = sequence;
     channel->size += size;
     self->under_way += size;
@@ -250,7 +263,7 @@ int client_append_ahead (struct strata_client *self, const char *stream, bool qu
 int strata_append_ahead (struct strata_client *self, const char *stream, const char *producer, uint64_t sequence,
                          const void *record, size_t size, struct strata_error *error)
 {
-    return client_append_ahead (self, stream, false, producer, sequence, record, size, error);
+    return client_append_ahead (self, stream, false, producer, false, sequence, sequence, record, size, error);
 }
 
 static size_t requests_under_way (struct strata_client *self)
@@ -264,7 +277,7 @@ static size_t requests_under_way (struct strata_client *self)
     return requests;
 }
 
-int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strata_error *error)
+static int flush_appends (struct strata_client *self, uint64_t *duplicates, struct strata_error *error)
 {
     for (struct channel *c = self->channels; c; c = c->next)
         if (c->count && !self->failed)
@@ -278,12 +291,20 @@ int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strat
     return self->failed ? failure (self, error) : 0;
 }
 
+int strata_flush (struct strata_client *self, uint64_t *duplicates, struct strata_error *error)
+{
+    if (client_send_sums (self, error) == 0 && flush_appends (self, duplicates, error) == 0)
+        return client_sums_kept (self, error);
+    client_forget_sums (self);
+    return -1;
+}
+
 static int append (struct strata_client *self, const char *stream, bool queue, const char *producer, uint64_t sequence,
                    const void *record, size_t size, bool *duplicate, struct strata_error *error)
 {
     uint64_t duplicates;
-    if (client_append_ahead (self, stream, queue, producer, sequence, record, size, error) < 0
-        || strata_flush (self, &duplicates, error) < 0)
+    if (client_append_ahead (self, stream, queue, producer, false, sequence, sequence, record, size, error) < 0
+        || flush_appends (self, &duplicates, error) < 0)
         return -1;
     if (duplicate)
         *duplicate = duplicates > 0;
@@ -433,6 +454,18 @@ int strata_append_frame (struct strata_client *self, const char *stream, const c
     record.n_coordinates = n;
     record.blob.data = (uint8_t *)blob;
     record.blob.len = blob_size;
+    return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
+}
+
+int strata_append_structure (struct strata_client *self, const char *stream, const char *simulation, uint64_t frame,
+                             const char *protein, const void *atoms, size_t size, bool *duplicate, struct strata_error *error)
+{
+    Strata__Structure record = STRATA__STRUCTURE__INIT;
+    record.simulation = (char *)simulation;
+    record.frame = frame;
+    record.protein = (char *)protein;
+    record.atoms.data = (uint8_t *)atoms;
+    record.atoms.len = size;
     return append_message (self, stream, false, simulation, frame, &record.base, duplicate, error);
 }
 

@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "core/log.h"
 #include "mesh/chunks.h"
+#include "mesh/mesh_internal.h"
 #include "mesh/service_internal.h"
 #include "store/stream.h"
 #include "stream.pb-c.h"
@@ -319,11 +320,18 @@ static void on_page (void *owner, const struct reply *reply, void *arg)
     }
 }
 
+/* Its card was taken away: it may come back, but nobody answers now. */
+static bool is_gone (const struct source *source)
+{
+    const struct mesh_peer *peer = mesh_peer_find (&source->consumer->service->mesh, source->peer);
+    return peer && peer->gone;
+}
+
 void consume_tick (struct service *self)
 {
     for (struct consumer *c = self->consumers; c; c = c->next)
         for (size_t i = 0; i < c->sources_count; i++)
-            if (!c->sources[i]->reading && c->sources[i]->due_us <= self->now_us)
+            if (!c->sources[i]->reading && c->sources[i]->due_us <= self->now_us && !is_gone (c->sources[i]))
                 read_from (c->sources[i], c->sources[i]->cursor, false);
 }
 

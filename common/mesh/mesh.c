@@ -10,6 +10,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "core/node.h"
 #include "mesh/mesh_internal.h"
 #include "mesh/route.h"
 
@@ -28,21 +29,21 @@ int64_t mesh_now_us (void)
 
 /* ---- the outbox ---- */
 
-static struct mesh_out *out_new (struct mesh *self)
+static struct mesh_out *out_new (struct mesh_outbox *box)
 {
     struct mesh_out *out = calloc (1, sizeof (*out));
     if (!out) {
         log_error ("out of memory");
         abort ();
     }
-    *self->out_tail = out;
-    self->out_tail = &out->next;
+    *(box->first ? box->tail : &box->first) = out;
+    box->tail = &out->next;
     return out;
 }
 
 void mesh_send_reply (struct mesh *self, zframe_t *identity, uint32_t type, zmsg_t **message_p)
 {
-    struct mesh_out *out = out_new (self);
+    struct mesh_out *out = out_new (&self->out);
     out->type = type;
     out->message = *message_p;
     *message_p = NULL;
@@ -64,7 +65,7 @@ void mesh_send_publication (struct mesh *self, const char *topic, uint32_t type,
 {
     if (!self->pub)
         return;
-    struct mesh_out *out = out_new (self);
+    struct mesh_out *out = out_new (&self->publications);
     out->message = publication (self, topic, type, body);
     out->type = type;
     out->socket = self->pub;
@@ -85,12 +86,13 @@ static void most (size_t *highest, size_t value)
         *highest = value;
 }
 
-static void flush (struct mesh *self)
+/* What is put into the box meanwhile leaves with the next flush. */
+static size_t flush_box (struct mesh *self, struct mesh_outbox *box)
 {
-    struct mesh_out *out = self->out;
-    self->out = NULL;
-    self->out_tail = &self->out;
-    for (size_t n = 1; out; most (&self->out_most, n++)) {
+    struct mesh_out *out = box->first;
+    size_t count = 0;
+    box->first = NULL;
+    for (; out; count++) {
         struct mesh_out *next = out->next;
         if (out->call_id)
             mesh_call_send (self, out->call_id);
@@ -103,11 +105,29 @@ static void flush (struct mesh *self)
         free (out);
         out = next;
     }
+    return count;
+}
+
+/* A record's consumers work on it while its producer reads that it is kept. */
+static void flush (struct mesh *self)
+{
+    size_t publications = flush_box (self, &self->publications);
+    most (&self->out_most, publications + flush_box (self, &self->out));
+}
+
+static void drop_box (struct mesh_outbox *box)
+{
+    while (box->first) {
+        struct mesh_out *next = box->first->next;
+        zmsg_destroy (&box->first->message);
+        free (box->first);
+        box->first = next;
+    }
 }
 
 void mesh_queue_call (struct mesh *self, uint64_t id)
 {
-    out_new (self)->call_id = id;
+    out_new (&self->out)->call_id = id;
 }
 
 Strata__Header mesh_header (struct mesh *self, uint32_t type)
@@ -301,7 +321,7 @@ static void on_prepare (uv_prepare_t *handle)
         flush (self);
     /* Sending and committing take time and may swallow edges: look once more before the loop sleeps. */
     if (!more && (!self->may_take || self->may_take (self->arg)))
-        more = self->out || any_readable (self);
+        more = self->out.first || self->publications.first || any_readable (self);
     if (more || self->stay_awake)
         uv_idle_start (&self->idle, on_idle);
     else
@@ -343,6 +363,8 @@ static bool better (const struct mesh_peer *a, const struct mesh_peer *b)
         return b->gone;
     if (a->card.active != b->card.active)
         return a->card.active;
+    if (a->card.retiring != b->card.retiring)
+        return b->card.retiring;
     return a->card.epoch > b->card.epoch;
 }
 
@@ -608,10 +630,9 @@ int mesh_init (struct mesh *self, uv_loop_t *loop, const char *workspace, const 
 {
     zsys_handler_set (NULL); /* signals are the owner's */
     self->loop = loop;
-    self->out_tail = &self->out;
     snprintf (self->workspace, sizeof (self->workspace), "%s", workspace);
     snprintf (self->name, sizeof (self->name), "%s", name);
-    cards_node (self->node);
+    node_name (self->node, sizeof (self->node));
     if (getrandom (&self->boot, sizeof (self->boot), 0) != sizeof (self->boot))
         return strata_fail (error, "no random numbers from the system: %s", strerror (errno));
     self->boot |= 1;
@@ -654,13 +675,8 @@ void mesh_fini (struct mesh *self)
     self->peers_count = 0;
     mesh_calls_fini (self);
     mesh_route_fini (self);
-    while (self->out) {
-        struct mesh_out *next = self->out->next;
-        zmsg_destroy (&self->out->message);
-        free (self->out);
-        self->out = next;
-    }
-    self->out_tail = &self->out;
+    drop_box (&self->publications);
+    drop_box (&self->out);
     close_handle ((uv_handle_t *)&self->prepare);
     close_handle ((uv_handle_t *)&self->idle);
     close_handle ((uv_handle_t *)&self->tick);

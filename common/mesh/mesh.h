@@ -26,6 +26,10 @@
 struct mesh_peer;
 struct mesh_call;
 struct mesh_out;
+
+struct mesh_outbox {
+    struct mesh_out *first, **tail; /* tail: of no meaning while it is empty */
+};
 struct mesh_route;
 
 /* The highest epoch seen of a shard's holders: what comes from a lower one comes from a stale holder. */
@@ -59,7 +63,7 @@ struct mesh {
     struct mesh_call *calls, *calls_last;   /* not answered, oldest first */
     struct mesh_call *calls_by_id[MESH_CALL_BUCKETS];
     size_t calls_count;
-    struct mesh_out *out, **out_tail;
+    struct mesh_outbox publications, out;   /* leave after the commit, publications first */
     unsigned ticks;
     uint64_t refused;           /* messages refused before they reached a handler */
     uint64_t late;              /* requests dropped since their sender no longer waits */

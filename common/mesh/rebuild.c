@@ -2,13 +2,16 @@
 #include "mesh/rebuild.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "mesh/service.h"
 #include "store/damage.h"
@@ -145,20 +148,101 @@ int rebuild_stream (struct rebuild *self, const char *from, const char *stream, 
     return rc;
 }
 
+/* ---- what can still be read of the damaged store ---- */
+
+/* In a process of its own: a store ends the one that reads damage in it. Each entry: sizes of key and value, key, value; an
+ * entry without a key at the end. */
+static void tell_entries (const char *dir, const char *const *prefixes, int fd)
+{
+    struct strata_error error;
+    uint32_t sizes[2] = { 0, 0 };
+    FILE *out = fdopen (fd, "w");
+    struct shard *store = out ? shard_open_readonly (dir, &error) : NULL;
+    if (!store)
+        _exit (1);
+    for (; *prefixes; prefixes++) {
+        struct shard_iter it;
+        for (bool more = shard_iter_begin (store, &it, *prefixes, strlen (*prefixes), NULL, 0); more; more = shard_iter_next (&it)) {
+            uint32_t entry[2] = { (uint32_t)it.key_size, (uint32_t)it.value_size };
+            fwrite (entry, sizeof (entry), 1, out);
+            fwrite (it.key, it.key_size, 1, out);
+            fwrite (it.value, it.value_size, 1, out);
+        }
+        shard_iter_end (&it);
+    }
+    fwrite (sizes, sizeof (sizes), 1, out);
+    _exit (fflush (out) == 0 ? 0 : 1);
+}
+
+/* True when the last one came. */
+static bool take_entries (FILE *in, rebuild_entry_f *each, void *arg)
+{
+    uint8_t *bytes = NULL;
+    uint32_t sizes[2];
+    bool last = false;
+    while (!last && fread (sizes, sizeof (sizes), 1, in) == 1) {
+        size_t size = (size_t)sizes[0] + sizes[1];
+        last = size == 0;
+        uint8_t *grown = realloc (bytes, size + 1);
+        if (!grown || (size && fread (grown, size, 1, in) != 1)) {
+            bytes = grown ? grown : bytes;
+            break;
+        }
+        bytes = grown;
+        if (!last)
+            each (bytes, sizes[0], bytes + sizes[0], sizes[1], arg);
+    }
+    free (bytes);
+    return last;
+}
+
+int rebuild_old (struct rebuild *self, const char *name, const char *const *prefixes, rebuild_entry_f *each, void *arg,
+                 struct rebuild_old *old, struct strata_error *error)
+{
+    char dir[4300];
+    struct damage_report report;
+    int ends[2], status;
+    *old = (struct rebuild_old){ .whole = false };
+    snprintf (dir, sizeof (dir), "%s/shards/%s", self->workspace, name);
+    if (pipe2 (ends, O_CLOEXEC) < 0)
+        return strata_fail (error, "a pipe can't be made: %s", strerror (errno));
+    if (shard_check (dir, &report, error) == 0 && report.acknowledged > report.recoverable && report.anchored && report.count)
+        old->changes_lost = report.acknowledged - report.recoverable;
+    fflush (NULL);
+    pid_t pid = fork ();
+    if (pid == 0) {
+        int null = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2 (null, 2); /* what it finds is said already */
+        tell_entries (dir, prefixes, ends[1]);
+    }
+    close (ends[1]);
+    FILE *in = pid > 0 ? fdopen (ends[0], "r") : NULL;
+    if (!in) {
+        close (ends[0]);
+        return strata_fail (error, "a process can't be made: %s", strerror (errno));
+    }
+    old->whole = take_entries (in, each, arg);
+    fclose (in);
+    while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
 int rebuild_run (const struct service_spec *spec, const struct campaign *campaign, const char *workspace, const char *dir)
 {
     struct rebuild self = { .campaign = campaign, .workspace = workspace };
     struct strata_error error = { "" };
-    int rc = -1;
+    int rc = -1, partly = 0;
     if (!spec->rebuild)
         strata_fail (&error, "the store of %s can't be made anew from what others hold", spec->name);
     else if ((self.shard = shard_open (dir, &error))) {
         /* Above any that peers have seen of the store before it. */
         shard_raise_epoch (self.shard, (uint64_t)(rebuild_now_us () / 1000000));
-        rc = spec->rebuild (&self, &error) < 0 ? -1 : shard_commit (self.shard, &error);
+        partly = spec->rebuild (&self, &error);
+        rc = partly < 0 ? -1 : shard_commit (self.shard, &error);
     }
     shard_close (&self.shard);
     if (rc < 0)
         fprintf (stderr, "%s\n", error.text);
-    return rc < 0 ? 1 : 0;
+    return rc < 0 ? 1 : partly ? REBUILD_PARTLY : 0;
 }

@@ -1,10 +1,15 @@
 /* rebuild.h - a service's shard made anew from what others hold: `strata-<service> --rebuild DIR`, run by `strata repair`.
  *
  * The service's own core takes in again what it took in before, from the stores of its peers (read only, checked first);
- * no socket, no clock. It is all or nothing: what can't be had whole is an error, and DIR is thrown away.
+ * no socket, no clock. It is all or nothing: what can't be had whole is an error, and DIR is thrown away. But for what nobody
+ * else ever knew (what a person told the service): that is had from the damaged store as far as it can be read, and said.
  */
 #ifndef STRATA_MESH_REBUILD_H
 #define STRATA_MESH_REBUILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "core/campaign.h"
 #include "store/shard.h"
@@ -23,13 +28,24 @@ int rebuild_stream (struct rebuild *self, const char *from, const char *stream, 
                     struct strata_error *error);
 /* The store of shard `name` ("schedule-0"), for reading; the caller closes it. *store NULL: it was never made. */
 int rebuild_peer (struct rebuild *self, const char *name, struct shard **store, struct strata_error *error);
+/* Calls each for every key under the prefixes (ends with NULL) that can still be read of the damaged store `name` itself; values
+ * may be anything. */
+typedef void rebuild_entry_f (const uint8_t *key, size_t key_size, const uint8_t *value, size_t value_size, void *arg);
+struct rebuild_old {
+    bool whole;             /* all was read, up to the damage of a log */
+    uint64_t changes_lost;  /* behind that damage: they were acknowledged, and can't be read in their order */
+};
+int rebuild_old (struct rebuild *self, const char *name, const char *const *prefixes, rebuild_entry_f *each, void *arg,
+                 struct rebuild_old *old, struct strata_error *error);
 /* UTC, now. */
 int64_t rebuild_now_us (void);
 /* One line for the person who repairs. */
 void rebuild_say (struct rebuild *self, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
 
 struct service_spec;
-/* The whole of --rebuild: 0, or 1 with the reason on stderr. */
+/* The whole of --rebuild: 0, or 1 with the reason on stderr; or REBUILD_PARTLY: made, and what was said to a person says what is
+ * not in it. */
+#define REBUILD_PARTLY 3
 int rebuild_run (const struct service_spec *spec, const struct campaign *campaign, const char *workspace, const char *dir);
 
 #endif

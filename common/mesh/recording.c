@@ -9,9 +9,9 @@
 #include "mesh/mesh_internal.h"
 #include "mesh/service_internal.h"
 
-/* A core that takes longer to start is not started anew for a checkpoint: the service would seem to hang, and its shard's lease
- * runs out. Its record then goes from one start of the process as far as there is room. */
-#define START_MAX_NS 500000000u
+/* A core that takes longer to start is seldom started anew for a checkpoint: the service is away for so long. */
+#define START_QUICK_US 500000
+#define AWAY_PART 50 /* one part of so many of its time at most */
 
 /* ---- inputs ---- */
 
@@ -272,10 +272,19 @@ void service_end_core (struct service *self)
     self->calls_made = 0;
 }
 
+bool recording_may_restart (int64_t start_us, int64_t since_us, int64_t lease_us)
+{
+    if (start_us * 2 > lease_us)
+        return false;
+    return start_us <= START_QUICK_US || since_us > start_us * AWAY_PART;
+}
+
 int recording_tend (struct service *self, struct strata_error *error)
 {
     uint64_t begin_ns = uv_hrtime ();
-    if (self->start_took_ns > START_MAX_NS || !journal_due (self->journal, self->now_us))
+    int64_t since_us = self->now_us - (self->restarted_us ? self->restarted_us : self->started_us);
+    if (!recording_may_restart ((int64_t)(self->start_took_ns / 1000), since_us, (int64_t)self->campaign->mesh.lease_s * 1000000)
+        || !journal_due (self->journal, self->now_us))
         return 0;
     if (service_commit (self, true) < 0)
         return 0; /* the disk is full: later */
@@ -287,6 +296,7 @@ int recording_tend (struct service *self, struct strata_error *error)
         journal_checkpoint (self->journal, self->now_us, error);
     int rc = service_start_core (self, true, error);
     self->restarts = false;
+    self->restarted_us = self->now_us;
     log_info ("a checkpoint of the inputs' record, %.3f s", (double)(uv_hrtime () - begin_ns) / 1e9);
     return rc;
 }

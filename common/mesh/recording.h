@@ -18,6 +18,9 @@ void recording_start (struct service *self, bool in_place);
 /* Makes a checkpoint when one is due: ends the core and starts it from the store. -1: it did not start. */
 int recording_tend (struct service *self, struct strata_error *error);
 void recording_metrics (struct service *self);
+/* Whether a core that takes start_us to start may be started anew for a checkpoint, since_us after it was so last: it is away for
+ * half a lease at most, and for a small part of its time. */
+bool recording_may_restart (int64_t start_us, int64_t since_us, int64_t lease_us);
 
 void recording_tick (struct service *self, size_t timer);
 void recording_drain (struct service *self);

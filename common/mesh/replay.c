@@ -586,7 +586,6 @@ static int set_up (struct replay *self, const struct segment *segment, struct st
     shard_set_digest (service->shard, segment->head.state);
     service->outputs = segment->head.outputs;
     self->turn = segment->head.id.turn;
-    service->mesh.out_tail = &service->mesh.out;
     service->mesh.name[0] = '\0';
     uv_loop_init (&service->loop);
     const char *dash = strrchr (self->options->shard, '-');

@@ -46,13 +46,14 @@ static bool is_dead (const struct mesh *self, const struct mesh_peer *peer)
            && errno == ESRCH;
 }
 
-const char *mesh_route_preferred (struct mesh *self, uint64_t hash, bool own_node, const char *except)
+/* The stage that a name should be kept by as things are now, of those that are there and don't go. NULL: there is none. */
+static const char *best_stage (struct mesh *self, uint64_t hash, bool own_node)
 {
     const char *best = NULL;
     uint64_t best_score = 0;
     for (size_t i = 0; i <= self->peers_count; i++) {
         const struct card *card = i < self->peers_count ? &self->peers[i].card : &self->card;
-        if (strcmp (card->service, "stage") != 0 || card->retiring || (except && strcmp (card->replica, except) == 0)
+        if (strcmp (card->service, "stage") != 0 || card->retiring
             || (own_node && strcmp (card->node, self->node) != 0))
             continue;
         if (i < self->peers_count && (self->peers[i].gone || !card->active || is_dead (self, &self->peers[i])))
@@ -87,10 +88,27 @@ size_t mesh_route_stages (struct mesh *self, char names[][REPLICA_NAME_MAX], siz
 
 static const char *preferred (struct mesh *self, uint64_t hash)
 {
-    const char *stage = mesh_route_preferred (self, hash, true, NULL);
+    const char *stage = best_stage (self, hash, true);
     if (!stage)
-        stage = mesh_route_preferred (self, hash, false, NULL);
+        stage = best_stage (self, hash, false);
     return stage ? stage : "stage";
+}
+
+/* Its card is gone: it was taken away, maybe, and its names were passed on. What is remembered of it is looked up again. */
+static bool is_gone (const struct mesh *self, const char *stage)
+{
+    for (size_t i = 0; i < self->peers_count; i++)
+        if (strcmp (self->peers[i].card.replica, stage) == 0)
+            return self->peers[i].gone;
+    return false;
+}
+
+bool mesh_route_retires (struct mesh *self, const char *stage)
+{
+    for (size_t i = 0; i < self->peers_count; i++)
+        if (strcmp (self->peers[i].card.replica, stage) == 0)
+            return self->peers[i].card.retiring && !self->peers[i].gone;
+    return false;
 }
 
 const char *mesh_route_object (struct mesh *self, const char *ns, const char *key)
@@ -101,12 +119,17 @@ const char *mesh_route_object (struct mesh *self, const char *ns, const char *ke
     unsigned slot = claim_slot (ns, key);
     if (!r)
         return "stage";
-    if (r->slots[slot][0])
+    if (r->slots[slot][0] && !is_gone (self, r->slots[slot]))
         return r->slots[slot];
     claim_of_slot (&claim, self->workspace, slot);
     if (claim_read (&claim, r->slots[slot], &error) > 0)
         return r->slots[slot];
     return preferred (self, claim_hash (claim.name, strlen (claim.name)));
+}
+
+const char *mesh_route_cache (struct mesh *self, const char *ns, const char *key)
+{
+    return best_stage (self, claim_hash (ns, strlen (ns)) ^ claim_hash (key, strlen (key)), true);
 }
 
 const char *mesh_route_producer (struct mesh *self, const char *producer)
@@ -118,7 +141,7 @@ const char *mesh_route_producer (struct mesh *self, const char *producer)
     size_t place = hash % PRODUCERS;
     if (!r)
         return "stage";
-    if (r->producers[place].hash == hash && r->producers[place].stage[0])
+    if (r->producers[place].hash == hash && r->producers[place].stage[0] && !is_gone (self, r->producers[place].stage))
         return r->producers[place].stage;
     claim_of_producer (&claim, self->workspace, producer);
     r->producers[place].hash = hash;

@@ -11,14 +11,15 @@
 
 /* A replica's name; or "stage", whichever comes up, while there is none. Valid until the next call. */
 const char *mesh_route_object (struct mesh *self, const char *ns, const char *key);
+/* The stage of this node that has the object in its cache, or should: the same for all of the node. NULL: there is none here. */
+const char *mesh_route_cache (struct mesh *self, const char *ns, const char *key);
 const char *mesh_route_producer (struct mesh *self, const char *producer);
 /* What was remembered of claims is read anew. */
 void mesh_route_forget (struct mesh *self);
-/* The stage, other than `except` (NULL: none), that a name should be kept by as things are now: as above, of all stages that
- * are there and don't retire. NULL: there is none. */
-const char *mesh_route_preferred (struct mesh *self, uint64_t hash, bool own_node, const char *except);
 /* Names of the stages that are there, in byte order; at most max, returns how many. */
 size_t mesh_route_stages (struct mesh *self, char names[][REPLICA_NAME_MAX], size_t max);
+/* Whether a stage's card says that it goes. */
+bool mesh_route_retires (struct mesh *self, const char *stage);
 void mesh_route_fini (struct mesh *self);
 
 #endif

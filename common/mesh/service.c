@@ -15,6 +15,7 @@
 
 #include "core/crash_point.h"
 #include "core/log.h"
+#include "core/node.h"
 #include "mesh/rebuild.h"
 #include "mesh/replies.h"
 #include "mesh/route.h"
@@ -210,9 +211,19 @@ void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *ar
     mesh_subscribe (&self->mesh, "hb");
 }
 
-int service_admit (struct service *self, const char *producer, struct strata_error *error)
+int service_admit (struct service *self, const char *producer, bool known, struct strata_error *error)
 {
-    return self->spec->admit ? self->spec->admit (self, producer, error) : 0;
+    return self->spec->admit ? self->spec->admit (self, producer, known, error) : 0;
+}
+
+/* A card that can't be written now is written by on_housekeeping. */
+void service_retires (struct service *self, bool retires)
+{
+    if (self->mesh.card.retiring == retires)
+        return;
+    self->mesh.card.retiring = retires;
+    self->card_due = true;
+    self->again_us = 0;
 }
 
 const char *service_object_stage (struct service *self, const char *ns, const char *key)
@@ -724,7 +735,7 @@ static void find_bin_dir (struct service *self)
 static int set_up (struct service *self, struct strata_error *error)
 {
     char node[REPLICA_NAME_MAX];
-    cards_node (node);
+    node_name (node, sizeof (node));
     if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
         || lock_name (self, error) < 0)
         return -1;

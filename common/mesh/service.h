@@ -64,15 +64,16 @@ struct service_spec {
      * see service_hands_over. */
     bool (*drain) (struct service *service, int64_t now_us);
     void (*stop) (struct service *service);     /* free what start made; the shard is still open */
-    /* NULL, or asked before the first record of a producer is kept on a stream: 0; or -1 with errno EXDEV (another stage
-     * keeps this producer) or another, and the record is refused with the sentence. */
-    int (*admit) (struct service *service, const char *producer, struct strata_error *error);
+    /* NULL, or asked before records of a producer are kept on a stream (known: it has some there already), or none is told: 0;
+     * or -1 with errno EXDEV (another stage keeps this producer) or another, and the request is refused with the sentence. */
+    int (*admit) (struct service *service, const char *producer, bool known, struct strata_error *error);
     /* NULL, or called before each commit while active: puts on disk what this turn did outside of the shard. -1: the turn
      * is held, as when the commit fails. */
     int (*flush) (struct service *service, struct strata_error *error);
     /* Adds this service's figures to a heartbeat with service_metric. May be NULL. */
     void (*metrics) (struct service *service);
-    /* Fills a new shard from what others hold (mesh/rebuild.h). NULL: it can't be. */
+    /* Fills a new shard from what others hold (mesh/rebuild.h): 0; 1 when something may be missing, which it has said; -1. NULL: it
+     * can't be. */
     int (*rebuild) (struct rebuild *rebuild, struct strata_error *error);
 };
 
@@ -166,7 +167,9 @@ void service_consume_part (struct service *self, const char *from, const char *s
 typedef void heartbeat_f (struct service *self, const Strata__Heartbeat *heartbeat, void *arg);
 void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *arg);
 /* spec.admit; 0 when the service has none. */
-int service_admit (struct service *self, const char *producer, struct strata_error *error);
+int service_admit (struct service *self, const char *producer, bool known, struct strata_error *error);
+/* Says in this replica's card whether it takes nothing new since it goes (route.h). */
+void service_retires (struct service *self, bool retires);
 /* The stage that keeps an object, or should (route.h). Valid until the next call. */
 const char *service_object_stage (struct service *self, const char *ns, const char *key);
 /* After a refusal with REFUSED_ELSEWHERE: claims are read anew. */

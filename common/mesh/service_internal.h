@@ -59,6 +59,7 @@ struct service {
     struct open_call *open_calls;   /* made by the core and not answered */
     uint64_t calls_made;            /* since the core started */
     uint64_t start_took_ns;         /* the core's last start */
+    int64_t restarted_us;           /* when it was started anew last, in place; 0: never */
     struct journal *journal;        /* NULL: inputs are not recorded */
     struct replay *replay;          /* not NULL: this process plays a record again, and has no sockets */
     struct source *replay_source;   /* whose records come next from the record */

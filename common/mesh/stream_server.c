@@ -79,12 +79,42 @@ static bool comes_too_early (struct shard *shard, struct request *request, const
     return true;
 }
 
+/* A record that stands for several of the producer's sequences is a repeat as a whole or new as a whole: one of which a part was
+ * kept, in another record, would count that part twice. */
+static bool overlaps (struct shard *shard, struct request *request, const Strata__StreamAppend *append)
+{
+    const uint64_t *firsts = append->producer_first, *sequences = append->producer_sequence;
+    size_t count = append->n_producer_first;
+    if (!count)
+        return false;
+    bool rises = append->producer[0] && count == append->n_producer_sequence;
+    for (size_t i = 0; rises && i < count; i++)
+        rises = firsts[i] <= sequences[i] && (i == 0 || firsts[i] > sequences[i - 1]);
+    if (!rises) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID,
+                        "stream %s: the first sequences of %zu records of '%.80s' do not fit their %zu sequences, or overlap",
+                        append->stream, count, append->producer, append->n_producer_sequence);
+        return true;
+    }
+    uint64_t last = stream_producer_last (shard, append->stream, append->producer);
+    for (size_t i = 0; i < count; i++)
+        if (firsts[i] <= last && last < sequences[i]) {
+            request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_EXISTS,
+                            "stream %s: of %llu to %llu of %s, one record, those up to %llu are kept already; append again what comes "
+                            "after them",
+                            append->stream, (unsigned long long)firsts[i], (unsigned long long)sequences[i], append->producer,
+                            (unsigned long long)last);
+            return true;
+        }
+    return false;
+}
+
 /* False, and refused, when another stage keeps this producer, or may: then a record kept here as well would count twice. */
 static bool admitted (struct service *service, struct request *request, const char *stream, const char *producer)
 {
     struct strata_error error;
-    if (!producer || stream_producer_last (service_shard (service), stream, producer) > 0
-        || service_admit (service, producer, &error) == 0)
+    if (!producer
+        || service_admit (service, producer, stream_producer_last (service_shard (service), stream, producer) > 0, &error) == 0)
         return true;
     request_refuse (request, code_of_errno (), "%s", error.text);
     return false;
@@ -102,7 +132,8 @@ static void append_records (struct service *service, struct request *request, co
                                   true };
     Strata__StreamAppendReply reply = STRATA__STREAM_APPEND_REPLY__INIT;
     if (!is_small_enough (service, request, append->stream, sizes, count)
-        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append))
+        || !admitted (service, request, append->stream, batch.producer) || comes_too_early (shard, request, append)
+        || overlaps (shard, request, append))
         return;
     if ((append->queue ? queue_put_batch : stream_append_batch) (
             shard, append->stream, &batch, service_now_us (service), &first, &appended, &error)
@@ -411,23 +442,16 @@ static void on_nack (struct service *service, struct request *request, const Pro
 {
     const Strata__QueueNack *nack = (const Strata__QueueNack *)body;
     struct strata_error error;
-    bool aside;
+    bool aside = false;
     Strata__QueueNackReply reply = STRATA__QUEUE_NACK_REPLY__INIT;
     if (!stream_name_valid (nack->queue)) {
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "queue '%.80s': bad name", nack->queue);
         return;
     }
-    if (queue_nack (service_shard (service),
-                    nack->queue,
-                    nack->sequence,
-                    records_of (nack->count),
-                    nack->token,
-                    nack->reason,
-                    nack->final,
-                    service_now_us (service),
-                    &aside,
-                    &error)
-        < 0) {
+    int rc = nack->untried ? queue_give_back (service_shard (service), nack->queue, nack->sequence, records_of (nack->count), nack->token, &error)
+                           : queue_nack (service_shard (service), nack->queue, nack->sequence, records_of (nack->count), nack->token,
+                                         nack->reason, nack->final, service_now_us (service), &aside, &error);
+    if (rc < 0) {
         request_refuse (request, code_of_errno (), "%s", error.text);
         return;
     }
@@ -530,6 +554,8 @@ void stream_server_metrics (struct service *service)
         service_metric (service, "queue_aside_bytes", (double)fullest.aside_bytes, (double)fullest.aside_limit);
     stream_cache (fullest.shard, &bytes, &limit);
     service_metric (service, "chunk_cache_bytes", (double)bytes, (double)limit);
+    stream_spare (fullest.shard, &bytes, &limit);
+    service_metric (service, "spare_segment_bytes", (double)bytes, (double)limit);
 }
 
 static void on_stat (struct service *service, struct request *request, const ProtobufCMessage *body)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
-#include "store/stream_log.h"
+#include "core/files.h"
 #include "store/damage.h"
 #include "store/stream_log.h"
 
@@ -58,24 +58,18 @@ static bool begins (const char *name, const char *with)
     return strncmp (name, with, strlen (with)) == 0;
 }
 
-static bool ends (const char *name, const char *with)
-{
-    size_t n = strlen (name), m = strlen (with);
-    return n >= m && strcmp (name + n - m, with) == 0;
-}
-
 /* What a new generation needs of a store's files: what it must hold, first of all, so that it claims no more than is copied
  * after it; its write-ahead logs; its tables; its manifest with what belongs to it. */
 static enum kind kind_of (const char *name)
 {
     if (strcmp (name, ANCHOR_FILE) == 0)
         return CLAIMS;
-    if (ends (name, ".log"))
+    if (files_end_with (name, ".log"))
         return LOG_OF_WRITES;
-    if (ends (name, ".sst") || ends (name, ".blob") || ends (name, STREAM_LOG_END))
+    if (files_end_with (name, ".sst") || files_end_with (name, ".blob") || files_end_with (name, STREAM_LOG_END))
         return TABLE;
     if (begins (name, "MANIFEST-") || begins (name, "OPTIONS-") || strcmp (name, "CURRENT") == 0 || strcmp (name, "IDENTITY") == 0)
-        return ends (name, ".dbtmp") ? NOT_OURS : OTHER;
+        return files_end_with (name, ".dbtmp") ? NOT_OURS : OTHER;
     return NOT_OURS;
 }
 
@@ -84,7 +78,7 @@ static bool is_of_a_store (const char *name)
 {
     return kind_of (name) != NOT_OURS || begins (name, "LOG") || strcmp (name, "LOCK") == 0 || strcmp (name, "HOLDER") == 0
            || strcmp (name, "TRIAL") == 0 || begins (name, ANCHOR_FILE) || strcmp (name, DAMAGED_FILE) == 0
-           || ends (name, ".dbtmp");
+           || files_end_with (name, ".dbtmp");
 }
 
 static int copy_bytes (int in, int out)
@@ -134,7 +128,7 @@ void generation_link_records (const char *from, const char *to)
     DIR *d = opendir (from);
     int to_fd = open (to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (struct dirent *entry; d && (entry = readdir (d));)
-        if (ends (entry->d_name, STREAM_LOG_END))
+        if (files_end_with (entry->d_name, STREAM_LOG_END))
             (void)!linkat (dirfd (d), entry->d_name, to_fd, entry->d_name, 0);
     if (to_fd >= 0)
         close (to_fd);
@@ -200,11 +194,10 @@ static int sync_folder (const char *dir)
     return rc;
 }
 
-static int fill (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg, struct strata_error *error)
+static int copy_until_whole (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg,
+                             struct strata_error *error)
 {
-    int rc = damage_refuse_marked (from, error);
-    if (rc < 0)
-        return -1;
+    int rc = -1;
     for (int i = 0; i < TRIES; i++) {
         if (i)
             usleep (PAUSE_US);
@@ -215,6 +208,23 @@ static int fill (const char *from, const char *to, const char *mark, lease_try_f
         if (rc == 0 || errno == ENOSPC)
             break;
     }
+    return rc;
+}
+
+int generation_copy (const char *from, const char *to, lease_try_f *try_store, void *arg, struct strata_error *error)
+{
+    if (mkdir (to, 0777) < 0)
+        return strata_fail (error, "folder %s can't be made: %s", to, strerror (errno));
+    return copy_until_whole (from, to, NULL, try_store, arg, error);
+}
+
+static int fill (const char *from, const char *to, const char *mark, lease_try_f *try_store, void *arg, struct strata_error *error)
+{
+    int rc = damage_refuse_marked (from, error);
+    if (rc == 0)
+        rc = copy_until_whole (from, to, mark, try_store, arg, error);
+    else
+        return -1;
     if (rc < 0 && errno == EBADMSG) { /* not a matter of a holder that writes */
         damage_mark (from, error->text);
         errno = EBADMSG;

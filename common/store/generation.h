@@ -22,6 +22,10 @@ void generation_path (const char *dir, uint64_t generation, char path[LEASE_PATH
 int generation_make (const char *dir, const char *from, uint64_t to, const char *mark, lease_try_f *try_store, void *arg,
                      int *mark_fd, struct strata_error *error);
 
+/* Copies the store in folder `from`, which a process may write meanwhile, into the new folder `to`, as generation_make does,
+ * until try_store finds it whole. */
+int generation_copy (const char *from, const char *to, lease_try_f *try_store, void *arg, struct strata_error *error);
+
 /* Links the segments of streams (stream_log.h) in folder `from` into folder `to`. */
 void generation_link_records (const char *from, const char *to);
 

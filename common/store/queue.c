@@ -493,16 +493,26 @@ int queue_renew (struct shard *shard, const char *name, uint64_t first, uint64_t
     return 0;
 }
 
+/* The records are nobody's then. *tries: how often they were handed out. */
+static int end_lease (struct queue *self, const char *name, uint64_t first, uint64_t count, uint64_t token, uint64_t *tries,
+                      struct strata_error *error)
+{
+    size_t at;
+    if (lease_find (self, name, first, count, token, &at, error) < 0)
+        return -1;
+    *tries = self->leased.rows[at].tries;
+    cut_run (self, 'l', at, first, count);
+    self->meta.leased -= count;
+    return 0;
+}
+
 int queue_nack (struct shard *shard, const char *name, uint64_t first, uint64_t count, uint64_t token, const char *reason,
                 bool final, int64_t now_us, bool *aside, struct strata_error *error)
 {
     struct queue *self = get_queue (shard, name, false);
-    size_t at;
-    if (lease_find (self, name, first, count, token, &at, error) < 0)
+    uint64_t tries;
+    if (end_lease (self, name, first, count, token, &tries, error) < 0)
         return -1;
-    uint64_t tries = self->leased.rows[at].tries;
-    cut_run (self, 'l', at, first, count);
-    self->meta.leased -= count;
     for (uint64_t i = 0; final && i < count; i++)
         set_aside (self, first + i, tries, now_us, reason);
     if (!final)
@@ -511,6 +521,17 @@ int queue_nack (struct shard *shard, const char *name, uint64_t first, uint64_t 
     meta_save (self);
     if (aside)
         *aside = final;
+    return 0;
+}
+
+int queue_give_back (struct shard *shard, const char *name, uint64_t first, uint64_t count, uint64_t token, struct strata_error *error)
+{
+    struct queue *self = get_queue (shard, name, false);
+    uint64_t tries;
+    if (end_lease (self, name, first, count, token, &tries, error) < 0)
+        return -1;
+    wait_again (self, first, count, tries ? tries - 1 : 0);
+    meta_save (self);
     return 0;
 }
 

@@ -45,6 +45,8 @@ int queue_renew (struct shard *shard, const char *name, uint64_t first, uint64_t
 /* *aside: whether they were set aside (final) or wait again. Errors as queue_ack. */
 int queue_nack (struct shard *shard, const char *name, uint64_t first, uint64_t count, uint64_t token, const char *reason,
                 bool final, int64_t now_us, bool *aside, struct strata_error *error);
+/* They wait again, and this was no try. Errors as queue_ack. */
+int queue_give_back (struct shard *shard, const char *name, uint64_t first, uint64_t count, uint64_t token, struct strata_error *error);
 void queue_stat (struct shard *shard, const char *name, struct queue_stat *stat);
 /* Records set aside, newest first, at most max. */
 void queue_aside (struct shard *shard, const char *name, size_t max,

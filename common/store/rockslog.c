@@ -134,12 +134,13 @@ int rockslog_next (struct rockslog *self, const uint8_t **record, size_t *size)
     if (type != FIRST)
         return broken (self, start, "a record's beginning is missing");
     for (;;) {
-        if (total + length > self->record_room) {
-            uint8_t *grown = realloc (self->record, 2 * (total + length));
+        if (!self->record || total + length > self->record_room) { /* a piece may be empty */
+            size_t room = 2 * (total + length) + 1;
+            uint8_t *grown = realloc (self->record, room);
             if (!grown)
                 return broken (self, start, "out of memory for a record");
             self->record = grown;
-            self->record_room = 2 * (total + length);
+            self->record_room = room;
         }
         memcpy (self->record + total, data, length);
         total += length;

@@ -18,19 +18,13 @@
 
 #define PATH_SIZE 4500
 
-static bool ends (const char *name, const char *with)
-{
-    size_t n = strlen (name), m = strlen (with);
-    return n >= m && strcmp (name + n - m, with) == 0;
-}
-
 static int copy_one (const char *from, const char *to, const char *name, struct strata_error *error)
 {
     char source[PATH_SIZE], target[PATH_SIZE];
     struct rockslog file;
     snprintf (source, sizeof (source), "%s/%s", from, name);
     snprintf (target, sizeof (target), "%s/%s", to, name);
-    if ((ends (name, ".sst") || ends (name, ".blob") || ends (name, STREAM_LOG_END)) && link (source, target) == 0)
+    if ((files_end_with (name, ".sst") || files_end_with (name, ".blob") || files_end_with (name, STREAM_LOG_END)) && link (source, target) == 0)
         return 0;
     if (rockslog_open (&file, source, 0, error) < 0)
         return -1;
@@ -52,7 +46,7 @@ int salvage_copy (const char *from, const char *to, struct strata_error *error)
     if (!d)
         return strata_fail (error, "folder %s can't be read: %s", from, strerror (errno));
     for (struct dirent *e; rc == 0 && (e = readdir (d));) {
-        bool wanted = ends (e->d_name, ".sst") || ends (e->d_name, STREAM_LOG_END) || ends (e->d_name, ".blob") || ends (e->d_name, ".log")
+        bool wanted = files_end_with (e->d_name, ".sst") || files_end_with (e->d_name, STREAM_LOG_END) || files_end_with (e->d_name, ".blob") || files_end_with (e->d_name, ".log")
                       || strncmp (e->d_name, "MANIFEST-", 9) == 0 || strncmp (e->d_name, "ANCHOR", 6) == 0
                       || strcmp (e->d_name, "CURRENT") == 0 || strcmp (e->d_name, "IDENTITY") == 0;
         if (wanted)

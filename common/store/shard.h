@@ -35,10 +35,10 @@ struct shard *shard_open_readonly (const char *dir, struct strata_error *error);
 /* An uncommitted batch is dropped: that is what a crash does. */
 void shard_close (struct shard **self);
 
-/* What a module of the store (stream.c, queue.c), or a service's core, keeps in memory with the shard; it is the only writer, so a cache of its
+/* What a module of the store (stream.c, queue.c; mesh/replies.c), or a service's core, keeps in memory with the shard; it is the only writer, so a cache of its
  * own keys is always right. before_commit: before the batch is written, also when nothing else is in it. after_commit: when
  * it is on disk and the lease was held after that. free: may be NULL. */
-enum shard_part_kind { SHARD_STREAMS, SHARD_QUEUES, SHARD_CORE, SHARD_PARTS };
+enum shard_part_kind { SHARD_STREAMS, SHARD_QUEUES, SHARD_REPLIES, SHARD_CORE, SHARD_PARTS };
 struct shard_part {
     void *data;
     void (*before_commit) (void *data);

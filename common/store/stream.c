@@ -3,7 +3,7 @@
  * Keys (n = 8 big-endian bytes):
  *   "s/<stream>/" n             a chunk, under the number of its last record: a seek for a record finds its chunk
  *   "S/<stream>"                struct meta, four big-endian numbers: first, next, bytes, limit
- *   "p/<stream>/<producer>"     last sequence kept of that producer
+ *   "p/<stream>/<producer>"     producers.c
  *   "c/<stream>/<consumer>"     committed by that consumer
  *   "cursor/<peer>/<stream>"    at the consumer
  *
@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "core/crc32c.h"
+#include "store/producers.h"
 #include "store/stream_log.h"
 
 #define LOADED_MAX (1u << 20) /* bytes of a chunk that is kept in memory because it is read in pieces */
@@ -56,6 +57,7 @@ struct stream {
 struct streams {
     struct shard *shard;
     struct stream *first;
+    struct producers *producers;
 };
 
 bool stream_name_valid (const char *name)
@@ -108,6 +110,7 @@ static void free_streams (void *data)
         free (s->loaded);
         free (s);
     }
+    producers_free (&self->producers);
     free (self);
 }
 
@@ -117,7 +120,7 @@ static struct streams *streams_of (struct shard *shard)
     if (part->data)
         return part->data;
     struct streams *self = calloc (1, sizeof (*self));
-    if (!self)
+    if (!self || !(self->producers = producers_new (shard)))
         shard_die (shard, "opening", "its streams", "out of memory");
     self->shard = shard;
     *part = (struct shard_part){ self, before_commit, after_commit, free_streams };
@@ -224,29 +227,22 @@ static void number_put (struct shard *shard, const struct shard_key *key, uint64
 
 uint64_t stream_producer_last (struct shard *shard, const char *name, const char *producer)
 {
-    struct shard_key key;
-    number_key (&key, "p", name, producer);
-    return number_get (shard, &key, 0);
+    return producers_last (streams_of (shard)->producers, name, producer);
+}
+
+void stream_producer_set (struct shard *shard, const char *name, const char *producer, uint64_t last)
+{
+    struct producers *producers = streams_of (shard)->producers;
+    if (last == 0)
+        producers_forget (producers, name, producer);
+    else if (producers_last (producers, name, producer) < last)
+        producers_set (producers, name, producer, last);
 }
 
 void stream_producers (struct shard *shard,
-                       void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
+                       int (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg)
 {
-    struct shard_iter it;
-    for (bool more = shard_iter_begin (shard, &it, "p/", 2, NULL, 0); more; more = shard_iter_next (&it)) {
-        char stream[sizeof (((struct shard_key *)0)->data)];
-        size_t n = it.key_size - 2;
-        if (n >= sizeof (stream) || it.value_size != 8)
-            continue;
-        memcpy (stream, it.key + 2, n);
-        stream[n] = '\0';
-        char *producer = strchr (stream, '/');
-        if (!producer)
-            continue;
-        *producer++ = '\0';
-        each (stream, producer, shard_u64 (it.value), arg);
-    }
-    shard_iter_end (&it);
+    producers_each (streams_of (shard)->producers, each, arg);
 }
 
 uint32_t stream_part (const char *producer)
@@ -343,7 +339,6 @@ int stream_append_batch (struct shard *shard, const char *name, const struct str
 {
     size_t repeats = 0, size = 0;
     const uint8_t *bytes = batch->bytes;
-    struct shard_key key;
     if (check_batch (shard, name, batch, error) < 0)
         return -1;
     struct stream *stream = stream_of (shard, name);
@@ -370,10 +365,8 @@ int stream_append_batch (struct shard *shard, const char *name, const struct str
         return 0;
     put_chunk (shard, stream, batch->producer, batch->sizes + repeats, batch->count - repeats, bytes, size, now_us,
                batch->apart);
-    if (batch->producer) {
-        number_key (&key, "p", name, batch->producer);
-        number_put (shard, &key, batch->producer_sequences[batch->count - 1]);
-    }
+    if (batch->producer)
+        producers_set (streams_of (shard)->producers, name, batch->producer, batch->producer_sequences[batch->count - 1]);
     return 0;
 }
 
@@ -657,6 +650,17 @@ void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes)
     for (const struct stream *s = streams_of (shard)->first; s; s = s->next) {
         *bytes += s->loaded ? s->loaded_size : 0;
         *limit_bytes += LOADED_MAX;
+    }
+}
+
+void stream_spare (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes)
+{
+    *bytes = *limit_bytes = 0;
+    for (const struct stream *s = streams_of (shard)->first; s; s = s->next) {
+        uint64_t spare, limit;
+        stream_log_spare (s->log, &spare, &limit);
+        *bytes += spare;
+        *limit_bytes += limit;
     }
 }
 

@@ -43,9 +43,11 @@ int stream_append_batch (struct shard *shard, const char *name, const struct str
 int stream_append (struct shard *shard, const char *name, const char *producer, uint64_t producer_sequence,
                    const void *record, size_t size, int64_t now_us, uint64_t *sequence, struct strata_error *error);
 uint64_t stream_producer_last (struct shard *shard, const char *name, const char *producer);
-/* Calls each for every producer of every stream; it must not change the shard. */
+/* Of a producer whose records were kept elsewhere up to `last`: what is known is never put back. 0: it is forgotten. */
+void stream_producer_set (struct shard *shard, const char *name, const char *producer, uint64_t last);
+/* Calls each for every producer of every stream until it returns non-zero; it must not change the shard. */
 void stream_producers (struct shard *shard,
-                       void (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg);
+                       int (*each) (const char *stream, const char *producer, uint64_t last, void *arg), void *arg);
 
 /* Calls each (sequence, time_us, record, size, arg) from sequence `from` on (0: first kept) until it returns non-zero, or
  * max_records were seen, or their bytes passed max_bytes (at least one comes). Returns the number seen. */
@@ -79,6 +81,8 @@ void stream_skip_to (struct shard *shard, const char *name, uint64_t next);
 void stream_stat (struct shard *shard, const char *name, struct stream_stat *stat);
 /* Bytes of chunks kept in memory because they are read in pieces, and their bound: so much a stream. */
 void stream_cache (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes);
+/* Bytes of files that are set aside to be written over (stream_log.h), and their bound, of all streams. */
+void stream_spare (struct shard *shard, uint64_t *bytes, uint64_t *limit_bytes);
 /* Calls each (name, arg) for every stream of the shard (queues too: their names are the queue's, see queue.h). */
 void stream_list (struct shard *shard, void (*each) (const char *name, void *arg), void *arg);
 

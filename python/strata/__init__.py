@@ -168,18 +168,35 @@ class Client:
 
         wait: until the object has been put, for as long as the timeout.
         """
-        return self._waiting(_c.strata_get_wait, ns, key) if wait else self._get(_c.strata_get, _text(ns), _text(key))
+        arguments = _text(ns), _text(key)
+        return self._waiting(self._get, _c.strata_get_wait, *arguments) if wait else self._get(_c.strata_get, *arguments)
 
     def get_range(self, ns, key, offset, length):
         """At most length bytes from offset on."""
         return self._get(_c.strata_get_range, _text(ns), _text(key), offset, length)
+
+    def map(self, ns, key, wait=False):
+        """The object's bytes as a read-only memoryview of a file of this node's cache: not copied, by however many of its
+        programs (a copy where the node has no cache). They hold their place in the cache as long as somebody looks at them.
+        """
+        return self._waiting(self._map, ns, key, True) if wait else self._map(ns, key, False)
+
+    def _map(self, ns, key, wait):
+        mapping = _c.Mapping()
+        self._call(_c.strata_map, _text(ns), _text(key), wait, ctypes.byref(mapping))
+        if not mapping.size:
+            _c.strata_unmap(ctypes.byref(mapping))
+            return memoryview(b"")
+        owner = (ctypes.c_ubyte * mapping.size).from_address(mapping.data)
+        weakref.finalize(owner, _c.strata_unmap, mapping)
+        return memoryview(owner).cast("B").toreadonly()
 
     def _get(self, function, *arguments):
         data, size = ctypes.c_void_p(), ctypes.c_size_t()
         self._call(function, *arguments, ctypes.byref(data), ctypes.byref(size))
         return _take(data.value, size.value)
 
-    def _waiting(self, function, ns, key):
+    def _waiting(self, ask, *arguments):
         end = time.monotonic() + self._timeout
         while True:
             left_ms = int((end - time.monotonic()) * 1000)
@@ -187,7 +204,7 @@ class Client:
                 with self._lock:
                     _c.strata_set_timeout(self._self, max(1, min(left_ms, _SLICE_MS)))
                     try:
-                        return self._get(function, _text(ns), _text(key))
+                        return ask(*arguments)
                     finally:
                         _c.strata_set_timeout(self._self, max(1, int(self._timeout * 1000)))
             except TimeoutError:
@@ -233,12 +250,28 @@ class Client:
     def get_many(self, ns, keys):
         """{key: memoryview}. Raises when one of them failed."""
         keys = list(keys)
+        return dict(zip(keys, self._get_many(_c.strata_get_many, keys, _text(ns), _names(keys), len(keys))))
+
+    def get_range_many(self, ns, ranges):
+        """[memoryview] for [(key, offset, length)]. Raises when one of them failed."""
+        keys, offsets, lengths = map(list, zip(*ranges)) if ranges else ([], [], [])
+        return self._get_many(_c.strata_get_range_many, keys, _text(ns), _names(keys), (ctypes.c_uint64 * len(keys))(*offsets),
+                              (ctypes.c_uint64 * len(keys))(*lengths), len(keys))
+
+    def _get_many(self, function, keys, *arguments):
         data, sizes = (ctypes.c_void_p * len(keys))(), (ctypes.c_size_t * len(keys))()
         try:
-            self._many(_c.strata_get_many, keys, _text(ns), _names(keys), len(keys), data, sizes)
+            self._many(function, keys, *arguments, data, sizes)
         finally:
-            taken = {k: _take(data[i], sizes[i]) for i, k in enumerate(keys)}
+            taken = [_take(data[i], sizes[i]) for i in range(len(keys))]
         return taken
+
+    def exists_many(self, ns, keys):
+        """{key: whether it is there}. Raises when nobody could say of one of them."""
+        keys = list(keys)
+        there = (ctypes.c_bool * len(keys))()
+        self._call(_c.strata_exists_many, _text(ns), _names(keys), len(keys), there)
+        return dict(zip(keys, there))
 
     def stat_many(self, ns, keys):
         """{key: ObjectInfo}. Raises when one of them failed."""
@@ -304,7 +337,7 @@ class Client:
 
     def wait(self, name):
         """Until the flag is set, for as long as the timeout; its text."""
-        return bytes(self._waiting(_c.strata_get_wait, "strata.signals", name)).decode()
+        return bytes(self._waiting(self._get, _c.strata_get_wait, _text("strata.signals"), _text(name))).decode()
 
     def clear(self, name):
         self._call(_c.strata_clear, _text(name))
@@ -324,10 +357,21 @@ class Client:
 
     def append_histogram(self, stream, simulation, frame, state, counts):
         """counts: int64 [rows][bins] of one frame, for one state of the campaign's feedback."""
+        return self._histogram(_c.strata_append_histogram, stream, simulation, frame, state, counts)
+
+    def sum_histogram(self, stream, simulation, frame, state, counts):
+        """The same for many frames a second: added up here and sent as sums; kept when flush returns. False for a repeat."""
+        return self._histogram(_c.strata_sum_histogram, stream, simulation, frame, state, counts)
+
+    def flush(self):
+        """Returns when all summed frames are on the stage's disk. When it fails, those since the last flush are to be added again."""
+        self._call(_c.strata_flush, None)
+
+    def _histogram(self, call, stream, simulation, frame, state, counts):
         counts = np.ascontiguousarray(counts, np.int64)
         if counts.ndim != 2:
             raise ValueError(f"counts have 2 dimensions, rows and bins, not {counts.ndim}")
-        return self._append(_c.strata_append_histogram, _text(stream), _text(simulation), frame, _text(state),
+        return self._append(call, _text(stream), _text(simulation), frame, _text(state),
                             counts.shape[0], counts.shape[1], counts.ctypes.data, keep=counts)
 
     def append_frame(self, stream, simulation, frame, time_ps, coordinates, blob=b""):
@@ -336,6 +380,12 @@ class Client:
         address, size, keep = _buffer(blob)
         return self._append(_c.strata_append_frame, _text(stream), _text(simulation), frame, time_ps, coordinates.size,
                             coordinates.ctypes.data, address, size, keep=(coordinates, keep))
+
+    def append_structure(self, stream, simulation, frame, protein, atoms):
+        """A frame for the workers of feedback.patterns: atoms is what they read, e.g. the bytes of a PDB file."""
+        address, size, keep = _buffer(atoms)
+        return self._append(_c.strata_append_structure, _text(stream), _text(simulation), frame, _text(protein), address, size,
+                            keep=keep)
 
     def append_snapshot(self, queue, simulation, index, path, time_us=0.0):
         """Hands a continuum snapshot folder to the queue of the patch service."""

@@ -41,7 +41,11 @@ class Npy(ctypes.Structure):
                 ("data", c_void_p)]
 
 
-library.Error, library.Info = Error, Info
+class Mapping(ctypes.Structure):
+    _fields_ = [("data", c_void_p), ("size", c_size_t), ("info", Info), ("mapped", c_bool), ("fd", c_int)]
+
+
+library.Error, library.Info, library.Mapping = Error, Info, Mapping
 library.each_f = ctypes.CFUNCTYPE(c_int, c_char_p, POINTER(Info), c_void_p)
 
 _p, _s, _n, _u64, _e = c_void_p, c_char_p, c_size_t, c_uint64, POINTER(Error)
@@ -58,6 +62,8 @@ _declarations = {
     "strata_get": (c_int, [_p, _s, _s, _bytes, _size, _e]),
     "strata_get_wait": (c_int, [_p, _s, _s, _bytes, _size, _e]),
     "strata_get_range": (c_int, [_p, _s, _s, _u64, _u64, _bytes, _size, _e]),
+    "strata_map": (c_int, [_p, _s, _s, c_bool, POINTER(Mapping), _e]),
+    "strata_unmap": (None, [POINTER(Mapping)]),
     "strata_exists": (c_int, [_p, _s, _s, _e]),
     "strata_move": (c_int, [_p, _s, _s, _s, _s, _e]),
     "strata_delete": (c_int, [_p, _s, _s, _e]),
@@ -65,6 +71,8 @@ _declarations = {
     "strata_glob": (c_int, [_p, _s, _s, _s, _n, library.each_f, _p, _flag, _e]),
     "strata_put_many": (c_int, [_p, _s, _names, _bytes, _size, _n, _codes, _e]),
     "strata_get_many": (c_int, [_p, _s, _names, _n, _bytes, _size, _codes, _e]),
+    "strata_get_range_many": (c_int, [_p, _s, _names, _number, _number, _n, _bytes, _size, _codes, _e]),
+    "strata_exists_many": (c_int, [_p, _s, _names, _n, _flag, _e]),
     "strata_stat_many": (c_int, [_p, _s, _names, _n, POINTER(Info), _codes, _e]),
     "strata_move_many": (c_int, [_p, _s, _names, _s, _names, _n, _codes, _e]),
     "strata_delete_many": (c_int, [_p, _s, _names, _n, _codes, _e]),
@@ -77,7 +85,10 @@ _declarations = {
     "strata_append": (c_int, [_p, _s, _s, _u64, _p, _n, _flag, _e]),
     "strata_last_sequence": (c_int, [_p, _s, _s, _number, _e]),
     "strata_append_histogram": (c_int, [_p, _s, _s, _u64, _s, _n, _n, _p, _flag, _e]),
+    "strata_sum_histogram": (c_int, [_p, _s, _s, _u64, _s, _n, _n, _p, _flag, _e]),
+    "strata_flush": (c_int, [_p, _number, _e]),
     "strata_append_frame": (c_int, [_p, _s, _s, _u64, c_double, _n, _p, _p, _n, _flag, _e]),
+    "strata_append_structure": (c_int, [_p, _s, _s, _u64, _s, _p, _n, _flag, _e]),
     "strata_append_snapshot": (c_int, [_p, _s, _s, _u64, _s, c_double, _flag, _e]),
     "strata_append_uptake": (c_int, [_p, _s, _s, _u64, _u64, _flag, _e]),
     "npz_writer_new": (_p, []),

@@ -58,12 +58,34 @@ Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const
                                      &strata__jobs_reply__descriptor, error);
 }
 
-Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error)
+Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, const char *state, const char *type, bool all,
+                                 struct strata_error *error)
 {
     Strata__Cancel body = STRATA__CANCEL__INIT;
     body.id = (char *)id;
+    body.state = (char *)state;
+    body.type = (char *)type;
+    body.all = all;
     return (Strata__CancelReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_CANCEL, &body.base,
                                        &strata__cancel_reply__descriptor, error);
+}
+
+Strata__NodeReply *ask_node (struct strata_client *client, const char *node, const char *state, struct strata_error *error)
+{
+    Strata__Node body = STRATA__NODE__INIT;
+    body.node = (char *)node;
+    body.state = (char *)state;
+    return (Strata__NodeReply *)
+        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_NODE, &body.base, &strata__node_reply__descriptor, error);
+}
+
+Strata__UpdateReply *ask_update (struct strata_client *client, const char *name, const char *value, struct strata_error *error)
+{
+    Strata__Update body = STRATA__UPDATE__INIT;
+    body.name = (char *)name;
+    body.value = (char *)value;
+    return (Strata__UpdateReply *)
+        ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_UPDATE, &body.base, &strata__update_reply__descriptor, error);
 }
 
 Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error)

@@ -2,7 +2,9 @@
  *
  * The stores are opened for looking only, the consumer before what it consumes from: feedback, schedule, select, stage.
  * So in a mesh that runs, what a consumer has can't be missing at its producer, and a producer may only be ahead, which
- * cursors and times show. With the mesh down the recount is exact.
+ * cursors and times show. Copies are recounted (audit_snapshot.h), so that nothing is trimmed meanwhile. What can't be copied,
+ * objects and claims, may have changed since: what looks wrong is looked for in fresh copies, and is a violation only when it
+ * is found again and again, word for word. With the mesh down the recount is exact.
  */
 #ifndef STRATA_CLI_AUDIT_H
 #define STRATA_CLI_AUDIT_H
@@ -26,6 +28,7 @@ enum audit_id {
     AUDIT_JOBS,       /* each job once, each success followed once, counters right */
     AUDIT_FRAMES,     /* each frame is in the sums exactly once, bin for bin */
     AUDIT_REPORTS,    /* each round is on disk and says what the marks say; uptakes are of written rounds */
+    AUDIT_STRUCTURES, /* each structure is counted in one pattern of its regions, or set aside */
     AUDIT_OBJECTS,    /* objects are there, whole */
     AUDIT_CHECKS
 };

@@ -20,6 +20,7 @@
 #include "store/stream.h"
 
 #define ROUNDS_KEPT 10
+#define SUM_EARLIER_MAX 4096 /* FEEDBACK_EARLIER_MAX of services/feedback */
 #define CELLS_MAX ((size_t)1 << 27)
 
 struct sums {
@@ -72,6 +73,9 @@ static bool add_frame (struct sums *self, const Strata__Histogram *frame)
     int state = state_of (self->shape, frame);
     struct strata_error why;
     int64_t total;
+    for (size_t i = 0; i < frame->n_earlier; i++) /* rising, and not too many */
+        if (i >= SUM_EARLIER_MAX || frame->earlier[i] >= (i + 1 < frame->n_earlier ? frame->earlier[i + 1] : frame->frame))
+            return false;
     if (state < 0
         || histogram_check (frame, self->shape->rows, self->shape->rows_count, self->shape->bins, self->totals[state], &total, &why) < 0)
         return false;
@@ -106,22 +110,23 @@ static void take_record (struct sums *self, uint64_t sequence, unsigned reader, 
             strata__histogram__free_unpacked (frame, NULL);
         return;
     }
-    shard_key (&mark, "feedback/done/%s/", frame->simulation);
-    shard_key_u64 (&mark, frame->frame);
-    bool marked = shard_has (shard, mark.data, mark.size);
     bool fits = add_frame (self, frame);
-    if (fits) {
+    if (!fits)
+        self->aside++;
+    for (size_t i = 0; fits && i <= frame->n_earlier; i++) {
+        uint64_t number = i < frame->n_earlier ? frame->earlier[i] : frame->frame;
         char id[512];
         struct frame *row = audit_add (&self->frames, sizeof (*row));
-        snprintf (id, sizeof (id), "%.400s/%" PRIu64, frame->simulation, frame->frame);
+        snprintf (id, sizeof (id), "%.400s/%" PRIu64, frame->simulation, number);
         row->id = audit_copy (id);
-    } else
-        self->aside++;
-    if (fits && !marked)
-        audit_violation (self->world->audit, AUDIT_FRAMES,
-                         "frame %" PRIu64 " of %s, record %" PRIu64 " of stream %s, was read by feedback and is in "
-                         "no report's sums",
-                         frame->frame, frame->simulation, sequence, self->shape->from);
+        shard_key (&mark, "feedback/done/%s/", frame->simulation);
+        shard_key_u64 (&mark, number);
+        if (!shard_has (shard, mark.data, mark.size))
+            audit_violation (self->world->audit, AUDIT_FRAMES,
+                             "frame %" PRIu64 " of %s, record %" PRIu64 " of stream %s, was read by feedback and is in "
+                             "no report's sums",
+                             number, frame->simulation, sequence, self->shape->from);
+    }
     strata__histogram__free_unpacked (frame, NULL);
 }
 

@@ -5,6 +5,7 @@
 #include "audit.h"
 #include "schedule.pb-c.h"
 #include "select.pb-c.h"
+#include "stage.pb-c.h"
 #include "store/shard.h"
 
 #define AUDIT_STAGES_MAX 256
@@ -51,10 +52,12 @@ struct audit_world {
     struct audit *audit;
     const struct campaign *campaign;
     const char *workspace;
+    const char *stores;                         /* the stores are in its folder shards: the workspace, or copies */
     struct shard *feedback, *schedule, *select; /* NULL: never started */
     struct shard *collectors[AUDIT_SHARDS_MAX]; /* the other shards of feedback, by number from 1 on; NULL: never started */
     struct shard *stages[AUDIT_STAGES_MAX];
     char stage_names[AUDIT_STAGES_MAX][64];
+    Strata__Handover *handovers[AUDIT_STAGES_MAX]; /* what it hands over at present, or NULL */
     size_t stages_count;
     int64_t schedule_seen_us; /* when it was opened */
     struct audit_table candidates, choices, jobs;
@@ -73,6 +76,10 @@ void audit_violation (struct audit *self, enum audit_id check, const char *fmt, 
 void audit_counted (struct audit *self, enum audit_id check, const char *fmt, ...)
     __attribute__ ((format (printf, 3, 4)));
 
+/* Whether a stage hands this over (services/stage/handover.c), so that it stands at both `a` and `b` for now: a slot, or a
+ * producer (slot -1). */
+bool audit_is_handed_over (const struct audit_world *world, int slot, const char *producer, size_t a, size_t b);
+
 /* audit_stores.c. False when a store is damaged: then nothing can be recounted. */
 bool audit_check_files (struct audit_world *world);
 bool audit_verify_stores (struct audit_world *world);
@@ -90,5 +97,9 @@ void audit_check_chains (struct audit_world *world);
 void audit_check_jobs (struct audit_world *world);
 void audit_check_frames (struct audit_world *world); /* audit_feedback.c */
 void audit_check_reports (struct audit_world *world);
+void audit_check_structures (struct audit_world *world); /* audit_patterns.c */
+
+/* audit_redis.c: size and checksum of an object's bytes. -1 with errno; EHOSTUNREACH: its server does not answer. */
+int audit_read_redis (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc);
 
 #endif

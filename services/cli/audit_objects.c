@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "mesh/claims.h"
 #include "stage.pb-c.h"
+#include "strata_tar.h"
 
 struct object {
     char *id; /* "<ns>/<key>" */
@@ -51,12 +52,50 @@ static int read_object_file (struct audit_world *world, size_t stage, const char
     return read_file (path, size, crc);
 }
 
-static int read_object (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
+/* The object's bytes of the tar backend: at the place that the store names, under a header with its name. */
+static int read_object_tar (struct audit_world *world, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
+{
+    char path[4700];
+    struct shard_key key;
+    struct strata_error error;
+    void *value = NULL, *data = NULL;
+    size_t value_size = 0;
+    const char *slash = strchr (id, '/');
+    struct tar_member member = { 0, 0 };
+    struct tar *tar = NULL;
+    int rc = -1;
+    shard_key (&key, "tar/%s", id);
+    errno = ENOENT;
+    if (slash && shard_get (world->stages[stage], key.data, key.size, &value, &value_size) && value_size == 24) {
+        member = (struct tar_member){ shard_u64 ((uint8_t *)value + 8), shard_u64 ((uint8_t *)value + 16) };
+        snprintf (path, sizeof (path), "%s/archives/%s/%.*s/%08" PRIu64 ".tar", world->workspace, world->stage_names[stage],
+                  (int)(slash - id), id, shard_u64 (value));
+        tar = tar_open (path, TAR_READ, NULL, &error);
+    }
+    if (tar && (data = malloc (member.size + 1)))
+        rc = tar_read (tar, slash + 1, &member, 0, member.size, data, &error);
+    if (rc == 0) {
+        *size = member.size;
+        *crc = crc32c (0, data, member.size);
+    }
+    int saved = errno;
+    tar_close (&tar, NULL);
+    free (value);
+    free (data);
+    errno = saved;
+    return rc;
+}
+
+static int read_object (struct audit_world *world, const char *backend, size_t stage, const char *id, uint64_t *size, uint32_t *crc)
 {
     struct shard_key key;
     void *value;
     size_t value_size;
-    if (strcmp (world->campaign->stage.backend, "rocksdb") != 0)
+    if (strcmp (backend, "redis") == 0)
+        return audit_read_redis (world, stage, id, size, crc);
+    if (strcmp (backend, "tar") == 0)
+        return read_object_tar (world, stage, id, size, crc);
+    if (strcmp (backend, "rocksdb") != 0)
         return read_object_file (world, stage, id, size, crc);
     shard_key (&key, "blob/%s", id);
     if (!shard_get (world->stages[stage], key.data, key.size, &value, &value_size)) {
@@ -73,9 +112,23 @@ static void check_object (struct audit_world *world, size_t stage, const char *i
 {
     uint64_t size;
     uint32_t crc;
-    if (read_object (world, stage, id, &size, &crc) < 0)
-        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s", id,
-                         world->stage_names[stage], strerror (errno));
+    const struct campaign_stage *config = &world->campaign->stage;
+    /* Of several copies one that is whole is enough: that one is read. */
+    const char *const *backends = (const char *const *)&config->backend;
+    unsigned count = 1;
+    for (unsigned i = 0; i < config->namespaces_count; i++) {
+        const struct campaign_namespace *n = &config->namespaces[i];
+        if (strncmp (id, n->name, strlen (n->name)) == 0 && id[strlen (n->name)] == '/') {
+            backends = (const char *const *)n->backends;
+            count = n->backends_count;
+        }
+    }
+    int rc = -1;
+    for (unsigned i = 0; i < count && !(rc == 0 && size == info->size && crc == info->crc32c); i++)
+        rc = read_object (world, backends[i], stage, id, &size, &crc);
+    if (rc < 0)
+        audit_violation (world->audit, AUDIT_OBJECTS, "object %s of %s can't be read: %s (generation %" PRIu64 " of %" PRId64 " us)",
+                         id, world->stage_names[stage], strerror (errno), info->generation, info->mtime_us);
     else if (size != info->size || crc != info->crc32c)
         audit_violation (world->audit, AUDIT_OBJECTS,
                          "object %s of %s has %" PRIu64 " bytes and checksum %08x; it was put with %" PRIu64
@@ -113,8 +166,17 @@ static void check_stage (struct audit_world *world, size_t stage, struct audit_t
     world->audit->summary.object_bytes += bytes;
 }
 
+/* Whether the slot is handed over between stage `at` and the one that its claim names. */
+static bool handed_over_with (const struct audit_world *world, unsigned slot, size_t at, const char *owner)
+{
+    for (size_t i = 0; i < world->stages_count; i++)
+        if (strcmp (world->stage_names[i], owner) == 0)
+            return audit_is_handed_over (world, (int)slot, NULL, at, i);
+    return false;
+}
+
 /* Between the two steps of a move to another stage (services/stage/moves.c) an object stands at both, under two names; under
- * one name it stands at the stage that its slot's claim names, and nowhere else. */
+ * one name it stands at the stage that its slot's claim names, and nowhere else, but while the slot is handed over. */
 static void check_keepers (struct audit_world *world, const struct audit_table *objects)
 {
     const struct object *last = NULL;
@@ -124,18 +186,20 @@ static void check_keepers (struct audit_world *world, const struct audit_table *
         struct strata_error error;
         snprintf (name, sizeof (name), "%.500s", o->id ? o->id : "");
         char *key = strchr (name, '/');
-        if (last && last->id && o->id && strcmp (last->id, o->id) == 0)
-            audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s and at %s", o->id,
-                             world->stage_names[last->stage], world->stage_names[o->stage]);
-        last = o;
         if (!key)
             continue;
         *key++ = '\0';
-        claim_of_slot (&claim, world->workspace, claim_slot (name, key));
+        unsigned slot = claim_slot (name, key);
+        if (last && last->id && strcmp (last->id, o->id) == 0
+            && !audit_is_handed_over (world, (int)slot, NULL, last->stage, o->stage))
+            audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s and at %s", o->id,
+                             world->stage_names[last->stage], world->stage_names[o->stage]);
+        last = o;
+        claim_of_slot (&claim, world->workspace, slot);
         int rc = claim_read (&claim, owner, &error);
         if (rc < 0)
             audit_violation (world->audit, AUDIT_OBJECTS, "%s", error.text);
-        else if (rc > 0 && strcmp (owner, world->stage_names[o->stage]) != 0)
+        else if (rc > 0 && strcmp (owner, world->stage_names[o->stage]) != 0 && !handed_over_with (world, slot, o->stage, owner))
             audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s, but its slot %s is claimed by %s", o->id,
                              world->stage_names[o->stage], claim.name, owner);
     }

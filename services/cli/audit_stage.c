@@ -185,7 +185,7 @@ struct producers {
     size_t stage;
 };
 
-static void see_producer (const char *stream, const char *producer, uint64_t last, void *arg)
+static int see_producer (const char *stream, const char *producer, uint64_t last, void *arg)
 {
     struct producers *producers = arg;
     char id[512];
@@ -193,6 +193,7 @@ static void see_producer (const char *stream, const char *producer, uint64_t las
     snprintf (id, sizeof (id), "%s/%s", stream, producer);
     row->id = audit_copy (id);
     row->stage = producers->stage;
+    return 0;
 }
 
 /* A producer's records of one stream stand at one stage: each stage drops repeats by what it has itself. */
@@ -207,7 +208,7 @@ static void check_producers (struct audit_world *world)
     audit_sort (&producers.table);
     AUDIT_EACH (struct producer, p, producers.table) {
         const char *slash = strchr (p->id, '/');
-        if (last && strcmp (last->id, p->id) == 0)
+        if (last && strcmp (last->id, p->id) == 0 && !audit_is_handed_over (world, -1, slash + 1, last->stage, p->stage))
             audit_violation (world->audit, AUDIT_SNAPSHOTS, "records of %s on stream %.*s were kept by %s and by %s",
                              slash + 1, (int)(slash - p->id), p->id, world->stage_names[last->stage],
                              world->stage_names[p->stage]);

@@ -10,19 +10,12 @@
 #include "store/damage.h"
 #include "verify.h"
 
-#define TRIES 5 /* of a store that is being written: its files may move while they are looked at */
-
 static void check_files (struct audit_world *world, const char *dir)
 {
     const char *name = strrchr (dir, '/') + 1;
     struct damage_report report;
     struct strata_error error;
-    int rc = -1;
-    for (int i = 0; i < TRIES; i++, usleep (100000)) {
-        rc = shard_check (dir, &report, &error);
-        if ((rc == 0 && !report.count) || !world->audit->live)
-            break;
-    }
+    int rc = shard_check (dir, &report, &error);
     if (rc < 0)
         audit_violation (world->audit, AUDIT_STORES, "%s", error.text);
     for (size_t i = 0; rc == 0 && i < report.count && i < DAMAGE_FINDINGS_MAX; i++)
@@ -34,7 +27,7 @@ bool audit_check_files (struct audit_world *world)
 {
     char pattern[4200];
     glob_t found;
-    snprintf (pattern, sizeof (pattern), "%s/shards/*-[0-9]*", world->workspace);
+    snprintf (pattern, sizeof (pattern), "%s/shards/*-[0-9]*", world->stores);
     if (glob (pattern, 0, NULL, &found) != 0)
         return true;
     size_t count = 0;

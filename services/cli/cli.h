@@ -34,6 +34,8 @@ enum cli_option {
     CLI_SNAPSHOT = 1 << 21, /* --snapshot SIMULATION:INDEX */
     CLI_QUEUE = 1 << 22,  /* --queue NAME */
     CLI_CSV = 1 << 23,    /* --csv */
+    CLI_RECURSIVE = 1 << 24, /* -r, --recursive */
+    CLI_ALL = 1 << 25,    /* --all */
 };
 
 struct cli_args {
@@ -43,7 +45,7 @@ struct cli_args {
     const char *state, *type;
     const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
-    bool csv;
+    bool csv, recursive, all;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -54,7 +56,7 @@ struct command {
     const char *help; /* more lines for --help: what it does, what its exit codes mean */
     unsigned options; /* enum cli_option */
     int rest_min, rest_max;
-    int (*run) (const struct cli_args *args);
+    int (*run) (const struct cli_args *args); /* NULL: the program strata-<name> beside this one takes all arguments */
 };
 
 int cmd_check (const struct cli_args *args);
@@ -66,11 +68,15 @@ int cmd_jobs (const struct cli_args *args);
 int cmd_events (const struct cli_args *args);
 int cmd_cancel (const struct cli_args *args);
 int cmd_retry (const struct cli_args *args);
+int cmd_node (const struct cli_args *args);
+int cmd_update (const struct cli_args *args);
 int cmd_audit (const struct cli_args *args);
 int cmd_replay (const struct cli_args *args);
 int cmd_repair (const struct cli_args *args);
 int cmd_put (const struct cli_args *args);
 int cmd_get (const struct cli_args *args);
+int cmd_cp (const struct cli_args *args);
+int cmd_tar (const struct cli_args *args);
 int cmd_ls (const struct cli_args *args);
 int cmd_submit (const struct cli_args *args);
 int cmd_scale (const struct cli_args *args);
@@ -111,13 +117,21 @@ Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, u
 /* state, type, id: "" for all. max 0: 1,000. */
 Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
                              uint32_t max, struct strata_error *error);
-Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, struct strata_error *error);
+/* "": any. */
+Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, const char *state, const char *type, bool all,
+                                 struct strata_error *error);
+/* name "": nothing is changed. All settings are told. */
+Strata__UpdateReply *ask_update (struct strata_client *client, const char *name, const char *value, struct strata_error *error);
+/* node "": all; state "": it is not changed. */
+Strata__NodeReply *ask_node (struct strata_client *client, const char *node, const char *state, struct strata_error *error);
 /* id or type may be "". */
 Strata__RetryReply *ask_retry (struct strata_client *client, const char *id, const char *type, struct strata_error *error);
 
 /* ---- figures (figures.c) ---- */
 
 /* The replica of a service that does its work (active), else any of it; NULL when there is none. */
+/* A replica's (NULL: none's) figure of that name; NULL: it has none. */
+const Strata__Metric *figures_of (const Strata__ReplicaStatus *r, const char *name);
 const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status, const char *service);
 /* A metric of that replica, or `missing`. */
 double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing);

@@ -1,6 +1,9 @@
-/* cmd_jobs.c - strata jobs, strata cancel and strata retry. */
+/* cmd_jobs.c - strata jobs, strata cancel, strata retry, strata node and strata update: what is asked of schedule. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -49,11 +52,13 @@ static void print_time (const char *what, int64_t time_us, int64_t now_us)
                 cli_duration ((double)(now_us - time_us) / 1e6, age, sizeof (age)));
 }
 
-static void print_job (const Strata__Job *job, int64_t now_us)
+static void print_job (const Strata__Job *job, const char *why, int64_t now_us)
 {
-    char clean[1024];
+    char clean[2048];
     printf ("job          %s (%s)\nstate        %s%s\n", job->id, job->type, state_name (job->state),
             job->cancel ? ", to be cancelled" : "");
+    if (*why)
+        printf ("why          %s\n", cli_clean (why, clean, sizeof (clean)));
     printf ("simulation   %s\n", cli_clean (job->simulation, clean, sizeof (clean)));
     printf ("candidate    %s\n", cli_clean (job->candidate, clean, sizeof (clean)));
     printf ("proposal     %s\n", cli_clean (job->proposal, clean, sizeof (clean)));
@@ -127,15 +132,18 @@ int cmd_jobs (const struct cli_args *args)
     int64_t now_us = (int64_t)time (NULL) * 1000000;
     if (id[0] && !reply->n_jobs)
         code = cli_fail (args, CLI_FAILED, "there is no job %s; `strata jobs` lists them", id);
-    else if (args->json && id[0])
-        cli_print_json (job_json (reply->jobs[0]));
+    else if (args->json && id[0]) {
+        json_t *job = job_json (reply->jobs[0]);
+        json_object_set_new (job, "why", text (reply->why));
+        cli_print_json (job);
+    }
     else if (args->json) {
         json_t *jobs = json_array ();
         for (size_t i = 0; i < reply->n_jobs; i++)
             json_array_append_new (jobs, job_json (reply->jobs[i]));
         cli_print_json (json_pack ("{s:I s:o}", "total", (json_int_t)reply->total, "jobs", jobs));
     } else if (id[0])
-        print_job (reply->jobs[0], now_us);
+        print_job (reply->jobs[0], reply->why, now_us);
     else
         print_table (reply, now_us);
     strata__jobs_reply__free_unpacked (reply, NULL);
@@ -157,16 +165,194 @@ static void print_ids (const struct cli_args *args, const char *done, char **lis
     json_decref (ids);
 }
 
+/* ---- cancel ---- */
+
+#define CANCEL_WAIT_S 120
+#define CANCEL_LOOK_US 200000
+
+struct ids {
+    char **list;
+    size_t count;
+};
+
+static void ids_add (struct ids *self, const char *id)
+{
+    self->list = realloc (self->list, (self->count + 1) * sizeof (*self->list));
+    char *copy = strdup (id);
+    if (!self->list || !copy) {
+        fprintf (stderr, "strata: out of memory\n");
+        exit (CLI_FAILED);
+    }
+    self->list[self->count++] = copy;
+}
+
+static void ids_fini (struct ids *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        free (self->list[i]);
+    free (self->list);
+}
+
+/* How the job has ended: "cancelled", "succeeded", "aside"; NULL: it has not, or that can't be asked now. */
+static const char *ended (struct strata_client *client, const char *id)
+{
+    struct strata_error error;
+    Strata__JobsReply *reply = ask_jobs (client, id, "", "", 1, &error);
+    const char *state = NULL;
+    if (reply && reply->n_jobs)
+        switch (reply->jobs[0]->state) {
+        case STRATA__JOB_STATE__JOB_SUCCEEDED:
+        case STRATA__JOB_STATE__JOB_ASIDE:
+        case STRATA__JOB_STATE__JOB_CANCELLED: state = state_name (reply->jobs[0]->state); break;
+        default: break;
+        }
+    if (reply)
+        strata__jobs_reply__free_unpacked (reply, NULL);
+    return state;
+}
+
+/* Tells each id's end as it comes; what has not ended in time is left in *ids. */
+static json_t *wait_for_ends (const struct cli_args *args, struct strata_client *client, struct ids *ids)
+{
+    json_t *told = json_object ();
+    char clean[256];
+    double until = cli_now_s () + (args->timeout_s ? args->timeout_s : CANCEL_WAIT_S);
+    for (;;) {
+        size_t left = 0;
+        for (size_t i = 0; i < ids->count; i++) {
+            const char *state = ended (client, ids->list[i]);
+            if (!state) {
+                ids->list[left++] = ids->list[i];
+                continue;
+            }
+            json_object_set_new (told, ids->list[i], json_string (state));
+            if (!args->json)
+                printf ("%s %s\n", state, cli_clean (ids->list[i], clean, sizeof (clean)));
+            free (ids->list[i]);
+        }
+        ids->count = left;
+        fflush (stdout);
+        if (left == 0 || cli_now_s () > until)
+            return told;
+        usleep (CANCEL_LOOK_US);
+    }
+}
+
 int cmd_cancel (const struct cli_args *args)
 {
     struct strata_error error;
+    const char *state = args->state ? args->state : "", *type = args->type ? args->type : "";
+    struct ids ids = { NULL, 0 };
+    int code = CLI_OK;
+    if (!args->rest_count && !*state && !*type && !args->all)
+        return cli_fail (args, CLI_USAGE, "which jobs? `strata cancel ID`, --state S, --type T, or --all; `strata jobs` lists them");
     struct strata_client *client = open_client (args, &error);
-    Strata__CancelReply *reply = client ? ask_cancel (client, args->rest[0], &error) : NULL;
+    if (!client)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    for (int i = 0; i < (args->rest_count ? args->rest_count : 1); i++) {
+        Strata__CancelReply *reply = ask_cancel (client, args->rest_count ? args->rest[i] : "", state, type, args->all, &error);
+        if (!reply) {
+            code = cli_fail (args, errno == EINVAL ? CLI_USAGE : CLI_FAILED, "%s", error.text);
+            continue;
+        }
+        for (size_t k = 0; k < reply->n_ids; k++)
+            ids_add (&ids, reply->ids[k]);
+        strata__cancel_reply__free_unpacked (reply, NULL);
+    }
+    json_t *told = wait_for_ends (args, client, &ids), *ending = json_array ();
+    strata_close (&client);
+    for (size_t i = 0; i < ids.count; i++)
+        json_array_append_new (ending, text (ids.list[i]));
+    if (args->json)
+        cli_print_json (json_pack ("{s:O s:O}", "ended", told, "ending", ending));
+    else if (ids.count)
+        fprintf (stderr, "strata: %zu jobs are asked to end and have not yet; `strata jobs` shows them\n", ids.count);
+    if (ids.count)
+        code = CLI_FAILED;
+    json_decref (told);
+    json_decref (ending);
+    ids_fini (&ids);
+    return code;
+}
+
+/* ---- nodes ---- */
+
+int cmd_node (const struct cli_args *args)
+{
+    static const char *const moves[][2] = { { "drain", "drained" }, { "undrain", "up" }, { "lost", "lost" } };
+    struct strata_error error;
+    const char *state = args->rest_count == 2 ? NULL : "";
+    for (size_t i = 0; args->rest_count == 2 && i < sizeof (moves) / sizeof (moves[0]); i++)
+        if (strcmp (args->rest[0], moves[i][0]) == 0)
+            state = moves[i][1];
+    if (!state || args->rest_count == 1)
+        return cli_fail (args, CLI_USAGE, "drain, undrain or lost, and the name or number of a node are needed");
+    struct strata_client *client = open_client (args, &error);
+    Strata__NodeReply *reply = client ? ask_node (client, args->rest_count ? args->rest[1] : "", state, &error) : NULL;
     strata_close (&client);
     if (!reply)
         return cli_fail (args, CLI_FAILED, "%s", error.text);
-    print_ids (args, "cancelled", reply->ids, reply->n_ids);
-    strata__cancel_reply__free_unpacked (reply, NULL);
+    json_t *nodes = json_array ();
+    char clean[256];
+    if (!args->json)
+        printf ("%-8s %-24s %-8s %6s %5s\n", "NODE", "NAME", "STATE", "CORES", "GPUS");
+    for (size_t i = 0; i < reply->n_nodes; i++) {
+        const Strata__NodeState *n = reply->nodes[i];
+        json_array_append_new (nodes, json_pack ("{s:I s:o s:s s:i s:i}", "node", (json_int_t)n->number, "name", text (n->name), "state",
+                                                 n->state, "cores", (int)n->cores, "gpus", (int)n->gpus));
+        if (!args->json)
+            printf ("%-8llu %-24s %-8s %6u %5u\n", (unsigned long long)n->number, cli_clean (n->name, clean, sizeof (clean)), n->state,
+                    n->cores, n->gpus);
+    }
+    if (args->json)
+        cli_print_json (json_pack ("{s:O}", "nodes", nodes));
+    json_decref (nodes);
+    strata__node_reply__free_unpacked (reply, NULL);
+    return CLI_OK;
+}
+
+/* ---- settings ---- */
+
+static void print_settings (const struct cli_args *args, const Strata__UpdateReply *reply)
+{
+    json_t *settings = json_object ();
+    if (!args->json)
+        printf ("%-32s %10s %14s\n", "SETTING", "VALUE", "CAMPAIGN FILE");
+    for (size_t i = 0; i < reply->n_settings; i++) {
+        const Strata__Setting *s = reply->settings[i];
+        json_object_set_new (settings, s->name, json_pack ("{s:I s:I}", "value", (json_int_t)s->value, "of_file", (json_int_t)s->of_file));
+        if (!args->json)
+            printf ("%-32s %10llu %14llu\n", s->name, (unsigned long long)s->value, (unsigned long long)s->of_file);
+    }
+    if (args->json)
+        cli_print_json (json_pack ("{s:O}", "settings", settings));
+    json_decref (settings);
+}
+
+int cmd_update (const struct cli_args *args)
+{
+    struct strata_error error;
+    char name[128];
+    Strata__UpdateReply *reply = NULL;
+    for (int i = 0; i < args->rest_count; i++)
+        if (!strchr (args->rest[i], '=') || strcspn (args->rest[i], "=") >= sizeof (name))
+            return cli_fail (args, CLI_USAGE, "'%s' is not KEY=VALUE; `strata update` lists the keys", args->rest[i]);
+    struct strata_client *client = open_client (args, &error);
+    if (!client)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    for (int i = 0; i < (args->rest_count ? args->rest_count : 1); i++) {
+        const char *value = args->rest_count ? strchr (args->rest[i], '=') + 1 : "";
+        snprintf (name, sizeof (name), "%.*s", args->rest_count ? (int)(value - 1 - args->rest[i]) : 0, args->rest_count ? args->rest[i] : "");
+        if (reply)
+            strata__update_reply__free_unpacked (reply, NULL);
+        if (!(reply = ask_update (client, name, value, &error)))
+            break;
+    }
+    strata_close (&client);
+    if (!reply)
+        return cli_fail (args, CLI_FAILED, "%s", error.text);
+    print_settings (args, reply);
+    strata__update_reply__free_unpacked (reply, NULL);
     return CLI_OK;
 }
 

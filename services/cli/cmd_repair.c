@@ -4,7 +4,8 @@
  * (renameat2, RENAME_EXCHANGE), since a service that stands by looks at the place twice a second; the old one is kept as
  * damaged/<shard>-<time> of the workspace. In this order, and the first that gives a whole store is taken:
  *   1. the store's own files: CURRENT, MANIFEST, ANCHOR stand in another place too        nothing is lost
- *   2. made anew from what the others hold, by the service itself (strata-<service> --rebuild)   nothing is lost
+ *   2. made anew from what the others hold, by the service itself (strata-<service> --rebuild)   nothing is lost, or it
+ *      says what only the damaged store knew and can't be read there
  *   3. the store as it was at the last change before the damage, when only logs are damaged      --accept-loss
  */
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 #include "cli.h"
 #include "core/files.h"
+#include "mesh/rebuild.h"
 #include "store/generation.h"
 #include "store/lease.h"
 #include "store/salvage.h"
@@ -108,13 +110,15 @@ static int put_in_place (struct repair *self, struct strata_error *error)
 
 /* ---- 2: made anew by its service ---- */
 
-static bool made_anew (struct repair *self, const struct campaign *campaign)
+enum made { NOT_MADE, MADE, MADE_PARTLY };
+
+static enum made made_anew (struct repair *self, const struct campaign *campaign)
 {
     char bin[4096], program[4300];
     int ends[2];
     struct strata_error error;
     if (supervisor_bin_dir (bin, sizeof (bin), &error) < 0 || pipe2 (ends, O_CLOEXEC) < 0)
-        return false;
+        return NOT_MADE;
     snprintf (program, sizeof (program), "%s/strata-%.*s", bin, (int)strcspn (self->name, "-"), self->name);
     fflush (NULL);
     pid_t pid = fork ();
@@ -137,7 +141,8 @@ static bool made_anew (struct repair *self, const struct campaign *campaign)
     while (used && self->said[used - 1] == '\n')
         used--;
     self->said[used] = '\0';
-    return pid > 0 && WIFEXITED (status) && WEXITSTATUS (status) == 0;
+    int code = pid > 0 && WIFEXITED (status) ? WEXITSTATUS (status) : 1;
+    return code == 0 ? MADE : code == REBUILD_PARTLY ? MADE_PARTLY : NOT_MADE;
 }
 
 /* ---- 3: as it was before the damage ---- */
@@ -366,8 +371,9 @@ static enum outcome mend (struct repair *self, const struct campaign *campaign)
         return REPAIRED;
     }
     remove_made (self);
-    if (made_anew (self, campaign) && is_whole (self, self->made, NULL, &after) && put_in_place (self, &error) == 0) {
-        say (self, "made anew", "%s; nothing is lost", self->said);
+    enum made made = made_anew (self, campaign);
+    if (made != NOT_MADE && is_whole (self, self->made, NULL, &after) && put_in_place (self, &error) == 0) {
+        say (self, "made anew", "%s%s", self->said, made == MADE ? "; nothing is lost" : "");
         return REPAIRED;
     }
     say (self, "not made anew", "%s", self->said);

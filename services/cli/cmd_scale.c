@@ -41,6 +41,31 @@ static int parse (const struct cli_args *args, struct scale *scale)
     return 0;
 }
 
+static double figure (const Strata__Heartbeat *hb, const char *name)
+{
+    for (size_t i = 0; i < hb->n_metrics; i++)
+        if (strcmp (hb->metrics[i]->name, name) == 0)
+            return hb->metrics[i]->value;
+    return -1;
+}
+
+/* Stages that hand over what they keep: how much is left. False: none does. */
+static bool say_what_is_left (struct steer *steer, const Strata__StatusReply *status, const struct scale *scale)
+{
+    bool some = false;
+    for (size_t i = 0; i < status->n_replicas; i++) {
+        const Strata__Heartbeat *hb = status->replicas[i]->heartbeat;
+        if (strcmp (hb->service, scale->service) != 0 || status->replicas[i]->stopped || figure (hb, "retiring") <= 0)
+            continue;
+        some = true;
+        steer_say (steer, "%s hands over: left are %.0f objects in %.0f slots, %.0f producers, %.0f unread and %.0f queued records%s%s",
+                   hb->replica, figure (hb, "objects"), figure (hb, "slots"), figure (hb, "retiring_producers"),
+                   figure (hb, "retiring_unread_records"), figure (hb, "retiring_queued_records"), hb->trouble[0] ? "; " : "",
+                   hb->trouble);
+    }
+    return some;
+}
+
 static bool has_settled (struct steer *steer, const Strata__StatusReply *status, void *arg)
 {
     struct scale *scale = arg;
@@ -59,7 +84,8 @@ static bool has_settled (struct steer *steer, const Strata__StatusReply *status,
     }
     scale->alive = service->alive;
     scale->active = service->active;
-    steer_say (steer, "%s: %u of %u replicas alive", scale->service, service->alive, scale->wanted);
+    if (!say_what_is_left (steer, status, scale))
+        steer_say (steer, "%s: %u of %u replicas alive", scale->service, service->alive, scale->wanted);
     return service->wanted == scale->wanted && service->alive == scale->wanted && left == scale->wanted
         && service->active;
 }
@@ -110,13 +136,7 @@ int cmd_scale (const struct cli_args *args)
         code = cli_fail (args, CLI_FAILED, "%s", error.text);
     else {
         scale.before = now.wanted[replicas_service (scale.service)];
-        if (strcmp (scale.service, "stage") == 0 && scale.wanted < scale.before)
-            code = cli_fail (args, CLI_FAILED,
-                             "stage has %u replicas and can't have fewer: each keeps names, records and objects of its own "
-                             "that no other has",
-                             scale.before);
-        else if (scale.before != scale.wanted
-            && replicas_want (steer.workspace.path, scale.service, scale.wanted, &error) < 0)
+        if (scale.before != scale.wanted && replicas_want (steer.workspace.path, scale.service, scale.wanted, &error) < 0)
             code = cli_fail (args, CLI_FAILED, "%s", error.text);
         else
             code = tell (

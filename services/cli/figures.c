@@ -19,7 +19,7 @@ const Strata__ReplicaStatus *figures_replica (const Strata__StatusReply *status,
     return best;
 }
 
-static const Strata__Metric *find_metric (const Strata__ReplicaStatus *r, const char *name)
+const Strata__Metric *figures_of (const Strata__ReplicaStatus *r, const char *name)
 {
     for (size_t i = 0; r && i < r->heartbeat->n_metrics; i++)
         if (strcmp (r->heartbeat->metrics[i]->name, name) == 0)
@@ -30,11 +30,11 @@ static const Strata__Metric *find_metric (const Strata__ReplicaStatus *r, const 
 /* Of several that work the first one that has the figure: a service with several shards tells some by one of them only. */
 double figures_metric (const Strata__StatusReply *status, const char *service, const char *name, double missing)
 {
-    const Strata__Metric *metric = find_metric (figures_replica (status, service), name);
+    const Strata__Metric *metric = figures_of (figures_replica (status, service), name);
     for (size_t i = 0; !metric && i < status->n_replicas; i++) {
         const Strata__ReplicaStatus *r = status->replicas[i];
         if (r->heartbeat && r->alive && r->heartbeat->active && strcmp (r->heartbeat->service, service) == 0)
-            metric = find_metric (r, name);
+            metric = figures_of (r, name);
     }
     return metric ? metric->value : missing;
 }

@@ -1,7 +1,9 @@
 /* main.c - strata: the command line. A table of commands; each is a file of its own. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "core/log.h"
@@ -39,8 +41,21 @@ static const struct command commands[] = {
       "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default "
       "1000).\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_COUNT, 0, 1, cmd_jobs },
-    { "cancel", "ID [--workspace DIR] [--json]", "cancels a job, or a simulation with all of its jobs", EXIT_CODES,
-      CLI_WORKSPACE | CLI_JSON, 1, 1, cmd_cancel },
+    { "cancel", "ID ...|[--state S] [--type T]|--all [--timeout S] [--workspace DIR] [--json]",
+      "cancels jobs, or simulations with all of their jobs",
+      "By the id of a job or a simulation, or all jobs of a state and a type, or all there are (new ones come as long as the\n"
+      "campaign runs: `strata down` stops it). Waits until they have ended, and says of each how; running ones have their grace\n"
+      "for that (--timeout S: at most so long; default 120).\n"
+      "exit codes: 0 all have ended, 1 failed or some have not, 2 wrong usage",
+      CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_ALL | CLI_TIMEOUT, 0, 10000, cmd_cancel },
+    { "node", "[drain|undrain|lost NODE] [--workspace DIR] [--json]", "lists the nodes, or says what may be put on one",
+      "drain: what runs there goes on, and nothing new comes. undrain: it is used again. lost: the jobs that ran there have ended\n"
+      "and are tried again elsewhere; only for a node that is really off. NODE: its name or its number. It stays so over restarts.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 2, cmd_node },
+    { "update", "[KEY=VALUE ...] [--workspace DIR] [--json]", "changes settings of the campaign file while it runs, or lists them",
+      "buffer.TYPE (jobs[].buffer), submissions and round_s (schedule.submissions, schedule.round_s). KEY= (nothing behind it): the\n"
+      "campaign file's value again. A change holds over restarts; `strata events` tells of it.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON, 0, 100, cmd_update },
     { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",
       "Jobs that failed too often wait again with all of their tries: a job, those of a simulation, or all of a type. Mend the\n"
       "cause first; `strata jobs --state aside` shows it.\n" EXIT_CODES,
@@ -89,6 +104,20 @@ static const struct command commands[] = {
       EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
     { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key",
       EXIT_CODES, CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
+    { "cp", "[-r] FROM TO [--timeout S] [--workspace DIR] [--json]", "copies objects between namespaces, folders and archives",
+      "FROM and TO: NAMESPACE:[PREFIX] is staging, FILE.tar an indexed archive, anything else a folder (FROM: or a file).\n"
+      "-r: all objects; keys stay the same behind PREFIX. What TO has already with the same length and checksum is passed\n"
+      "over: after Ctrl-C or a failure the same command goes on where it was. What is refused is told, and the rest goes on.\n"
+      "--timeout S: for each request to staging (default 120).\n" EXIT_CODES ", 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT | CLI_RECURSIVE, 2, 2, cmd_cp },
+    { "tar", "ls ARCHIVE [PREFIX] | get ARCHIVE MEMBER [FILE] | verify ARCHIVE ... | reindex ARCHIVE ... | import ARCHIVE NAMESPACE\n"
+             "           [--workspace DIR] [--json]", "reads, checks and mends indexed tar archives, as pytaridx keeps them",
+      "ls: size, offset and name of each member, the last of each name. get: one member (to standard output without FILE).\n"
+      "verify: goes through all headers and compares the index ARCHIVE.pylst with them; changes nothing.\n"
+      "reindex: makes the index anew from the headers and cuts off a last member that was not written whole.\n"
+      "import: copies all members into a namespace of staging (`strata cp -r ARCHIVE NAMESPACE:`).\n"
+      "exit codes: 0 done, 1 failed or something is damaged or wrongly indexed, 2 wrong usage, 130 interrupted",
+      CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 2, 100000, cmd_tar },
     { "submit", "QUEUE SIMULATION INDEX SNAPSHOT [--workspace DIR] [--json]", "hands a snapshot folder to a queue of patch",
       "An index that SIMULATION handed in before, or one below it, is a repeat and dropped.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 4, 4, cmd_submit },
@@ -99,6 +128,8 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_keygen },
     { "check", "FILE [--json]", "checks a campaign file",
       "Prints each mistake as file:line: key: sentence.\n" EXIT_CODES, CLI_JSON, 1, 1, cmd_check },
+    { "emulate", "FILE [--machine NAME:NODES] [--hours H] ...", "runs a campaign on a machine that is not there, in virtual time",
+      "", 0, 0, 0, NULL },
 };
 
 static void usage (FILE *out)
@@ -121,6 +152,18 @@ static int bad_usage (const struct command *command)
 {
     fprintf (stderr, "usage: strata %s %s\n", command->name, command->usage);
     return CLI_USAGE;
+}
+
+/* The program's arguments are its own, also --help. */
+static int run_program (const struct command *command, char **argv)
+{
+    char self[4096], path[4200];
+    ssize_t n = readlink ("/proc/self/exe", self, sizeof (self) - 1);
+    char *slash = n > 0 ? memrchr (self, '/', (size_t)n) : NULL;
+    snprintf (path, sizeof (path), "%.*s/strata-%s", slash ? (int)(slash - self) : 1, slash ? self : ".", command->name);
+    execv (path, argv);
+    fprintf (stderr, "strata: %s can't be run: %s; it must stand beside strata\n", path, strerror (errno));
+    return CLI_FAILED;
 }
 
 static bool number (const char *text, long low, long high, long *out)
@@ -150,17 +193,19 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "snapshot", required_argument, NULL, CLI_SNAPSHOT },
         { "queue", required_argument, NULL, CLI_QUEUE },
         { "csv", no_argument, NULL, CLI_CSV },
+        { "recursive", no_argument, NULL, CLI_RECURSIVE },
+        { "all", no_argument, NULL, CLI_ALL },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     long n = 0;
     *args = (struct cli_args){ .count = -1 };
-    for (int opt; (opt = getopt_long (argc, argv, "hfn:", options, NULL)) != -1;) {
+    for (int opt; (opt = getopt_long (argc, argv, "hfrn:", options, NULL)) != -1;) {
         if (opt == 'h') {
             command_usage (stdout, command);
             return CLI_OK + 1;
         }
-        opt = opt == 'f' ? CLI_FOLLOW : opt == 'n' ? CLI_COUNT : opt;
+        opt = opt == 'f' ? CLI_FOLLOW : opt == 'n' ? CLI_COUNT : opt == 'r' ? CLI_RECURSIVE : opt;
         if (opt == '?')
             return bad_usage (command) + 1;
         if (!(command->options & (unsigned)opt)) {
@@ -187,6 +232,8 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
         args->queue = opt == CLI_QUEUE ? optarg : args->queue;
         args->csv = args->csv || opt == CLI_CSV;
+        args->all = args->all || opt == CLI_ALL;
+        args->recursive = args->recursive || opt == CLI_RECURSIVE;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;
     }
@@ -208,6 +255,8 @@ int main (int argc, char **argv)
         struct cli_args args;
         if (strcmp (commands[i].name, name) != 0)
             continue;
+        if (!commands[i].run)
+            return run_program (&commands[i], argv + 1);
         log_init ("strata");
         int rc = parse (&commands[i], argc - 1, argv + 1, &args);
         return rc ? rc - 1 : commands[i].run (&args);

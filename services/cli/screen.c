@@ -132,6 +132,25 @@ static void put_feedback (FILE *out, const struct screen *s)
     fprintf (out, "\n");
 }
 
+/* Nothing when the stage has none. */
+static void put_cache (FILE *out, const Strata__ReplicaStatus *r)
+{
+    const Strata__Metric *bytes = figures_of (r, "cache_bytes");
+    char a[32], b[32];
+    if (!bytes)
+        return;
+    static const char *const shown[][2] = { { "cache_objects", "objects" }, { "cache_pinned", "pinned" }, { "cache_hits", "hits" },
+                                            { "cache_joined", "joined" }, { "cache_from_peers", "from peers" },
+                                            { "cache_from_origin", "from the origin" }, { "cache_evicted", "evicted" },
+                                            { "cache_bypassed", "bypassed" } };
+    fprintf (out, " cache %s of %s (", cli_bytes (bytes->value, a, sizeof (a)), cli_bytes (bytes->limit, b, sizeof (b)));
+    for (size_t i = 0; i < sizeof (shown) / sizeof (shown[0]); i++) {
+        const Strata__Metric *m = figures_of (r, shown[i][0]);
+        fprintf (out, "%s%.0f %s", i ? ", " : "", m ? m->value : 0, shown[i][1]);
+    }
+    fprintf (out, ");");
+}
+
 static void put_storage (FILE *out, const struct screen *s)
 {
     char a[32], b[32];
@@ -142,10 +161,11 @@ static void put_storage (FILE *out, const struct screen *s)
         fprintf (out, "storage     ");
         for (size_t k = 0; k < r->heartbeat->n_metrics; k++) {
             const Strata__Metric *m = r->heartbeat->metrics[k];
-            if (strstr (m->name, "bytes") && m->limit > 0)
+            if (strcmp (m->name, "object_bytes") == 0)
                 fprintf (out, "objects %s of %s;", cli_bytes (m->value, a, sizeof (a)),
                          cli_bytes (m->limit, b, sizeof (b)));
         }
+        put_cache (out, r);
         for (size_t k = 0; k < r->n_streams; k++)
             if (r->streams[k]->limit_bytes)
                 fprintf (out, " %s %s of %s;", r->streams[k]->stream,

@@ -42,8 +42,9 @@ static const struct kind {
 };
 #define KINDS (sizeof (kinds) / sizeof (kinds[0]))
 
-/* Why a replica was asked to end, while the others go on. */
-enum leave { STAYS, RESTARTS, GOES };
+/* Why a replica was asked to end, while the others go on. HANDS_OVER: a stage that is wanted no longer: it sees that itself,
+ * hands on what it keeps, which may take long and goes on after its death, and ends when nothing of it is missed. */
+enum leave { STAYS, RESTARTS, GOES, HANDS_OVER };
 
 struct child {
     char replica[64];
@@ -197,6 +198,8 @@ static void child_ended (struct supervisor *self, struct child *child, int statu
     else
         snprintf (how, sizeof (how), "exit code %d", WEXITSTATUS (status));
     child->pid = 0;
+    if (child->leave == HANDS_OVER && !replicas_stage_unfinished (self->workspace->path, child->number))
+        child->leave = GOES;
     if (child->leave == GOES || (self->stopping && (child->kind <= self->phase || self->code))) {
         say (self, "%s ended with %s", child->replica, how);
         return;
@@ -251,19 +254,29 @@ static struct child *find_child (struct supervisor *self, const char *replica)
     return NULL;
 }
 
-static void add_child (struct supervisor *self, const char *service)
+/* NULL: there are too many. */
+static struct child *add_child (struct supervisor *self, const char *service, unsigned number)
 {
     if (self->count == CHILDREN_MAX)
-        return;
+        return NULL;
     struct child *child = &self->children[self->count];
-    *child = (struct child){ .pid = 0 };
-    do
-        snprintf (child->replica, sizeof (child->replica), "%s-%u", service, child->number++);
-    while (find_child (self, child->replica));
-    child->number--;
+    *child = (struct child){ .number = number };
+    snprintf (child->replica, sizeof (child->replica), "%s-%u", service, number);
     while (strcmp (kinds[child->kind].service, service) != 0)
         child->kind++;
     self->count++;
+    return child;
+}
+
+/* The lowest number that no replica of the service has. */
+static unsigned free_number (struct supervisor *self, const char *service)
+{
+    char replica[64];
+    for (unsigned number = 0;; number++) {
+        snprintf (replica, sizeof (replica), "%s-%u", service, number);
+        if (!find_child (self, replica))
+            return number;
+    }
 }
 
 static bool holds_shard (const struct card *cards, size_t count, const char *replica)
@@ -292,15 +305,42 @@ static struct child *to_remove (struct supervisor *self, const char *service, co
     return best;
 }
 
-static void fit (struct supervisor *self, const char *service, unsigned wanted)
+/* Stages are known by their numbers: those below `wanted` stay, the others hand over, also what a supervisor before this one
+ * has not seen to its end. */
+static void fit_stages (struct supervisor *self, unsigned wanted, bool scaled)
 {
+    for (unsigned number = 0; number < REPLICAS_MAX; number++) {
+        char replica[64];
+        snprintf (replica, sizeof (replica), "stage-%u", number);
+        struct child *child = find_child (self, replica);
+        bool stays = number < wanted;
+        if (!child && (stays || (scaled && replicas_stage_unfinished (self->workspace->path, number))))
+            child = add_child (self, "stage", number);
+        if (child && stays && (child->leave == HANDS_OVER || child->leave == GOES)) {
+            say (self, "%s stays", replica);
+            child->leave = STAYS;
+        } else if (child && !stays && child->leave != HANDS_OVER && child->leave != GOES) {
+            say (self, "%s hands over what it keeps, and goes", replica);
+            child->leave = HANDS_OVER;
+        }
+    }
+}
+
+static void fit (struct supervisor *self, const struct replicas *replicas, size_t kind)
+{
+    const char *service = replicas_services[kind];
+    unsigned wanted = replicas->wanted[kind];
+    if (strcmp (service, "stage") == 0) {
+        fit_stages (self, wanted, replicas->scaled[kind]);
+        return;
+    }
     struct card *cards = NULL;
     unsigned there = 0;
     for (size_t i = 0; i < self->count; i++)
         there += self->children[i].leave != GOES && strcmp (kinds[self->children[i].kind].service, service) == 0;
     size_t cards_count = there > wanted ? cards_read (self->workspace->path, &cards) : 0;
     for (; there < wanted; there++)
-        add_child (self, service);
+        add_child (self, service, free_number (self, service));
     for (; there > wanted; there--)
         ask_to_leave (self, to_remove (self, service, cards, cards_count), GOES);
     free (cards);
@@ -325,7 +365,7 @@ static void see_off (struct supervisor *self)
 {
     for (size_t i = 0; i < self->count;) {
         struct child *child = &self->children[i];
-        if (child->leave == STAYS || self->stopping) {
+        if (child->leave == STAYS || child->leave == HANDS_OVER || self->stopping) {
             i++;
         } else if (child->leave == GOES && !child->pid) {
             card_remove (self->workspace->path, child->replica); /* of one that was killed */
@@ -359,7 +399,7 @@ static void look_at_wanted (struct supervisor *self)
     for (size_t i = 0; i < REPLICAS_SERVICES; i++) {
         if (wanted.wanted[i] != self->wanted.wanted[i])
             say (self, "%s: %u replicas are wanted", replicas_services[i], wanted.wanted[i]);
-        fit (self, replicas_services[i], wanted.wanted[i]);
+        fit (self, &wanted, i);
     }
     /* An order that stood there before is done, or names a process of another supervisor. */
     bool fresh = strcmp (wanted.restart, self->wanted.restart) != 0 || wanted.restart_pid != self->wanted.restart_pid;
@@ -451,7 +491,7 @@ static int set_up (struct supervisor *self, sigset_t *signals)
     if (replicas_read (self->workspace->path, self->campaign, &self->wanted, &error) < 0)
         say (self, "%s; the campaign file's numbers are taken", error.text);
     for (size_t i = 0; i < REPLICAS_SERVICES; i++)
-        fit (self, replicas_services[i], self->wanted.wanted[i]);
+        fit (self, &self->wanted, i);
     sigemptyset (signals);
     sigaddset (signals, SIGCHLD);
     sigaddset (signals, SIGTERM);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/files.h"
+#include "core/node.h"
 #include "mesh/cards.h"
 
 static int copy_file (const char *from, const char *to, struct strata_error *error)
@@ -203,12 +204,21 @@ static void lock_path (const struct workspace *self, char *path, size_t size)
     snprintf (path, size, "%s/up.lock", self->path);
 }
 
-static pid_t read_pid (int fd)
+/* node (may be NULL): the second line, "" when there is none. */
+static pid_t read_holder (int fd, char node[REPLICA_NAME_MAX])
 {
-    char text[32] = "";
+    char text[REPLICA_NAME_MAX + 32] = "";
     ssize_t n = pread (fd, text, sizeof (text) - 1, 0);
     long pid = n > 0 ? strtol (text, NULL, 10) : 0;
+    const char *line = strchr (text, '\n');
+    if (node)
+        snprintf (node, REPLICA_NAME_MAX, "%.*s", line ? (int)strcspn (line + 1, "\n") : 0, line ? line + 1 : "");
     return pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
+static pid_t read_pid (int fd)
+{
+    return read_holder (fd, NULL);
 }
 
 int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_error *error)
@@ -222,10 +232,13 @@ int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_e
     /* A look at the lock (workspace_supervisor) holds it for an instant: try again. */
     for (int i = 0; flock (fd, LOCK_EX | LOCK_NB) < 0; i++) {
         if (errno != EWOULDBLOCK || i == 10) {
-            *holder = errno == EWOULDBLOCK ? read_pid (fd) : 0;
-            strata_fail (error,
-                         errno == EWOULDBLOCK ? "the campaign of %s runs already, pid %d" : "%s can't be locked (%d)",
-                         errno == EWOULDBLOCK ? self->path : path, errno == EWOULDBLOCK ? (int)*holder : errno);
+            char node[REPLICA_NAME_MAX] = "";
+            if (errno == EWOULDBLOCK) {
+                *holder = read_holder (fd, node);
+                strata_fail (error, "the campaign of %s runs already, pid %d%s%s", self->path, (int)*holder, node[0] ? " of node " : "",
+                             node);
+            } else
+                strata_fail (error, "%s can't be locked: %s", path, strerror (errno));
             close (fd);
             return -1;
         }
@@ -237,8 +250,9 @@ int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_e
 
 void workspace_lock_sign (int fd, pid_t pid)
 {
-    char text[32];
-    int n = snprintf (text, sizeof (text), "%d\n", (int)pid);
+    char text[REPLICA_NAME_MAX + 32], node[REPLICA_NAME_MAX];
+    node_name (node, sizeof (node));
+    int n = snprintf (text, sizeof (text), "%d\n%s\n", (int)pid, node);
     /* Written over, then cut: on a full disk the file's one block can be written, a new one can't be had. */
     if (pwrite (fd, text, (size_t)n, 0) < 0 || ftruncate (fd, n) < 0)
         fprintf (stderr, "strata: up.lock can't be written: %s\n", strerror (errno));
@@ -285,9 +299,9 @@ size_t workspace_shepherds (const struct workspace *self)
 bool workspace_is_live (const struct workspace *self)
 {
     struct card *cards;
-    char node[REPLICA_NAME_MAX] = "node";
+    char node[REPLICA_NAME_MAX];
     size_t count = cards_read (self->path, &cards), live = 0;
-    gethostname (node, sizeof (node) - 1);
+    node_name (node, sizeof (node));
     for (size_t i = 0; i < count; i++) {
         /* A killed replica's card stays, and its pid may be somebody else's by now. */
         live += strcmp (cards[i].node, node) != 0 || workspace_runs (cards[i].pid, "strata-");

@@ -418,6 +418,13 @@ static int frame_check (const struct feedback *self, const Strata__Histogram *fr
                             show (frame->state).text);
     struct strata_error what;
     int64_t total;
+    if (frame->n_earlier > FEEDBACK_EARLIER_MAX)
+        return strata_fail (why, "a sum up to frame %llu of %s is of %zu frames; at most %d are taken", (unsigned long long)frame->frame,
+                            frame->simulation, frame->n_earlier + 1, FEEDBACK_EARLIER_MAX + 1);
+    for (size_t i = 0; i < frame->n_earlier; i++)
+        if (frame->earlier[i] >= (i + 1 < frame->n_earlier ? frame->earlier[i + 1] : frame->frame))
+            return strata_fail (why, "the frames of a sum up to frame %llu of %s do not rise", (unsigned long long)frame->frame,
+                                frame->simulation);
     /* A state's total bounds each of its cells. */
     if (histogram_check (frame, config->rows, config->rows_count, config->bins, (int64_t)self->state_counts[state], &total, &what) < 0)
         return strata_fail (why, "frame %llu of %s has %.300s", (unsigned long long)frame->frame, frame->simulation, what.text);
@@ -434,8 +441,8 @@ static void frame_apply (struct feedback *self, const Strata__Histogram *frame, 
         if (added)
             feedback_row_changed (self, state * rows + row);
     }
-    self->state_frames[state]++;
-    self->totals[TOTAL_FRAMES]++;
+    self->state_frames[state] += frame->n_earlier + 1;
+    self->totals[TOTAL_FRAMES] += frame->n_earlier + 1;
     feedback_state_save (self, state);
 }
 
@@ -457,9 +464,54 @@ enum feedback_outcome feedback_add_broken (struct feedback *self, const char *fr
     return aside (self, from);
 }
 
-enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
+/* The i-th frame of a sum; the last one is the record's own. */
+static uint64_t frame_at (const Strata__Histogram *sum, size_t i)
+{
+    return i < sum->n_earlier ? sum->earlier[i] : sum->frame;
+}
+
+/* Where the marks of a simulation stand, without a frame's number. */
+static void marks_key (struct shard_key *key, const char *name)
+{
+    shard_key (key, "feedback/done/%s/", name);
+}
+
+static size_t frames_marked (struct feedback *self, const Strata__Histogram *sum, const struct simulation *sim)
 {
     struct shard_key mark;
+    size_t marked = 0;
+    marks_key (&mark, sum->simulation);
+    size_t prefix = mark.size;
+    for (size_t i = 0; i <= sum->n_earlier; i++) {
+        uint64_t frame = frame_at (sum, i);
+        if (frame > sim->figures[SIM_LAST]) /* no mark stands above the last frame; frame 0 may be it */
+            continue;
+        mark.size = prefix;
+        shard_key_u64 (&mark, frame);
+        marked += shard_has (self->shard, mark.data, mark.size);
+    }
+    return marked;
+}
+
+static void mark_frames (struct feedback *self, const Strata__Histogram *sum, struct simulation *sim, size_t state)
+{
+    struct shard_key mark;
+    marks_key (&mark, sum->simulation);
+    size_t prefix = mark.size;
+    for (size_t i = 0; i <= sum->n_earlier; i++) {
+        mark.size = prefix;
+        shard_key_u64 (&mark, frame_at (sum, i));
+        feedback_numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
+    }
+    if (sim->figures[SIM_FRAMES] == 0)
+        self->totals[TOTAL_SIMULATIONS]++;
+    sim->figures[SIM_FRAMES] += sum->n_earlier + 1;
+    if (sum->frame > sim->figures[SIM_LAST])
+        sim->figures[SIM_LAST] = sum->frame;
+}
+
+enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogram *frame, struct strata_error *why)
+{
     if (self->report_state == REPORT_DECIDED)
         return FEEDBACK_LATER;
     if (!producer_name_valid (frame->simulation)) {
@@ -479,26 +531,23 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
     }
     struct simulation *sim = simulation (self, frame->simulation);
     sim->changed = true;
-    shard_key (&mark, "feedback/done/%s/", frame->simulation);
-    shard_key_u64 (&mark, frame->frame);
-    /* No mark stands above the last frame, and frame 0 is one. */
-    if ((frame->frame <= sim->figures[SIM_LAST] || frame->frame == 0) && shard_has (self->shard, mark.data, mark.size)) {
+    size_t frames = frame->n_earlier + 1, marked = frame->n_earlier <= FEEDBACK_EARLIER_MAX ? frames_marked (self, frame, sim) : 0;
+    if (marked == frames) {
         strata_fail (
             why, "frame %llu of %s is in the sums already", (unsigned long long)frame->frame, frame->simulation);
-        sim->figures[SIM_REPEATS]++;
-        self->totals[TOTAL_REPEATS]++;
+        sim->figures[SIM_REPEATS] += frames;
+        self->totals[TOTAL_REPEATS] += frames;
         feedback_totals_save (self);
         return FEEDBACK_REPEAT;
     }
     int state = frame_check (self, frame, why);
+    if (state >= 0 && marked)
+        state = strata_fail (why, "%zu of the %zu frames of a sum up to frame %llu of %s are in the sums already", marked, frames,
+                             (unsigned long long)frame->frame, frame->simulation);
     if (state < 0)
         return aside (self, frame->simulation);
     frame_apply (self, frame, (size_t)state);
-    if (sim->figures[SIM_FRAMES]++ == 0)
-        self->totals[TOTAL_SIMULATIONS]++;
-    if (frame->frame > sim->figures[SIM_LAST])
-        sim->figures[SIM_LAST] = frame->frame;
-    feedback_numbers_put (self->shard, &mark, (uint64_t[]){ (uint64_t)state, self->report.round + 1 }, 2);
+    mark_frames (self, frame, sim, (size_t)state);
     feedback_totals_save (self);
     return FEEDBACK_ADDED;
 }

@@ -77,7 +77,8 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
                                struct strata_error *error);
 void feedback_free (struct feedback **self);
 
-/* One frame. Nothing in it is trusted. */
+#define FEEDBACK_EARLIER_MAX 4096 /* frames of a sum besides its last */
+/* One frame, or the sum of several: all of them or none. Nothing in it is trusted. */
 enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogram *frame, struct strata_error *why);
 /* A record of the stream of histograms that is none: counted as set aside. */
 enum feedback_outcome feedback_add_broken (struct feedback *self, const char *from, struct strata_error *why);

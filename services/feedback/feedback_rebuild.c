@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feedback_core.h"
-#include "report.h"
+#include "patterns.h"
+#include "rounds.h"
 
 struct round {
     uint64_t number, frames, simulations;
@@ -21,7 +23,7 @@ struct round {
 
 struct summing {
     struct feedback *core;
-    struct round rounds[REPORT_ROUNDS_KEPT + 2]; /* rising */
+    struct round rounds[ROUNDS_KEPT + 2]; /* rising */
     size_t count, decided;
     uint64_t frames;
 };
@@ -39,7 +41,7 @@ static int load_round (struct summing *self, const char *dir, uint64_t number, s
     json_t *root = json_load_file (path, 0, NULL), *states = json_object_get (root, "states");
     if (!json_is_object (states) || self->count == sizeof (self->rounds) / sizeof (self->rounds[0])) {
         json_decref (root);
-        return strata_fail (error, "%s can't be read as a report, or there are more than %d of them", path, REPORT_ROUNDS_KEPT + 1);
+        return strata_fail (error, "%s can't be read as a report, or there are more than %d of them", path, ROUNDS_KEPT + 1);
     }
     struct round *round = &self->rounds[self->count++];
     round->number = number;
@@ -112,11 +114,12 @@ static int add (struct rebuild *rebuild, int64_t time_us, const void *record, si
     Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
     enum feedback_outcome outcome = frame ? feedback_add (self->core, frame, &why)
                                           : feedback_add_broken (self->core, "staging", &why);
+    uint64_t frames = frame ? frame->n_earlier + 1 : 0;
     if (frame)
         strata__histogram__free_unpacked (frame, NULL);
     if (outcome != FEEDBACK_ADDED)
         return 0;
-    self->frames++;
+    self->frames += frames;
     return decide (self, &rebuild_campaign (rebuild)->feedback, time_us, error);
 }
 
@@ -135,14 +138,35 @@ static int take (struct rebuild *rebuild, int64_t time_us, const void *record, s
     return 0;
 }
 
+/* Patterns are counted anew by the service itself: it reads the structures that staging keeps from the first one on. */
+static int patterns_rebuild (struct rebuild *rebuild, struct strata_error *error)
+{
+    const struct campaign_patterns *config = &rebuild_campaign (rebuild)->feedback.patterns;
+    char path[4400], name[64] = "";
+    unsigned long long round = 0;
+    if (!config->from)
+        return 0;
+    snprintf (path, sizeof (path), "%s/feedback/patterns/current", rebuild_workspace (rebuild));
+    if (readlink (path, name, sizeof (name) - 1) > 0 && sscanf (name, "round.%llu", &round) != 1)
+        return strata_fail (error, "%s points to %s, which is no round", path, name);
+    struct patterns *core = patterns_new (rebuild_shard (rebuild), config, error);
+    if (!core)
+        return -1;
+    patterns_go_on (core, round);
+    patterns_free (&core);
+    rebuild_say (rebuild, "patterns: workers look again at all structures that staging keeps; reports are numbered on from %llu", round);
+    return 0;
+}
+
 int feedback_rebuild (struct rebuild *rebuild, struct strata_error *error)
 {
     const struct campaign_feedback *config = &rebuild_campaign (rebuild)->feedback;
     struct summing self = { .core = NULL };
     uint64_t records = 0, uptakes = 0;
     if (config->shards > 1)
-        return strata_fail (error, "feedback has %u shards: which of their frames came into which round can't be had back from staging",
-                            config->shards);
+        return strata_fail (error, "feedback has %u shards: in which order their sums came together, and so which frames a round holds, stands "
+                            "in these stores alone and can't be had back from staging; put a copy of the store back, or begin a new "
+                            "workspace (its rounds stay in feedback/rdf)", config->shards);
     self.core = feedback_new (rebuild_shard (rebuild), config, 0, rebuild_now_us (), error);
     int rc = self.core ? load_rounds (&self, rebuild_workspace (rebuild), error) : -1;
     if (rc == 0)
@@ -158,5 +182,5 @@ int feedback_rebuild (struct rebuild *rebuild, struct strata_error *error)
     for (size_t i = 0; i < self.count; i++)
         json_decref (self.rounds[i].states);
     feedback_free (&self.core);
-    return rc;
+    return rc < 0 ? rc : patterns_rebuild (rebuild, error) < 0 ? -1 : rc;
 }

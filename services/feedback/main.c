@@ -1,249 +1,62 @@
-/* main.c - the feedback service: streams into the core, the core's reports into the workspace. See README.md. */
-#include <stdio.h>
+/* main.c - the feedback service: the managers that the campaign file asks for, in one shell. See README.md. */
+#include <errno.h>
 #include <stdlib.h>
 
-#include "core/crash_point.h"
-#include "core/log.h"
-#include "feedback_core.h"
 #include "feedback_rebuild.h"
-#include "mesh/service.h"
-#include "report.h"
-#include "store/stream.h"
-#include "writer.h"
+#include "manager.h"
 
-#define RELINK_US 1000000 /* between looks at the link to the newest report */
-#define RETRY_US (5 * 1000000LL) /* between tries to write a report that could not be written */
+static const struct feedback_manager *const managers[] = { &rdf_manager, &patterns_manager };
+#define MANAGERS (sizeof (managers) / sizeof (managers[0]))
 
 struct state {
-    struct feedback *core;
-    struct writer *writer;
-    bool undecided;   /* the pending report's decision may not be on disk yet ... */
-    uint64_t commits; /* ... until the shard has more commits than this */
-    int64_t retry_us; /* not before */
-    int64_t linked_us; /* when the link to the newest report was looked at */
-    char dir[4096];
+    void *of[MANAGERS]; /* NULL: not wanted */
 };
-
-static void decide_if_due (struct service *service)
-{
-    struct state *self = service_state (service);
-    if (!feedback_due (self->core, service_now_us (service)))
-        return;
-    feedback_decide (self->core, service_now_us (service));
-    crash_point ("report.decided");
-    self->undecided = true;
-    self->commits = shard_commits (service_shard (service));
-}
-
-/* A shard that makes no reports hands over what it has summed up. */
-static void hand_over_if_due (struct service *service, int64_t now_us)
-{
-    struct state *self = service_state (service);
-    struct strata_error error;
-    if (!feedback_partial_due (self->core, now_us))
-        return;
-    if (feedback_hand_over (self->core, now_us, &error) < 0) {
-        service_trouble (service, "%s", error.text);
-        return;
-    }
-    service_trouble (service, NULL);
-    service_announce (service, FEEDBACK_PARTIALS);
-}
-
-static int on_histogram (struct service *service, const char *peer, uint64_t sequence, int64_t time_us,
-                         const void *record, size_t size, void *arg)
-{
-    struct state *self = service_state (service);
-    struct strata_error why;
-    Strata__Histogram *frame = strata__histogram__unpack (NULL, size, record);
-    enum feedback_outcome outcome =
-        frame ? feedback_add (self->core, frame, &why) : feedback_add_broken (self->core, peer, &why);
-    if (outcome == FEEDBACK_ASIDE)
-        service_event (service,
-                       "frame-aside",
-                       frame && producer_name_valid (frame->simulation) ? frame->simulation : peer,
-                       "%s",
-                       why.text);
-    if (frame)
-        strata__histogram__free_unpacked (frame, NULL);
-    if (outcome == FEEDBACK_ADDED) {
-        decide_if_due (service);
-        hand_over_if_due (service, service_now_us (service));
-    }
-    return outcome == FEEDBACK_LATER ? -1 : 0;
-}
-
-static int on_uptake (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record,
-                      size_t size, void *arg)
-{
-    struct state *self = service_state (service);
-    struct strata_error why;
-    char subject[40] = "uptake";
-    Strata__Uptake *uptake = strata__uptake__unpack (NULL, size, record);
-    enum feedback_outcome outcome =
-        uptake ? feedback_take (self->core, uptake, &why) : feedback_take_broken (self->core, peer, &why);
-    if (uptake)
-        snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)uptake->round);
-    if (uptake && outcome == FEEDBACK_ADDED)
-        service_event (service,
-                       "uptake-seen",
-                       subject,
-                       "the model uses report %llu from its step %llu on",
-                       (unsigned long long)uptake->round,
-                       (unsigned long long)uptake->step);
-    else if (outcome == FEEDBACK_ASIDE)
-        service_event (service, "uptake-aside", subject, "%s", why.text);
-    if (uptake)
-        strata__uptake__free_unpacked (uptake, NULL);
-    return 0;
-}
-
-/* What became of the report that is being written. */
-static enum writer_state look_at_writer (struct service *service, struct strata_error *error)
-{
-    struct state *self = service_state (service);
-    enum writer_state state = WRITER_IDLE;
-    if (!service_replays (service))
-        state = writer_poll (self->writer, error);
-    service_fact (service, &state, sizeof (state));
-    if (state == WRITER_FAILED)
-        service_fact_text (service, error->text, sizeof (error->text));
-    return state;
-}
-
-static int on_partial (struct service *service, const char *peer, uint64_t sequence, int64_t time_us, const void *record, size_t size,
-                       void *arg)
-{
-    struct state *self = service_state (service);
-    struct strata_error why = { "a record of stream " FEEDBACK_PARTIALS " is no partial" };
-    Strata__Partial *partial = strata__partial__unpack (NULL, size, record);
-    enum feedback_outcome outcome = partial ? feedback_merge (self->core, partial, &why) : FEEDBACK_ASIDE;
-    if (outcome == FEEDBACK_ASIDE)
-        service_event (service, "partial-aside", peer, "%s", why.text);
-    if (partial)
-        strata__partial__free_unpacked (partial, NULL);
-    if (outcome == FEEDBACK_ADDED)
-        decide_if_due (service);
-    return outcome == FEEDBACK_LATER ? -1 : 0;
-}
-
-/* Moves the pending report one step on: its decision on disk -> writing -> written, or held and tried again. */
-static void move_report (struct service *service, int64_t now_us)
-{
-    struct state *self = service_state (service);
-    struct strata_error error;
-    const struct feedback_report *report = feedback_pending (self->core);
-    switch (look_at_writer (service, &error)) {
-    case WRITER_DONE: {
-        char subject[40];
-        snprintf (subject, sizeof (subject), "round.%06llu", (unsigned long long)report->round);
-        service_event (service,
-                       "report-written",
-                       subject,
-                       "report %llu: %llu frames of %llu simulations",
-                       (unsigned long long)report->round,
-                       (unsigned long long)report->frames,
-                       (unsigned long long)report->simulations);
-        crash_point ("report.written");
-        feedback_written (self->core);
-        service_trouble (service, NULL);
-        break;
-    }
-    case WRITER_FAILED:
-        service_trouble (service, "%s; it is tried again", error.text);
-        feedback_hold (self->core);
-        self->retry_us = now_us + RETRY_US;
-        break;
-    case WRITER_IDLE:
-        if (!report && now_us - self->linked_us > RELINK_US && !service_replays (service)) {
-            struct feedback_figures f;
-            feedback_figures (self->core, &f);
-            self->linked_us = now_us;
-            if (f.reports_written && report_relink (self->dir, f.reports_written, &error) != 0)
-                log_warn ("the link to the newest report was not there or named another");
-        }
-        if (self->undecided && shard_commits (service_shard (service)) > self->commits)
-            self->undecided = false;
-        if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US)
-            && !service_replays (service) && writer_start (self->writer, report, &error) < 0)
-            service_trouble (service, "%s", error.text);
-        break;
-    case WRITER_BUSY:
-        break;
-    }
-}
-
-static void on_tick (struct service *service, int64_t now_us)
-{
-    if (service_shard_number (service)) {
-        hand_over_if_due (service, now_us);
-        return;
-    }
-    move_report (service, now_us);
-    decide_if_due (service);
-}
 
 static void stop (struct service *service)
 {
     struct state *self = service_state (service);
     if (!self)
         return;
-    writer_free (&self->writer); /* before the core: it reads the core's sums */
-    feedback_free (&self->core);
+    for (size_t i = MANAGERS; i-- > 0;)
+        if (self->of[i])
+            managers[i]->stop (self->of[i], service);
     free (self);
     service_set_state (service, NULL);
 }
 
 static int start (struct service *service, struct strata_error *error)
 {
-    const struct campaign_feedback *config = &service_campaign (service)->feedback;
     struct state *self = calloc (1, sizeof (*self));
     if (!self)
         return strata_fail (error, "out of memory");
     service_set_state (service, self);
-    if ((size_t)snprintf (self->dir, sizeof (self->dir), "%s/feedback/rdf", service_workspace (service)) >= sizeof (self->dir)) {
-        stop (service);
-        return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
+    for (size_t i = 0; i < MANAGERS; i++) {
+        if (!managers[i]->wanted (service_campaign (service), service_shard_number (service)))
+            continue;
+        if (!(self->of[i] = managers[i]->start (service, error))) {
+            int saved = errno;
+            stop (service);
+            errno = saved;
+            return -1;
+        }
     }
-    unsigned number = service_shard_number (service);
-    self->core = feedback_new (service_shard (service), config, number, service_now_us (service), error);
-    self->writer = self->core ? writer_new (self->dir, error) : NULL;
-    if (!self->writer) {
-        stop (service);
-        return -1;
-    }
-    service_consume_part (service, "stage", config->from, number, config->shards, on_histogram, NULL);
-    if (number == 0)
-        service_consume (service, "stage", config->uptake, on_uptake, NULL);
-    if (number == 0 && config->shards > 1)
-        service_consume (service, "feedback", FEEDBACK_PARTIALS, on_partial, NULL);
-    if (number)
-        stream_set_limit (service_shard (service),
-                          FEEDBACK_PARTIALS,
-                          (uint64_t)service_campaign (service)->stage.queue_mb << 20);
     return 0;
+}
+
+static void on_tick (struct service *service, int64_t now_us)
+{
+    struct state *self = service_state (service);
+    for (size_t i = 0; i < MANAGERS; i++)
+        if (self->of[i])
+            managers[i]->tick (self->of[i], service, now_us);
 }
 
 static void metrics (struct service *service)
 {
     struct state *self = service_state (service);
-    struct feedback_figures f;
-    if (!self)
-        return;
-    feedback_figures (self->core, &f);
-    service_metric (service, "repeats", (double)f.repeats, 0);
-    service_metric (service, "refused", (double)f.refused, 0);
-    if (service_shard_number (service)) {
-        service_metric (service, "frames_of_shard", (double)f.frames, 0);
-        service_metric (service, "partials_handed_over", (double)f.reports_written, 0);
-        service_metric (service, "frames_since_partial", (double)f.frames_since_report, 0);
-        return;
-    }
-    service_metric (service, "frames", (double)f.frames, 0);
-    service_metric (service, "simulations", (double)f.simulations, 0);
-    service_metric (service, "reports_written", (double)f.reports_written, 0);
-    service_metric (service, "reports_taken", (double)f.reports_taken, 0);
-    service_metric (service, "frames_since_report", (double)f.frames_since_report, 0);
+    for (size_t i = 0; self && i < MANAGERS; i++)
+        if (self->of[i])
+            managers[i]->metrics (self->of[i], service);
 }
 
 static unsigned shards (const struct campaign *campaign)
@@ -257,7 +70,7 @@ int main (int argc, char **argv)
     static const struct service_timer timers[] = { { 100, on_tick }, { 0, NULL } };
     const struct service_spec spec = {
         .name = "feedback",
-        .about = "sums what the fine simulations measure and reports it to the coarse model",
+        .about = "sums what the fine simulations measure and reports it to the coarser model",
         .has_shard = true,
         .shards = shards,
         .handlers = handlers,

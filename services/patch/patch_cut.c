@@ -15,7 +15,7 @@
 const char *const patch_configuration_names[PATCH_CONFIGURATIONS] = { "lipid-only", "ras", "ras-raf", "other", "invalid" };
 
 /* What all patches of a snapshot share. */
-struct cutter {
+struct patch_plan {
     const struct gridsim *s;
     const struct patch_params *params;
     double dx, dy;           /* nm */
@@ -23,6 +23,7 @@ struct cutter {
     const struct gridsim_protein **ras; /* centres, by rising id */
     size_t nras;
     size_t (*lipid_only)[2]; /* grid points (x, y) of the lipid-only centres */
+    size_t count;            /* patches */
 };
 
 bool patch_is_raf (const char *state)
@@ -37,7 +38,9 @@ bool patch_is_ras (const char *state)
 
 double patch_periodic (double a, double b, double edge)
 {
-    double d = fmod (a - b, edge);
+    double d = a - b;
+    if (!(fabs (d) < edge))
+        d = fmod (d, edge);
     if (d > edge / 2)
         d -= edge;
     else if (d < -edge / 2)
@@ -77,7 +80,7 @@ static int by_id (const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int find_ras (struct cutter *c, struct strata_error *error)
+static int find_ras (struct patch_plan *c, struct strata_error *error)
 {
     c->ras = malloc ((c->s->nproteins + 1) * sizeof (const struct gridsim_protein *));
     if (!c->ras)
@@ -103,22 +106,26 @@ static size_t random_point (uint64_t *state, size_t n)
     return (size_t)((double)(next_random (state) >> 11) * 0x1p-53 * (double)n);
 }
 
+/* The lesser of the two; its root is only taken where it may be. */
+static double lesser (double least, double x, double y)
+{
+    return x * x + y * y > least * least * (1 + 1e-9) ? least : fmin (least, hypot (x, y));
+}
+
 /* Distance of grid point p from the nearest protein or earlier lipid-only centre; infinite when there is neither. */
-static double clearance (const struct cutter *c, const size_t p[2], size_t earlier)
+static double clearance (const struct patch_plan *c, const size_t p[2], size_t earlier)
 {
     double least = INFINITY, x = (double)p[0] * c->dx, y = (double)p[1] * c->dy;
     for (size_t i = 0; i < c->s->nproteins; i++)
-        least = fmin (least,
-                      hypot (patch_periodic (c->s->proteins[i].x, x, c->s->lx), patch_periodic (c->s->proteins[i].y, y, c->s->ly)));
+        least = lesser (least, patch_periodic (c->s->proteins[i].x, x, c->s->lx), patch_periodic (c->s->proteins[i].y, y, c->s->ly));
     for (size_t i = 0; i < earlier; i++)
-        least = fmin (least,
-                      hypot (patch_periodic ((double)c->lipid_only[i][0] * c->dx, x, c->s->lx),
-                             patch_periodic ((double)c->lipid_only[i][1] * c->dy, y, c->s->ly)));
+        least = lesser (least, patch_periodic ((double)c->lipid_only[i][0] * c->dx, x, c->s->lx),
+                        patch_periodic ((double)c->lipid_only[i][1] * c->dy, y, c->s->ly));
     return least;
 }
 
 /* Grid points drawn at random, each the first of its 100 tries that is far enough, else the farthest of them. */
-static int place_lipid_only (struct cutter *c, struct strata_error *error)
+static int place_lipid_only (struct patch_plan *c, struct strata_error *error)
 {
     size_t n = c->params->lipid_only;
     c->lipid_only = calloc (n + 1, sizeof (*c->lipid_only));
@@ -142,16 +149,20 @@ static int place_lipid_only (struct cutter *c, struct strata_error *error)
 
 /* ---- one patch ---- */
 
-static void cut_native (const struct cutter *c, const size_t center[2], float *native)
+/* The grid points of a row of the patch lie next to each other in memory up to the edge of the grid; and so do those that are
+ * wanted, which are numbered in that order. */
+static void cut_native (const struct patch_plan *c, const size_t center[2], float *native)
 {
-    size_t points = c->params->points, reach = (points - 1) / 2;
+    size_t points = c->params->points, reach = (points - 1) / 2, nx = c->s->nx;
     for (size_t j = 0; j < points; j++) {
         size_t y = (center[1] + c->s->ny + j - reach) % c->s->ny;
-        for (size_t i = 0; i < points; i++) {
-            size_t x = (center[0] + c->s->nx + i - reach) % c->s->nx;
-            memcpy (native + (j * points + i) * GRIDSIM_LIPIDS,
-                    c->s->density + (y * c->s->nx + x) * GRIDSIM_LIPIDS,
-                    GRIDSIM_LIPIDS * sizeof (float));
+        size_t x = (center[0] + nx - reach) % nx;
+        for (size_t i = 0; i < points;) {
+            size_t n = points - i < nx - x ? points - i : nx - x;
+            size_t from = gridsim_place (c->s, y * nx + x);
+            memcpy (native + (j * points + i) * GRIDSIM_LIPIDS, c->s->density + from * GRIDSIM_LIPIDS, n * GRIDSIM_LIPIDS * sizeof (float));
+            i += n;
+            x = 0;
         }
     }
 }
@@ -166,13 +177,13 @@ static int by_distance (const void *a, const void *b)
 }
 
 /* Proteins in the square, the centre's own (NULL: none) first. */
-static int find_neighbours (const struct cutter *c, const struct gridsim_protein *own, struct patch *p)
+static int find_neighbours (const struct patch_plan *c, const struct gridsim_protein *own, struct patch *p)
 {
     size_t room = 0;
     for (size_t i = 0; i < c->s->nproteins; i++) {
         const struct gridsim_protein *q = &c->s->proteins[i];
-        double x = patch_periodic (q->x, p->center[0], c->s->lx), y = patch_periodic (q->y, p->center[1], c->s->ly);
-        if (!(fabs (x) < c->half && fabs (y) < c->half))
+        double x = patch_periodic (q->x, p->center[0], c->s->lx), y;
+        if (!(fabs (x) < c->half) || !(fabs (y = patch_periodic (q->y, p->center[1], c->s->ly)) < c->half))
             continue;
         if (p->nproteins == room) {
             room = room ? 2 * room : 8;
@@ -207,7 +218,7 @@ static bool has_protein (const struct patch *p, uint64_t id)
 }
 
 /* Bonds with both ends in the patch; *half is one with a single end in it, NULL when there is none. */
-static int find_complexes (const struct cutter *c, struct patch *p, const struct gridsim_bond **half)
+static int find_complexes (const struct patch_plan *c, struct patch *p, const struct gridsim_bond **half)
 {
     *half = NULL;
     for (size_t i = 0; p->nproteins && i < c->s->nbonds; i++) {
@@ -261,19 +272,27 @@ static void configure (struct patch *p, const struct gridsim_protein *own, const
         p->configuration = PATCH_OTHER;
 }
 
+/* The grid point in the middle of patch number i. */
+static void center_of (const struct patch_plan *c, size_t i, size_t center[2])
+{
+    if (i >= c->nras) {
+        memcpy (center, c->lipid_only[i - c->nras], 2 * sizeof (*center));
+        return;
+    }
+    center[0] = patch_nearest_point (c->ras[i]->x, c->dx, c->s->nx);
+    center[1] = patch_nearest_point (c->ras[i]->y, c->dy, c->s->ny);
+}
+
 /* Patch number i: that of RAS i, or lipid-only i - nras. scratch: one native patch, used when none is kept. */
-static int cut_one (const struct cutter *c, size_t i, float *scratch, struct patch *p)
+static int cut_one (const struct patch_plan *c, size_t i, float *scratch, struct patch *p)
 {
     const struct gridsim_protein *own = i < c->nras ? c->ras[i] : NULL;
     size_t center[2];
-    if (own) {
-        center[0] = patch_nearest_point (own->x, c->dx, c->s->nx);
-        center[1] = patch_nearest_point (own->y, c->dy, c->s->ny);
+    center_of (c, i, center);
+    if (own)
         snprintf (p->id, sizeof (p->id), "%s-%08" PRIu64 "-p%05" PRIu64, c->params->simulation, c->s->loop, own->id);
-    } else {
-        memcpy (center, c->lipid_only[i - c->nras], sizeof (center));
+    else
         snprintf (p->id, sizeof (p->id), "%s-%08" PRIu64 "-l%02zu", c->params->simulation, c->s->loop, i - c->nras);
-    }
     snprintf (p->simulation, sizeof (p->simulation), "%s", c->params->simulation);
     p->snapshot = c->s->loop;
     p->time_fs = c->s->time_fs;
@@ -319,7 +338,7 @@ static int check_params (const struct patch_params *params, struct strata_error 
     return 0;
 }
 
-static int check_grid (const struct cutter *c, struct strata_error *error)
+static int check_grid (const struct patch_plan *c, struct strata_error *error)
 {
     const struct gridsim *s = c->s;
     unsigned points = c->params->points;
@@ -348,7 +367,7 @@ static int check_grid (const struct cutter *c, struct strata_error *error)
 }
 
 /* Each patch into its own place: the order doesn't depend on the threads. Returns -1 when memory ran out. */
-static int cut_all (const struct cutter *c, struct patch_set *set)
+static int cut_all (const struct patch_plan *c, struct patch_set *set)
 {
     size_t native = (size_t)c->params->points * c->params->points * GRIDSIM_LIPIDS * sizeof (float);
     int failed = 0;
@@ -363,34 +382,92 @@ static int cut_all (const struct cutter *c, struct patch_set *set)
     return failed ? -1 : 0;
 }
 
-int patch_cut (const struct gridsim *snapshot, const struct patch_params *params, struct patch_set *set,
-               struct strata_error *error)
+/* Wants the grid points that lie in a patch. */
+static int want_patches (struct patch_plan *c, struct gridsim *s, struct strata_error *error)
 {
-    memset (set, 0, sizeof (*set));
+    size_t points = c->params->points, reach = (points - 1) / 2;
+    if (gridsim_want_none (s, error) != 0)
+        return strata_fail_prefix (error, "snapshot %" PRIu64, s->loop);
+    for (size_t i = 0; i < c->count; i++) {
+        size_t center[2];
+        center_of (c, i, center);
+        size_t x = (center[0] + s->nx - reach) % s->nx, n = points < s->nx - x ? points : s->nx - x;
+        for (size_t j = 0; j < points; j++) {
+            size_t y = (center[1] + s->ny + j - reach) % s->ny;
+            gridsim_want (s, x, y, n);
+            gridsim_want (s, 0, y, points - n);
+        }
+    }
+    gridsim_want_done (s);
+    return 0;
+}
+
+/* Where the patches of a snapshot are. The caller frees what is in it, also on failure. */
+static int plan (struct patch_plan *c, const struct gridsim *snapshot, const struct patch_params *params, struct strata_error *error)
+{
+    *c = (struct patch_plan){ .s = snapshot, .params = params };
     if (check_params (params, error) != 0)
         return -1;
-    struct cutter c = { .s = snapshot, .params = params };
-    c.dx = snapshot->lx / (double)snapshot->nx;
-    c.dy = snapshot->ly / (double)snapshot->ny;
-    c.half = (double)(params->points - 1) * c.dx / 2;
-    int rc = -1;
-    if (find_ras (&c, error) != 0 || check_grid (&c, error) != 0 || place_lipid_only (&c, error) != 0)
-        goto done;
-    set->count = c.nras + params->lipid_only;
+    c->dx = snapshot->lx / (double)snapshot->nx;
+    c->dy = snapshot->ly / (double)snapshot->ny;
+    c->half = (double)(params->points - 1) * c->dx / 2;
+    if (find_ras (c, error) != 0 || check_grid (c, error) != 0 || place_lipid_only (c, error) != 0)
+        return -1;
+    c->count = c->nras + params->lipid_only;
+    return 0;
+}
+
+static void plan_fini (struct patch_plan *c)
+{
+    free (c->ras);
+    free (c->lipid_only);
+}
+
+struct patch_plan *patch_plan_new (struct gridsim *snapshot, const struct patch_params *params, struct strata_error *error)
+{
+    struct patch_plan *self = malloc (sizeof (*self));
+    if (!self) {
+        strata_fail (error, "snapshot %" PRIu64 ": out of memory", snapshot->loop);
+        return NULL;
+    }
+    if (plan (self, snapshot, params, error) != 0 || want_patches (self, snapshot, error) != 0)
+        patch_plan_free (&self);
+    return self;
+}
+
+void patch_plan_free (struct patch_plan **self)
+{
+    if (!*self)
+        return;
+    plan_fini (*self);
+    free (*self);
+    *self = NULL;
+}
+
+int patch_cut_planned (const struct patch_plan *c, struct patch_set *set, struct strata_error *error)
+{
+    memset (set, 0, sizeof (*set));
+    set->count = c->count;
     set->patches = calloc (set->count + 1, sizeof (*set->patches));
-    if (!set->patches || cut_all (&c, set) != 0) {
+    if (!set->patches || cut_all (c, set) != 0) {
+        patch_set_fini (set);
         errno = ENOMEM; /* each thread has its own: the one that failed may be another */
-        strata_fail (error, "snapshot %" PRIu64 ": out of memory for %zu patches", snapshot->loop, set->count);
-        goto done;
+        return strata_fail (error, "snapshot %" PRIu64 ": out of memory for %zu patches", c->s->loop, c->count);
     }
     for (size_t i = 0; i < set->count; i++)
         set->of[set->patches[i].configuration]++;
-    rc = 0;
-done:
-    if (rc != 0)
-        patch_set_fini (set);
-    free (c.ras);
-    free (c.lipid_only);
+    return 0;
+}
+
+int patch_cut (const struct gridsim *snapshot, const struct patch_params *params, struct patch_set *set,
+               struct strata_error *error)
+{
+    struct patch_plan c;
+    memset (set, 0, sizeof (*set));
+    int rc = plan (&c, snapshot, params, error);
+    if (rc == 0)
+        rc = patch_cut_planned (&c, set, error);
+    plan_fini (&c);
     return rc;
 }
 

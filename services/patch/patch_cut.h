@@ -65,8 +65,15 @@ struct patch_set {
     size_t of[PATCH_CONFIGURATIONS]; /* how many of each; they sum to count */
 };
 
-/* Refused: parameters out of range, a grid with fewer than `points` points along an edge, one whose spacing differs in x
- * and y, more than PATCH_COUNT_MAX patches. On failure nothing stays allocated. */
+/* In two steps, for a snapshot whose densities are not read yet (gridsim_open): the plan says where patches are and
+ * which points are wanted, so that gridsim_read_density keeps what lies in a patch and nothing else. The plan refers to
+ * the snapshot and the parameters. Refused: parameters out of range, a grid with fewer than `points` points along an edge,
+ * one whose spacing differs in x and y, more than PATCH_COUNT_MAX patches. On failure nothing stays allocated. */
+struct patch_plan;
+struct patch_plan *patch_plan_new (struct gridsim *snapshot, const struct patch_params *params, struct strata_error *error);
+void patch_plan_free (struct patch_plan **plan);
+int patch_cut_planned (const struct patch_plan *plan, struct patch_set *set, struct strata_error *error);
+/* Both at once, of a snapshot that has all its points. */
 int patch_cut (const struct gridsim *snapshot, const struct patch_params *params, struct patch_set *set,
                struct strata_error *error);
 void patch_set_fini (struct patch_set *set);

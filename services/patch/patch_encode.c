@@ -1,54 +1,79 @@
 /* patch_encode.c - see patch_encode.h */
 #include "patch_encode.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-#include "strata_npz.h"
+#include "encoder_kind.h"
+
+_Static_assert (PATCH_ENCODER_LIPIDS == GRIDSIM_LIPIDS, "a plug-in takes patches as they are cut");
 
 struct patch_encoder {
-    size_t coarse, features, dimensions;
-    double *mean;       /* [features] */
-    double *components; /* [features][dimensions], each already divided by its feature's scale */
+    const struct patch_encoder_kind *kind;
+    void *model;
+    size_t coarse, dimensions;
 };
 
-/* Member `name` of kind f4 or f8 in shape [rows][features], or [features] when rows is 0. */
-static const struct npy *get_member (struct npz *model, const char *name, size_t rows, size_t features,
-                                     struct strata_error *error)
+/* <programs>/../lib/strata/encoder-<kind>.so: `make` and `make install` both put it there. */
+static int plugin_path (const char *kind, char *path, size_t size, struct strata_error *error)
 {
-    const struct npy *any = npz_get (model, name, error);
-    if (!any)
-        return NULL;
-    size_t shape[2] = { rows, features };
-    return npz_get_shaped (model, name, any->kind == NPY_F4 ? NPY_F4 : NPY_F8, rows ? 2 : 1, rows ? shape : shape + 1, error);
-}
-
-static double number_at (const struct npy *array, size_t i)
-{
-    return array->kind == NPY_F4 ? (double)((const float *)array->data)[i] : ((const double *)array->data)[i];
-}
-
-static int fill (struct patch_encoder *self, const struct npy *mean, const struct npy *components, const struct npy *scale,
-                 struct strata_error *error)
-{
-    for (size_t i = 0; i < self->features; i++) {
-        double s = scale ? number_at (scale, i) : 1;
-        self->mean[i] = number_at (mean, i);
-        if (!isfinite (self->mean[i]))
-            return strata_fail (error, "mean[%zu] is not finite; train the model anew", i);
-        if (!isfinite (s) || s <= 0)
-            return strata_fail (error, "scale[%zu] is %g, it has to be above 0; train the model anew", i, s);
-        for (size_t k = 0; k < self->dimensions; k++) {
-            double c = number_at (components, k * self->features + i);
-            if (!isfinite (c / s))
-                return strata_fail (error, "components[%zu][%zu] is not finite; train the model anew", k, i);
-            self->components[i * self->dimensions + k] = c / s;
-        }
+    char program[4096];
+    ssize_t n = readlink ("/proc/self/exe", program, sizeof (program) - 1);
+    if (n < 0)
+        return strata_fail (error, "/proc/self/exe: %s", strerror (errno));
+    program[n] = '\0';
+    for (int i = 0; i < 2; i++) {
+        char *slash = strrchr (program, '/');
+        if (slash)
+            *slash = '\0';
     }
+    if ((size_t)snprintf (path, size, "%s/lib/strata/encoder-%s.so", program, kind) >= size)
+        return strata_fail (error, "the path of the encoder %s is longer than %zu bytes", kind, size - 1);
     return 0;
 }
 
-struct patch_encoder *patch_encoder_new (const char *path, size_t coarse, size_t dimensions, struct strata_error *error)
+/* Never unloaded: libraries such as libtorch leave threads and handlers behind that call into them. */
+static const struct patch_encoder_kind *load_plugin (const char *name, struct strata_error *error)
+{
+    char path[8192];
+    if (plugin_path (name, path, sizeof (path), error) != 0)
+        return NULL;
+    if (access (path, F_OK) != 0) {
+        strata_fail (error,
+                     "patch.encoder.kind: %s needs %s: %s; for `network` install libtorch-dev and build anew (make deps all), "
+                     "or name another kind",
+                     name,
+                     path,
+                     strerror (errno));
+        return NULL;
+    }
+    void *library = dlopen (path, RTLD_NOW | RTLD_LOCAL);
+    const struct patch_encoder_kind *kind = library ? dlsym (library, PATCH_ENCODER_SYMBOL) : NULL;
+    if (!kind) {
+        const char *why = dlerror ();
+        strata_fail (error, "patch.encoder.kind: %s can't be loaded: %s", name, why ? why : path);
+        return NULL;
+    }
+    if (kind->version != PATCH_ENCODER_VERSION || strcmp (kind->name, name) != 0) {
+        strata_fail (error,
+                     "patch.encoder.kind: %s is version %u of `%s`, this program needs version %d of `%s`; build both anew",
+                     path,
+                     kind->version,
+                     kind->name,
+                     PATCH_ENCODER_VERSION,
+                     name);
+        return NULL;
+    }
+    return kind;
+}
+
+struct patch_encoder *patch_encoder_new (const char *kind, const char *path, size_t coarse, size_t dimensions,
+                                         struct strata_error *error)
 {
     if (coarse == 0 || coarse > PATCH_POINTS_MAX || dimensions == 0 || dimensions > PATCH_DIMENSIONS_MAX) {
         strata_fail (error,
@@ -60,34 +85,17 @@ struct patch_encoder *patch_encoder_new (const char *path, size_t coarse, size_t
                      PATCH_DIMENSIONS_MAX);
         return NULL;
     }
-    struct patch_encoder *self = NULL;
-    const struct npy *scale = NULL;
-    size_t features = coarse * coarse * GRIDSIM_LIPIDS;
-    int rc = -1;
-    struct npz *model = npz_open_file (path, error);
-    if (!model)
+    const struct patch_encoder_kind *table = strcmp (kind, "pca") == 0 ? &patch_encoder_pca : load_plugin (kind, error);
+    if (!table)
         return NULL;
-    const struct npy *mean = get_member (model, "mean", 0, features, error);
-    const struct npy *components = mean ? get_member (model, "components", dimensions, features, error) : NULL;
-    if (!components || (npz_has (model, "scale") && !(scale = get_member (model, "scale", 0, features, error))))
-        goto done;
-    self = calloc (1, sizeof (*self));
-    if (self) {
-        self->coarse = coarse;
-        self->features = features;
-        self->dimensions = dimensions;
-        self->mean = malloc (features * sizeof (double));
-        self->components = malloc (features * dimensions * sizeof (double));
-    }
-    if (!self || !self->mean || !self->components)
+    struct patch_encoder *self = calloc (1, sizeof (*self));
+    if (!self) {
         strata_fail (error, "%s: out of memory", path);
-    else if (fill (self, mean, components, scale, error) != 0)
-        strata_fail_prefix (error, "%s", path);
-    else
-        rc = 0;
-done:
-    npz_close (&model);
-    if (rc != 0)
+        return NULL;
+    }
+    *self = (struct patch_encoder){ .kind = table, .coarse = coarse, .dimensions = dimensions };
+    self->model = table->open (path, coarse, dimensions, error);
+    if (!self->model)
         patch_encoder_free (&self);
     return self;
 }
@@ -96,8 +104,7 @@ void patch_encoder_free (struct patch_encoder **self)
 {
     if (!self || !*self)
         return;
-    free ((*self)->mean);
-    free ((*self)->components);
+    (*self)->kind->close ((*self)->model);
     free (*self);
     *self = NULL;
 }
@@ -107,30 +114,39 @@ size_t patch_encoder_dimensions (const struct patch_encoder *self)
     return self->dimensions;
 }
 
-int patch_encode (const struct patch_encoder *self, const struct patch *patch, float *z, struct strata_error *error)
+static int check_size (const struct patch_encoder *self, const struct patch *patch, struct strata_error *error)
 {
-    double sums[PATCH_DIMENSIONS_MAX] = { 0 };
-    if (patch->coarse != self->coarse)
-        return strata_fail (error,
-                            "patch %s is %zu x %zu x %d, the encoder's model is for %zu x %zu x %d",
-                            patch->id,
-                            patch->coarse,
-                            patch->coarse,
-                            GRIDSIM_LIPIDS,
-                            self->coarse,
-                            self->coarse,
-                            GRIDSIM_LIPIDS);
-    /* One sum a component, side by side: as fast as the memory, and each in a fixed order. */
-    for (size_t i = 0; i < self->features; i++) {
-        double x = (double)patch->concentrations[i] - self->mean[i];
-        const double *row = self->components + i * self->dimensions;
-        for (size_t k = 0; k < self->dimensions; k++)
-            sums[k] += row[k] * x;
+    if (patch->coarse == self->coarse)
+        return 0;
+    return strata_fail (error,
+                        "patch %s is %zu x %zu x %d, the encoder's model is for %zu x %zu x %d",
+                        patch->id,
+                        patch->coarse,
+                        patch->coarse,
+                        GRIDSIM_LIPIDS,
+                        self->coarse,
+                        self->coarse,
+                        GRIDSIM_LIPIDS);
+}
+
+int patch_encode (const struct patch_encoder *self, const struct patch *const *patches, size_t count, float *z,
+                  struct strata_error *error)
+{
+    const float **concentrations = malloc ((count ? count : 1) * sizeof (*concentrations));
+    int rc = concentrations ? 0 : strata_fail (error, "%zu patches can't be encoded: out of memory", count);
+    for (size_t p = 0; rc == 0 && p < count; p++) {
+        rc = check_size (self, patches[p], error);
+        concentrations[p] = patches[p]->concentrations;
     }
-    for (size_t k = 0; k < self->dimensions; k++) {
-        z[k] = (float)sums[k];
-        if (!isfinite (z[k]))
-            return strata_fail (error, "patch %s: its component %zu is %g, no float32; check its densities", patch->id, k, sums[k]);
-    }
-    return 0;
+    if (rc == 0)
+        rc = self->kind->encode (self->model, concentrations, count, z, error);
+    for (size_t i = 0; rc == 0 && i < count * self->dimensions; i++)
+        if (!isfinite (z[i]))
+            rc = strata_fail (error,
+                              "patch %s: its component %zu is %g, no float32 of use; check its densities",
+                              patches[i / self->dimensions]->id,
+                              i % self->dimensions,
+                              isnan (z[i]) ? (double)NAN : (double)z[i]); /* whatever its sign */
+    free (concentrations);
+    return rc;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "patch_npz.h"
+#include "patch_read.h"
 
 /* The patch's archive under its final name, whole or not at all. */
 static int write_patch (const char *out, const struct patch *p, struct strata_error *error)
@@ -47,7 +48,7 @@ done:
 static int report_patch (const struct patch *p, const struct patch_encoder *encoder, FILE *report, struct strata_error *error)
 {
     float z[PATCH_DIMENSIONS_MAX];
-    if (encoder && patch_encode (encoder, p, z, error) != 0)
+    if (encoder && patch_encode (encoder, &p, 1, z, error) != 0)
         return -1;
     if (!report)
         return 0;
@@ -61,16 +62,12 @@ static int report_patch (const struct patch *p, const struct patch_encoder *enco
 int patch_offline (const char *snapshot, const char *out, const struct patch_params *params,
                    const struct patch_encoder *encoder, FILE *report, struct strata_error *error)
 {
-    struct gridsim s;
     struct patch_set set;
     if (mkdir (out, 0777) != 0 && errno != EEXIST)
         return strata_fail (error, "%s: can't be made: %s", out, strerror (errno));
-    if (gridsim_read (snapshot, 0, &s, error) != 0)
+    if (patch_read (snapshot, 0, NULL, params, &set, error) != 0)
         return -1;
-    int rc = patch_cut (&s, params, &set, error);
-    gridsim_fini (&s);
-    if (rc != 0)
-        return strata_fail_prefix (error, "%s", snapshot);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < set.count; i++) {
         rc = write_patch (out, &set.patches[i], error);
         if (rc == 0)
@@ -99,10 +96,11 @@ const char *const patch_offline_usage =
     "  --distance-nm X    of lipid-only centres from proteins and each other (50)\n"
     "  --seed N           of the lipid-only centres (1)\n"
     "  --encoder FILE     also list each patch's coordinates in this model\n"
+    "  --kind KIND        of that model: pca or network (pca)\n"
     "  --dimensions N     of that model (9)\n";
 
 struct offline {
-    const char *snapshot, *out, *encoder;
+    const char *snapshot, *out, *encoder, *kind;
     struct patch_params params;
     unsigned dimensions;
 };
@@ -143,6 +141,9 @@ static int parse_option (struct offline *o, int c, const char *name, const char 
     case 'e':
         o->encoder = text;
         return 0;
+    case 'm':
+        o->kind = text;
+        return 0;
     case 'p':
         return parse_unsigned (name, text, &o->params.points, error);
     case 'k':
@@ -171,7 +172,7 @@ static int parse_options (struct offline *o, int argc, char **argv, struct strat
         { "coarse", required_argument, NULL, 'k' },     { "lipid-only", required_argument, NULL, 'l' },
         { "distance-nm", required_argument, NULL, 'x' }, { "seed", required_argument, NULL, 'r' },
         { "encoder", required_argument, NULL, 'e' },    { "dimensions", required_argument, NULL, 'd' },
-        { NULL, 0, NULL, 0 },
+        { "kind", required_argument, NULL, 'm' },       { NULL, 0, NULL, 0 },
     };
     int index = 0;
     optind = 1;
@@ -188,7 +189,7 @@ static int parse_options (struct offline *o, int argc, char **argv, struct strat
 
 int patch_offline_main (int argc, char **argv)
 {
-    struct offline o = { .dimensions = 9 };
+    struct offline o = { .kind = "pca", .dimensions = 9 };
     o.params = (struct patch_params){ .simulation = "offline", .points = 73, .coarse = 37, .lipid_only = 33,
                                       .lipid_only_distance_nm = 50, .seed = 1 };
     struct strata_error error;
@@ -198,7 +199,7 @@ int patch_offline_main (int argc, char **argv)
     }
     struct patch_encoder *encoder = NULL;
     int rc = 0;
-    if (o.encoder && !(encoder = patch_encoder_new (o.encoder, o.params.coarse, o.dimensions, &error)))
+    if (o.encoder && !(encoder = patch_encoder_new (o.kind, o.encoder, o.params.coarse, o.dimensions, &error)))
         rc = -1;
     if (rc == 0)
         rc = patch_offline (o.snapshot, o.out, &o.params, encoder, stdout, &error);

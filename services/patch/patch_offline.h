@@ -15,7 +15,7 @@ int patch_offline (const char *snapshot, const char *out, const struct patch_par
                    const struct patch_encoder *encoder, FILE *report, struct strata_error *error);
 
 /* The program's offline mode: takes main's arguments, reports on stdout, returns the exit code: 0, 1 failed, 2 usage.
- * Options: --cut SNAPSHOT --out DIR, and --simulation --points --coarse --lipid-only --distance-nm --seed --encoder
+ * Options: --cut SNAPSHOT --out DIR, and --simulation --points --coarse --lipid-only --distance-nm --seed --encoder --kind
  * --dimensions, each with the campaign file's default. patch_offline_usage: one line an option, for --help. */
 int patch_offline_main (int argc, char **argv);
 extern const char *const patch_offline_usage;

@@ -196,6 +196,11 @@ static void on_jobs (struct service *service, struct request *request, const Pro
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "%s", error.text);
         return;
     }
+    char why[1024] = "";
+    struct state *self = service_state (service);
+    if (((const Strata__Jobs *)body)->id[0] && reply.n_jobs == 1)
+        schedule_why (self->core, reply.jobs[0], service_now_us (service), why, sizeof (why));
+    reply.why = why;
     request_reply (request, &reply.base);
     schedule_jobs_fini (&reply);
 }
@@ -210,8 +215,9 @@ static void on_cancel (struct service *service, struct request *request, const P
     struct state *self = service_state (service);
     struct strata_error error;
     struct id_list ids = { NULL, 0, 0 };
-    const char *id = ((const Strata__Cancel *)body)->id;
-    if (schedule_cancel (self->core, id, id_list_add, &ids, service_now_us (service), &error) != 0)
+    const Strata__Cancel *cancel = (const Strata__Cancel *)body;
+    const struct schedule_wanted wanted = { cancel->id, cancel->state, cancel->type, cancel->all };
+    if (schedule_cancel (self->core, &wanted, id_list_add, &ids, service_now_us (service), &error) != 0)
         request_refuse (request, code_of (errno), "%s", error.text);
     else {
         Strata__CancelReply reply = STRATA__CANCEL_REPLY__INIT;
@@ -237,6 +243,129 @@ static void on_retry (struct service *service, struct request *request, const Pr
         request_reply (request, &reply.base);
     }
     id_list_fini (&ids);
+}
+
+/* ---- nodes ---- */
+
+static const char *const node_states[] = { [RESOURCES_UP] = "up", [RESOURCES_DRAINED] = "drained", [RESOURCES_LOST] = "lost" };
+
+/* Its number, by its name or as a number; SIZE_MAX: there is none. */
+static size_t find_node (const struct machine *machine, const char *node)
+{
+    size_t nodes = machine_nodes (machine), in_group;
+    char *end;
+    for (size_t i = 0; i < nodes; i++) {
+        const struct machine_group *group = machine_group_of (machine, i, &in_group);
+        if (group->names && strcmp (group->names[in_group], node) == 0)
+            return i;
+    }
+    unsigned long long number = strtoull (node, &end, 10);
+    return *node >= '0' && *node <= '9' && !*end && number < nodes ? (size_t)number : SIZE_MAX;
+}
+
+static void tell_node (const struct state *self, size_t node, Strata__NodeState *out)
+{
+    size_t in_group;
+    const struct machine_group *group = machine_group_of (&self->machine, node, &in_group);
+    strata__node_state__init (out);
+    out->number = node;
+    out->name = group->names ? group->names[in_group] : "";
+    out->state = (char *)node_states[schedule_node (self->core, node)];
+    out->cores = group->cores;
+    out->gpus = group->gpus;
+}
+
+static int set_node (struct service *service, size_t node, const char *state, struct strata_error *error)
+{
+    struct state *self = service_state (service);
+    for (size_t i = 0; i < sizeof (node_states) / sizeof (node_states[0]); i++) {
+        if (strcmp (node_states[i], state) != 0)
+            continue;
+        /* Its jobs would be started anew while they run on beside this process. */
+        if (i == RESOURCES_LOST && strcmp (service_campaign (service)->schedule.executor, executor_local.name) == 0)
+            return strata_fail (error, "node %zu is this machine, on which the jobs run: it can be drained, and is not lost", node);
+        return schedule_set_node (self->core, node, (enum resources_node_state)i, service_now_us (service), error);
+    }
+    return strata_fail (error, "\"%.40s\" is no state of a node; there are up, drained, lost", state);
+}
+
+static void on_node (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct state *self = service_state (service);
+    const Strata__Node *ask = (const Strata__Node *)body;
+    Strata__NodeReply reply = STRATA__NODE_REPLY__INIT;
+    struct strata_error error;
+    size_t nodes = machine_nodes (&self->machine), first = 0, count = nodes;
+    if (ask->node[0]) {
+        first = find_node (&self->machine, ask->node);
+        count = 1;
+    }
+    if (first == SIZE_MAX || (ask->state[0] && !ask->node[0])) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_NOT_FOUND, "there is no node \"%.100s\"; `strata node` lists the %zu there are",
+                        ask->node, nodes);
+        return;
+    }
+    if (ask->state[0] && set_node (service, first, ask->state, &error) != 0) {
+        request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "%s", error.text);
+        return;
+    }
+    Strata__NodeState *states = calloc (count + 1, sizeof (*states));
+    reply.nodes = calloc (count + 1, sizeof (*reply.nodes));
+    for (size_t i = 0; states && reply.nodes && i < count; i++) {
+        tell_node (self, first + i, &states[i]);
+        reply.nodes[reply.n_nodes++] = &states[i];
+    }
+    request_reply (request, &reply.base);
+    free (states);
+    free (reply.nodes);
+}
+
+/* ---- settings ---- */
+
+struct settings {
+    Strata__Setting *list, **pointers;
+    size_t count, room;
+};
+
+static void add_setting (const char *name, uint64_t value, uint64_t of_file, void *arg)
+{
+    struct settings *self = arg;
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 16;
+        self->list = realloc (self->list, self->room * sizeof (*self->list));
+        if (!self->list) {
+            log_error ("out of memory");
+            abort ();
+        }
+    }
+    Strata__Setting *s = &self->list[self->count++];
+    strata__setting__init (s);
+    s->name = strdup (name);
+    s->value = value;
+    s->of_file = of_file;
+}
+
+static void on_update (struct service *service, struct request *request, const ProtobufCMessage *body)
+{
+    struct state *self = service_state (service);
+    const Strata__Update *update = (const Strata__Update *)body;
+    Strata__UpdateReply reply = STRATA__UPDATE_REPLY__INIT;
+    struct settings settings = { NULL, NULL, 0, 0 };
+    struct strata_error error;
+    if (update->name[0] && schedule_update (self->core, update->name, update->value, &error) != 0) {
+        request_refuse (request, code_of (errno), "%s", error.text);
+        return;
+    }
+    schedule_settings (self->core, add_setting, &settings);
+    settings.pointers = calloc (settings.count + 1, sizeof (*settings.pointers));
+    for (size_t i = 0; settings.pointers && i < settings.count; i++)
+        settings.pointers[reply.n_settings++] = &settings.list[i];
+    reply.settings = settings.pointers;
+    request_reply (request, &reply.base);
+    for (size_t i = 0; i < settings.count; i++)
+        free (settings.list[i].name);
+    free (settings.list);
+    free (settings.pointers);
 }
 
 /* ---- start, stop, figures ---- */
@@ -366,6 +495,8 @@ static const struct service_handler handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_JOBS, &strata__jobs__descriptor, false, on_jobs },
     { STRATA__MESSAGE_TYPE__TYPE_CANCEL, &strata__cancel__descriptor, true, on_cancel },
     { STRATA__MESSAGE_TYPE__TYPE_RETRY, &strata__retry__descriptor, true, on_retry },
+    { STRATA__MESSAGE_TYPE__TYPE_NODE, &strata__node__descriptor, true, on_node },
+    { STRATA__MESSAGE_TYPE__TYPE_UPDATE, &strata__update__descriptor, true, on_update },
     { 0, NULL, false, NULL },
 };
 

@@ -326,6 +326,7 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
     make_resources (self, machine);
+    schedule_settings_load (self);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
@@ -340,7 +341,7 @@ void schedule_free (struct schedule **self_p)
     struct shard_part *part = shard_part (self->shard, SHARD_CORE);
     if (part->data == self) {
         schedule_index_counts (self); /* a last commit may come */
-        *part = (struct shard_part){ NULL };
+        *part = (struct shard_part){ .data = NULL };
     }
     schedule_sweep (self);
     for (size_t i = 0; i < self->live_count; i++)
@@ -387,6 +388,14 @@ void schedule_tick (struct schedule *self, int64_t now_us)
     }
     schedule_ask (self, now_us);
     schedule_place (self, now_us);
+}
+
+int schedule_hold_type (struct schedule *self, const char *name, bool hold)
+{
+    struct job_type *type = schedule_find_type (self, name);
+    if (type)
+        type->on_hold = hold;
+    return type ? 0 : -1;
 }
 
 void schedule_drain (struct schedule *self)
@@ -505,15 +514,21 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
     return 0;
 }
 
-static int failed (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
+/* final: trying again can't help, whatever tries are left. */
+static int failed (struct schedule *self, struct live *live, bool final, int64_t now_us, struct strata_error *error)
 {
     Strata__Job *job = live->job;
     job->tries++;
+    if (final)
+        job->tries_limit = job->tries;
     bool last = job->tries >= job->tries_limit;
     if (schedule_move (self, live, last ? S (ASIDE) : S (WAITING), error) != 0)
         return -1;
     if (last) {
-        schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s", job->tries, job->reason);
+        if (final)
+            schedule_event (self, "job-aside", job->id, "set aside, as its exit code asks: %s", job->reason);
+        else
+            schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s", job->tries, job->reason);
         schedule_breaker_failed (self, live, now_us);
         return 0;
     }
@@ -550,6 +565,25 @@ static void set_reason (Strata__Job *job, const struct outcome *outcome)
     schedule_set_string (&job->reason, text);
 }
 
+/* What Merlin's exit codes ask for, where the job type says that they are meant (jobs[].exit_codes: merlin). */
+enum merlin { MERLIN_NONE, MERLIN_RESTART = 100, MERLIN_SOFT_FAIL, MERLIN_HARD_FAIL, MERLIN_DRY_SUCCESS, MERLIN_RETRY };
+
+static enum merlin merlin_code (const struct live *live, const struct outcome *outcome)
+{
+    const char *codes = live->type->campaign->exit_codes;
+    bool meant = codes && strcmp (codes, "merlin") == 0 && outcome->end == END (EXIT);
+    return meant && outcome->code >= MERLIN_RESTART && outcome->code <= MERLIN_RETRY ? (enum merlin)outcome->code : MERLIN_NONE;
+}
+
+/* It asks to be started again: that is no failure. Not at once, for one that does nothing else. */
+static int restarted (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
+{
+    int rc = stopped (self, live, error);
+    if (rc == 0)
+        schedule_pause (self, live, now_us + PAUSE_US);
+    return rc;
+}
+
 int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
                     int64_t now_us, struct strata_error *error)
 {
@@ -557,13 +591,14 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     if (!live)
         return -1;
     Strata__Job *job = live->job;
+    enum merlin merlin = merlin_code (live, outcome);
     /* It was started and ended while we were away, or before we were told. */
     bool ran = outcome->end != END (STOPPED) || outcome->started_us;
     if (job->state == S (LAUNCHING) && ran
         && schedule_launched (self, id, attempt, 0, outcome->started_us ? outcome->started_us : now_us, error) != 0)
         return -1;
     job->end = outcome->end;
-    job->code = outcome->code;
+    job->code = merlin == MERLIN_DRY_SUCCESS ? 0 : outcome->code;
     job->max_rss_mb = outcome->max_rss_mb;
     job->started_us = outcome->started_us ? outcome->started_us : job->started_us;
     job->ended_us = outcome->ended_us ? outcome->ended_us : now_us;
@@ -576,13 +611,15 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
         job->tries = 0; /* it did what it is for: failures before it and after it are not in a row */
     if (job->cancel)
         rc = cancelled (self, live, error);
-    else if (outcome->end == END (EXIT) && outcome->code == 0)
+    else if (merlin == MERLIN_RESTART)
+        rc = restarted (self, live, now_us, error);
+    else if (outcome->end == END (EXIT) && (outcome->code == 0 || merlin == MERLIN_DRY_SUCCESS))
         rc = succeed (self, live, now_us, error);
     else if (outcome->end == END (STOPPED) || outcome->end == END (CANCELLED)
              || (always && outcome->end == END (WALLTIME)))
         rc = stopped (self, live, error);
     else
-        rc = failed (self, live, now_us, error);
+        rc = failed (self, live, merlin == MERLIN_SOFT_FAIL || merlin == MERLIN_HARD_FAIL, now_us, error);
     schedule_sweep (self);
     return rc;
 }
@@ -607,6 +644,11 @@ static void end_on_lost (struct schedule *self, size_t node, int64_t now_us)
             if (stands_on (live->job, node))
                 schedule_ended (self, live->job->id, live->job->attempt, &outcome, now_us, NULL);
         }
+}
+
+enum resources_node_state schedule_node (const struct schedule *self, size_t node)
+{
+    return resources_node (self->resources, node);
 }
 
 int schedule_set_node (struct schedule *self, size_t node, enum resources_node_state state, int64_t now_us,
@@ -662,18 +704,31 @@ static bool known (struct schedule *self, const char *id)
     return shard_has (self->shard, job.data, job.size) || shard_has (self->shard, chain.data, chain.size);
 }
 
-int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
+/* Whether the question can be answered. */
+static int check_wanted (struct schedule *self, const struct schedule_wanted *wanted, struct strata_error *error)
+{
+    errno = EINVAL;
+    if (strlen (wanted->id) > SCHEDULE_ID_MAX || (!wanted->id[0] && !wanted->state[0] && !wanted->type[0] && !wanted->all))
+        return strata_fail (error, "which jobs? an id of 1 to %d bytes, a state, a type, or all", SCHEDULE_ID_MAX);
+    if (schedule_check_state (wanted->state, error) != 0)
+        return -1;
+    errno = ENOENT;
+    if (wanted->type[0] && !schedule_find_type (self, wanted->type))
+        return strata_fail (error, "the campaign file has no job type %.100s", wanted->type);
+    return 0;
+}
+
+int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted, void (*each) (const char *id, void *arg), void *arg,
                      int64_t now_us, struct strata_error *error)
 {
-    if (!id[0] || strlen (id) > SCHEDULE_ID_MAX) {
-        errno = ENOENT;
-        return strata_fail (error, "a job's or a simulation's id is needed, of 1 to %d bytes", SCHEDULE_ID_MAX);
-    }
+    const char *id = wanted->id;
+    if (check_wanted (self, wanted, error) != 0)
+        return -1;
     size_t found = 0, room = 0;
     struct live **matching = NULL;
     for (size_t i = 0; i < self->live_count; i++) {
         struct live *live = self->live[i];
-        if (strcmp (live->job->id, id) != 0 && strcmp (live->job->simulation, id) != 0)
+        if (live->job->state == S (ASIDE) || !schedule_fits (live->job, id, wanted->state, wanted->type))
             continue;
         matching = schedule_grow (matching, found, &room, sizeof (*matching));
         matching[found++] = live;
@@ -686,6 +741,10 @@ int schedule_cancel (struct schedule *self, const char *id, void (*each) (const 
     schedule_sweep (self);
     if (found)
         return 0;
+    if (!id[0]) {
+        errno = ENOENT;
+        return strata_fail (error, "there is no such job that has not ended; `strata jobs` lists them");
+    }
     if (known (self, id)) {
         errno = EALREADY;
         return strata_fail (error, "%s has ended already; there is nothing to cancel", id);

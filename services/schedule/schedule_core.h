@@ -25,6 +25,7 @@
  *   breaker/<type>  Strata Breaker: of a type whose jobs were set aside in a row (schedule_breaker.c)
  *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two
  *   next/<type>   u64, number of the last job of the type       next-prop   u64, number of the last proposal
+ *   set/<name>     u64: a setting that was changed (schedule_settings.c)
  *   node/<number>  u64, enum resources_node_state: of a node that is drained or lost
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
  * Streams: "jobs", a Strata Job each time one moves; "events".
@@ -67,6 +68,8 @@ void schedule_free (struct schedule **self);
 
 /* Starts what is due: jobs of `always` types, questions to select, and places for waiting jobs. */
 void schedule_tick (struct schedule *self, int64_t now_us);
+/* Jobs of the type are not started until it is let go again, or until a restart. -1: there is no such type. */
+int schedule_hold_type (struct schedule *self, const char *type, bool hold);
 /* From now on nothing new starts: the campaign goes down. */
 void schedule_drain (struct schedule *self);
 bool schedule_is_draining (const struct schedule *self);
@@ -101,6 +104,7 @@ bool schedule_work_of (struct schedule *self, const char *id, struct schedule_wo
 
 /* Which state a node is in, until it is changed again, also over restarts. Jobs on a lost one have ended (END_LOST). -1: there
  * is no such node. */
+enum resources_node_state schedule_node (const struct schedule *self, size_t node);
 int schedule_set_node (struct schedule *self, size_t node, enum resources_node_state state, int64_t now_us,
                        struct strata_error *error);
 
@@ -109,15 +113,30 @@ int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, 
                        struct strata_error *error);
 int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, const struct outcome *outcome,
                     int64_t now_us, struct strata_error *error);
-/* id: of a job, or of a simulation (all of its chain). Calls each (id, arg) for what is cancelled by it. Waiting jobs
- * are at once; running ones when they have ended. -1: errno ENOENT nothing has this id; EALREADY it had all ended. */
-int schedule_cancel (struct schedule *self, const char *id, void (*each) (const char *id, void *arg), void *arg,
+/* Which jobs are meant: those that every text that is not "" fits. */
+struct schedule_wanted {
+    const char *id;                     /* of a job, or of a simulation: all of its chain */
+    const char *state, *type;
+    bool all;                           /* must be set when all texts are "" */
+};
+/* Calls each (id, arg) for what is cancelled by it. Waiting jobs are at once; running ones when they have ended. -1: errno ENOENT
+ * nothing fits; EALREADY what has the id had all ended; EINVAL nothing is said of them, or an unknown state. */
+int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted, void (*each) (const char *id, void *arg), void *arg,
                      int64_t now_us, struct strata_error *error);
 
 /* Jobs that were set aside wait again with all of their tries. id: as schedule_cancel, "" for any; type: "" for any; not
  * both "". -1: errno EINVAL neither is given; ENOENT nothing matches; EALREADY nothing of it is set aside. */
 int schedule_retry (struct schedule *self, const char *id, const char *type, void (*each) (const char *id, void *arg),
                     void *arg, int64_t now_us, struct strata_error *error);
+
+/* Why the job is in the state that it is in: why it waits, or how it failed and what to do. */
+void schedule_why (struct schedule *self, const Strata__Job *job, int64_t now_us, char *text, size_t size);
+
+/* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "submissions" ...
+ * (schedule_settings.c). text "": the campaign file's value again. -1: errno ENOENT there is no such setting; EINVAL. */
+int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error);
+/* Calls each (name, value, the campaign file's value, arg). */
+void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, void *arg), void *arg);
 
 /* ---- questions to select ---- */
 size_t schedule_proposals (const struct schedule *self);

@@ -37,6 +37,8 @@ struct job_type {
     struct resources_request request;   /* its number is that of the type */
     bool wants;                         /* cores or GPUs of its own */
     bool too_big;                       /* asks for more than there is */
+    bool on_hold;
+    uint64_t buffer;                    /* schedule_settings.c */
     unsigned lanes;                     /* bits; types that have none in common can't take each other's room */
     uint64_t counts[STATES];            /* jobs in each state */
     bool counts_changed;                /* and not put yet */
@@ -59,6 +61,9 @@ struct proposal {
 };
 
 struct schedule {
+    struct {
+        uint64_t submissions, round_s;  /* 0 submissions: no limit */
+    } settings;                         /* schedule_settings.c */
     const struct campaign *campaign;
     struct shard *shard;
     char *workspace;
@@ -158,5 +163,13 @@ int schedule_load_proposals (struct schedule *self, struct strata_error *error);
 void schedule_ask (struct schedule *self, int64_t now_us);
 uint64_t schedule_ready (const struct schedule *self, const struct job_type *type);
 void schedule_free_proposals (struct schedule *self);
+
+/* schedule_look.c. Whether a job has that id (its own, or its simulation's), state and type; "": any. */
+bool schedule_fits (const Strata__Job *job, const char *id, const char *state, const char *type);
+/* -1: it is neither "" nor a state of a job. */
+int schedule_check_state (const char *state, struct strata_error *error);
+
+/* schedule_settings.c. After the types are made: what was changed, else the campaign file's values. */
+void schedule_settings_load (struct schedule *self);
 
 #endif

@@ -229,7 +229,7 @@ size_t schedule_count (const struct schedule *self, enum schedule_list list)
 
 static bool fill (const struct schedule *self, const struct live *live, struct schedule_work *work)
 {
-    *work = (struct schedule_work){ NULL };
+    *work = (struct schedule_work){ .job = NULL };
     if (!live)
         return false;
     const Strata__Job *job = live->job;

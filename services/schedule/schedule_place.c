@@ -105,15 +105,14 @@ static bool goes_before (const struct job_type *a, bool a_above, const struct jo
 /* How many may still be started in this round. */
 static uint64_t left_in_round (struct schedule *self, int64_t now_us)
 {
-    const struct campaign_schedule *wanted = &self->campaign->schedule;
-    int64_t round_us = (int64_t)(wanted->round_s ? wanted->round_s : 1) * 1000000;
-    if (!wanted->submissions)
+    int64_t round_us = (int64_t)self->settings.round_s * 1000000;
+    if (!self->settings.submissions)
         return UINT64_MAX;
     if (now_us - self->round_us >= round_us || now_us < self->round_us) {
         self->round_us = now_us;
         self->submitted = 0;
     }
-    return self->submitted < wanted->submissions ? wanted->submissions - self->submitted : 0;
+    return self->submitted < self->settings.submissions ? self->settings.submissions - self->submitted : 0;
 }
 
 void schedule_place (struct schedule *self, int64_t now_us)
@@ -127,7 +126,7 @@ void schedule_place (struct schedule *self, int64_t now_us)
         bool best_above = false;
         for (size_t i = 0; i < self->types_count; i++) {
             struct job_type *type = &self->types[i];
-            if (!type->ready.count || type->too_big || (type->wants && type->lanes & blocked) || !schedule_breaker_lets (type, now_us))
+            if (!type->ready.count || type->too_big || type->on_hold || (type->wants && type->lanes & blocked) || !schedule_breaker_lets (type, now_us))
                 continue;
             bool above = above_share (self, type, figures.gpus);
             if (best && !goes_before (type, above, best, best_above))

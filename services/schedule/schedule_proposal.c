@@ -167,9 +167,9 @@ void schedule_ask (struct schedule *self, int64_t now_us)
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]
                          + type->counts[S (RUNNING)] + schedule_ready (self, type);
-        if (ahead >= type->campaign->buffer)
+        if (ahead >= type->buffer)
             continue;
-        uint64_t count = type->campaign->buffer - ahead, limit = schedule_breaker_ask_limit (self, type, now_us);
+        uint64_t count = type->buffer - ahead, limit = schedule_breaker_ask_limit (self, type, now_us);
         if (limit)
             ask (self, type, count < limit ? count : limit);
     }

@@ -7,12 +7,6 @@
 
 #define S(state) STRATA__JOB_STATE__JOB_##state
 
-static bool matches (const Strata__Job *job, const char *id, const char *type)
-{
-    return (!id[0] || strcmp (job->id, id) == 0 || strcmp (job->simulation, id) == 0)
-           && (!type[0] || strcmp (job->type, type) == 0);
-}
-
 /* The jobs that are aside and match, read before any is changed. *matched counts also those that are not aside. */
 static Strata__Job **find_aside (struct schedule *self, const char *id, const char *type, size_t *count, size_t *matched)
 {
@@ -24,7 +18,7 @@ static Strata__Job **find_aside (struct schedule *self, const char *id, const ch
         Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
         if (!job)
             continue;
-        bool match = matches (job, id, type);
+        bool match = schedule_fits (job, id, "", type);
         *matched += match;
         if (match && job->state == S (ASIDE)) {
             found = schedule_grow (found, *count, &room, sizeof (*found));
@@ -42,6 +36,7 @@ static bool retry_one (struct schedule *self, struct live *live)
     Strata__Job *job = live->job;
     uint32_t tries = job->tries;
     job->tries = 0;
+    job->tries_limit = live->type->campaign->tries;
     job->cancel = false;
     if (schedule_move (self, live, S (WAITING), NULL) != 0) {
         job->tries = tries;

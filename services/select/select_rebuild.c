@@ -1,11 +1,15 @@
 /* select_rebuild.c - the shard made anew: candidates come from staging, what was confirmed stands in the jobs of schedule.
  *
  * Not had back, and not needed: proposals that were never confirmed (their candidates wait again, schedule asks again), the
- * ranks at which candidates were picked, the history's times, and which candidates were discarded (they wait again). Not
- * had back, and said: what a person invalidated or imported. */
+ * ranks at which candidates were picked, the history's times, and which candidates were discarded (they wait again).
+ *
+ * What a person invalidated or imported nobody else knows. It is read from the damaged store itself: an imported candidate is
+ * imported again, before what was selected is looked for; what was invalid is invalidated again, after that. What can't be read
+ * there is said. */
 #include "select_rebuild.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +104,8 @@ static int adopt_one (struct select_core *core, const struct choice *choices, si
         Strata__SelectCandidate *candidate = candidate_get (core, id);
         if (!candidate || candidate->state != WAITING)
             rc = strata_fail (error, "candidate %s, selected in proposal %s, %s", id, name,
-                              candidate ? "does not wait" : "is not in staging's stream");
+                              candidate ? "does not wait"
+                                        : "is neither in staging's stream nor among those imported that can still be read");
         else {
             proposal_add (proposal, id, candidate, 0);
             candidate_move (core, id, candidate, PROPOSED, name, 0, EVENT (PROPOSED), now_us);
@@ -128,10 +133,165 @@ static int adopt (struct select_core *core, const struct choices *choices, int64
     return rc;
 }
 
+/* ---- what only the damaged store knows ---- */
+
+struct told {
+    struct candidate_told {
+        char *id;
+        Strata__SelectCandidate *value;
+    } *rows; /* imported, or invalid, or invalid when it comes back */
+    size_t count, room;
+    Strata__SelectBadSnapshot **bad;
+    size_t bad_count, bad_room;
+    uint64_t imported, invalidated;
+};
+
+static void take_told (const uint8_t *key, size_t key_size, const uint8_t *value, size_t value_size, void *arg)
+{
+    struct told *told = arg;
+    char id[PRODUCER_NAME_MAX + 1];
+    if (key_size > 4 && memcmp (key, "bad/", 4) == 0) {
+        Strata__SelectBadSnapshot *bad = strata__select_bad_snapshot__unpack (NULL, value_size, value);
+        if (!bad)
+            return;
+        told->bad = select_grow (told->bad, &told->bad_room, told->bad_count + 1, sizeof (struct Strata__SelectBadSnapshot *));
+        told->bad[told->bad_count++] = bad;
+        return;
+    }
+    Strata__SelectCandidate *candidate = strata__select_candidate__unpack (NULL, value_size, value);
+    if (!candidate || key_size <= 5 || key_size - 5 > PRODUCER_NAME_MAX || (!candidate->imported && !candidate->reason[0])) {
+        if (candidate)
+            candidate_free (candidate);
+        return;
+    }
+    memcpy (id, key + 5, key_size - 5);
+    id[key_size - 5] = '\0';
+    told->rows = select_grow (told->rows, &told->room, told->count + 1, sizeof (*told->rows));
+    told->rows[told->count++] = (struct candidate_told){ select_strdup (id), candidate };
+}
+
+static void told_fini (struct told *told)
+{
+    for (size_t i = 0; i < told->count; i++) {
+        free (told->rows[i].id);
+        candidate_free (told->rows[i].value);
+    }
+    for (size_t i = 0; i < told->bad_count; i++)
+        strata__select_bad_snapshot__free_unpacked (told->bad[i], NULL);
+    free (told->rows);
+    free (told->bad);
+}
+
+/* As it came: what this campaign has selected of it since is found among the jobs. */
+static int import_again (struct select_core *core, struct told *told, int64_t now_us, struct strata_error *error)
+{
+    for (size_t i = 0; i < told->count; i++) {
+        Strata__SelectCandidate *value = told->rows[i].value;
+        Strata__ImportedCandidate candidate = STRATA__IMPORTED_CANDIDATE__INIT, *list[] = { &candidate };
+        Strata__Import request = STRATA__IMPORT__INIT;
+        Strata__ImportReply reply;
+        Strata__RefusalCode code;
+        if (!value->imported)
+            continue;
+        bool before = (value->state == SELECTED && !value->proposal[0]) || value->state == DISCARDED;
+        request.queue = value->queue;
+        request.candidates = list;
+        request.n_candidates = 1;
+        candidate.id = told->rows[i].id;
+        candidate.state = before ? value->state : WAITING;
+        candidate.point = value->point;
+        candidate.n_point = value->n_point;
+        candidate.rank = value->rank;
+        candidate.configuration = value->configuration;
+        if (select_import (core, &request, now_us, &reply, &code, error) < 0 || reply.refused)
+            return strata_fail (error, "candidate %s, which was imported, can't be imported again", candidate.id);
+        told->imported += reply.added;
+    }
+    return 0;
+}
+
+static int invalidate (struct select_core *core, Strata__Invalidate *request, struct told *told, int64_t now_us,
+                       struct strata_error *error)
+{
+    Strata__InvalidateReply reply;
+    Strata__RefusalCode code;
+    if (select_invalidate (core, request, now_us, &reply, &code, error) < 0)
+        return -1;
+    told->invalidated += reply.invalidated;
+    while (!reply.complete && select_tick (core, now_us))
+        ;
+    return 0;
+}
+
+/* What is not waiting any more - it was selected, or came invalid - stays as it is. */
+static int invalidate_again (struct select_core *core, struct told *told, int64_t now_us, struct strata_error *error)
+{
+    int rc = 0;
+    for (size_t i = 0; i < told->count && rc == 0; i++) {
+        Strata__Invalidate request = STRATA__INVALIDATE__INIT;
+        if (!told->rows[i].value->reason[0])
+            continue;
+        request.candidates = &told->rows[i].id;
+        request.n_candidates = 1;
+        request.reason = told->rows[i].value->reason;
+        rc = invalidate (core, &request, told, now_us, error);
+    }
+    for (size_t i = 0; i < told->bad_count && rc == 0; i++) {
+        Strata__Invalidate request = STRATA__INVALIDATE__INIT;
+        request.simulation = told->bad[i]->simulation;
+        request.index = told->bad[i]->index;
+        request.reason = told->bad[i]->reason;
+        rc = invalidate (core, &request, told, now_us, error);
+    }
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static void say_what (struct rebuild *rebuild, uint64_t candidates, size_t selections, uint64_t proposals, const struct told *told,
+                      const struct rebuild_old *old)
+{
+    char missing[300] = "";
+    if (old->changes_lost)
+        snprintf (missing, sizeof (missing), "; its last %" PRIu64 " changes can't be read: an invalidation or an import among them "
+                  "must be done again", old->changes_lost);
+    else if (!old->whole)
+        snprintf (missing, sizeof (missing), "; the damaged store could not be read to its end: what else was invalidated or imported "
+                  "must be done again");
+    rebuild_say (rebuild, "%" PRIu64 " candidates taken in again from staging; %zu selections in %" PRIu64 " confirmed proposals from "
+                 "the jobs of schedule; from what can be read of the damaged store %" PRIu64 " imported candidates, %" PRIu64
+                 " invalidated ones, %zu invalidated snapshots%s", candidates, selections, proposals, told->imported,
+                 told->invalidated, told->bad_count, missing);
+}
+
+/* Candidates, then what was imported, then what was selected, then what was invalidated of the rest. */
+static int fill (struct rebuild *rebuild, struct select_core *core, struct choices *choices, struct told *told,
+                 struct rebuild_old *old, uint64_t *candidates, uint64_t *proposals, struct strata_error *error)
+{
+    static const char *const prefixes[] = { "bad/", "cand/", NULL };
+    struct shard *schedule = NULL;
+    int64_t now_us = rebuild_now_us ();
+    int rc = rebuild_stream (rebuild, "stage", rebuild_campaign (rebuild)->select.from, add, core, candidates, error);
+    if (rc == 0)
+        rc = rebuild_old (rebuild, "select-0", prefixes, take_told, told, old, error);
+    if (rc == 0)
+        rc = import_again (core, told, now_us, error);
+    if (rc == 0)
+        rc = rebuild_peer (rebuild, "schedule-0", &schedule, error);
+    if (rc == 0 && schedule)
+        rc = confirmed_of (schedule, choices, error);
+    one_each (choices);
+    if (rc == 0)
+        rc = adopt (core, choices, now_us, proposals, error);
+    shard_close (&schedule);
+    return rc;
+}
+
 int select_rebuild (struct rebuild *rebuild, struct strata_error *error)
 {
     struct choices choices = { .rows = NULL };
-    struct shard *schedule = NULL;
+    struct told told = { .rows = NULL };
+    struct rebuild_old old = { .whole = false };
     uint64_t candidates = 0, proposals = 0;
     /* Without caps: nothing that was selected may be discarded before it is known to be. */
     struct campaign campaign = *rebuild_campaign (rebuild);
@@ -141,34 +301,24 @@ int select_rebuild (struct rebuild *rebuild, struct strata_error *error)
         campaign.select.queues[i].cap = 0;
     }
     struct select_core *core = select_open (rebuild_shard (rebuild), &campaign, error);
-    if (!core) {
-        free (campaign.select.queues);
-        return -1;
-    }
-    int rc = rebuild_stream (rebuild, "stage", rebuild_campaign (rebuild)->select.from, add, core, &candidates, error);
-    if (rc == 0)
-        rc = rebuild_peer (rebuild, "schedule-0", &schedule, error);
-    if (rc == 0 && schedule)
-        rc = confirmed_of (schedule, &choices, error);
-    one_each (&choices);
-    if (rc == 0)
-        rc = adopt (core, &choices, rebuild_now_us (), &proposals, error);
+    int rc = core ? fill (rebuild, core, &choices, &told, &old, &candidates, &proposals, error) : -1;
     select_close (&core);
     free (campaign.select.queues);
-    shard_close (&schedule);
+    /* The state as the service will find it: what was adopted above is in the shard alone. */
+    if (rc == 0 && !(core = select_open (rebuild_shard (rebuild), rebuild_campaign (rebuild), error)))
+        rc = -1;
+    if (rc == 0)
+        rc = invalidate_again (core, &told, rebuild_now_us (), error);
+    if (rc == 0)
+        rc = select_verify (core, rebuild_shard (rebuild), rebuild_campaign (rebuild), error);
+    select_close (&core);
+    if (rc == 0) {
+        say_what (rebuild, candidates, choices.count, proposals, &told, &old);
+        rc = !old.whole || old.changes_lost;
+    }
     for (size_t i = 0; i < choices.count; i++)
         choice_free (&choices.rows[i]);
-    if (rc == 0)
-        rebuild_say (rebuild, "%" PRIu64 " candidates taken in again from staging; %zu selections in %" PRIu64
-                     " confirmed proposals from the jobs of schedule; what was invalidated or imported nobody else knows: "
-                     "do that again, if there was anything", candidates, choices.count, proposals);
     free (choices.rows);
-    /* The state as the service will find it. */
-    if (rc == 0 && (core = select_open (rebuild_shard (rebuild), rebuild_campaign (rebuild), error))) {
-        rc = select_verify (core, rebuild_shard (rebuild), rebuild_campaign (rebuild), error);
-        select_close (&core);
-    }
-    else
-        rc = -1;
+    told_fini (&told);
     return rc;
 }

@@ -2,8 +2,8 @@
  *
  * The core keeps what is known of an object (ObjectInfo); a backend keeps its bytes. Both write into the shard's batch
  * only, so that bytes and knowledge change in the same instant: when the batch is on disk. A backend that needs files
- * makes them durable before its function returns, under a name nobody reads, and moves them to their place after the
- * batch is on disk (backend_settle); after a crash it goes on from what the batch says.
+ * makes them durable before that (in its function, or in flush), where nobody reads them, and does what is left to do after
+ * the batch is on disk (settle); after a crash it goes on from what the batch says.
  *
  * Names were checked by the core: see stage_core.h. Nothing here is given a key that is also a folder of another key.
  */
@@ -44,14 +44,17 @@ struct backend_ops {
     int (*move) (struct backend *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                  struct strata_error *error);
     void (*delete) (struct backend *self, const char *ns, const char *key);
+    /* Called just before each commit: makes durable what the functions above have written, unless they did themselves (NULL).
+     * -1: the commit waits, and so does all that it would let out. */
+    int (*flush) (struct backend *self, struct strata_error *error);
     /* Called a few times a second: what is to be done once the batch is on disk. -1: it could not be done, the
      * sentence says why; nothing is lost and it is tried again. */
     int (*settle) (struct backend *self, struct strata_error *error);
 };
 
-extern const struct backend_ops backend_file, backend_rocksdb;
+extern const struct backend_ops backend_file, backend_rocksdb, backend_tar, backend_redis;
 
-/* NULL when there is none of that name. */
+/* NULL when there is none of that name (backend.c). */
 const struct backend_ops *backend_find (const char *name);
 
 #endif

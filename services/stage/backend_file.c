@@ -605,21 +605,6 @@ static int open_object (struct backend *self, const char *ns, const char *key)
     return fd;
 }
 
-static int read_all (int fd, void *data, size_t size, uint64_t offset)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = pread (fd, (char *)data + done, size - done, (off_t)(offset + done));
-        if (n > 0)
-            done += (size_t)n;
-        else if (n == 0 || errno != EINTR) {
-            if (n == 0)
-                errno = EBADMSG;
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static int damaged (const char *ns, const char *key, const char *what, struct strata_error *error)
 {
     errno = EBADMSG;
@@ -649,7 +634,7 @@ static int file_get (struct backend *self, const char *ns, const char *key, uint
     } else if (!(*data = malloc (length ? length : 1))) {
         errno = ENOMEM;
         rc = strata_fail (error, "object %s/%s: out of memory for its %llu bytes", ns, key, (unsigned long long)length);
-    } else if (read_all (fd, *data, length, offset) < 0) {
+    } else if (files_read_at (fd, *data, length, offset) < 0) {
         snprintf (what, sizeof (what), "its file can't be read (%s)", strerror (errno));
         rc = damaged (ns, key, what, error);
         free (*data);
@@ -677,7 +662,7 @@ static int link_or_copy (struct backend *self, const char *ns, const char *key, 
     snprintf (path, sizeof (path), "/proc/self/fd/%d", fd);
     if (linkat (AT_FDCWD, path, self->fresh, name, AT_SYMLINK_FOLLOW) < 0) {
         void *data = malloc (st.st_size ? (size_t)st.st_size : 1);
-        if (!data || read_all (fd, data, (size_t)st.st_size, 0) < 0)
+        if (!data || files_read_at (fd, data, (size_t)st.st_size, 0) < 0)
             rc = strata_fail (error, "object %s/%s can't be copied: %s", ns, key, strerror (errno));
         else
             rc = files_write_synced (self->fresh, self->shown, name, data, (size_t)st.st_size, error);

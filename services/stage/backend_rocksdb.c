@@ -12,15 +12,6 @@ struct backend {
     struct shard *shard;
 };
 
-const struct backend_ops *backend_find (const char *name)
-{
-    static const struct backend_ops *const all[] = { &backend_file, &backend_rocksdb };
-    for (size_t i = 0; i < sizeof (all) / sizeof (all[0]); i++)
-        if (strcmp (all[i]->name, name) == 0)
-            return all[i];
-    return NULL;
-}
-
 static struct shard_key blob_key (const char *ns, const char *key)
 {
     struct shard_key k;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "mesh/claims.h"
 #include "serve.h"
 
 #define ADOPT_TIMEOUT_MS 30000
@@ -110,6 +111,22 @@ int moves_check (struct moves *self, const char *ns, const char *key, struct str
                                 m->to_key);
         }
     return 0;
+}
+
+bool moves_of_slot (const struct moves *self, unsigned slot)
+{
+    for (const struct move *m = self->first; m; m = m->next)
+        if (claim_slot (m->ns, m->key) == slot)
+            return true;
+    return false;
+}
+
+size_t moves_count (const struct moves *self)
+{
+    size_t count = 0;
+    for (const struct move *m = self->first; m; m = m->next)
+        count++;
+    return count;
 }
 
 static void end (struct move *move)

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache.h"
 #include "core/crc32c.h"
+#include "holders.h"
 #include "serve.h"
 #include "store/stream.h"
 
@@ -52,8 +54,7 @@ void serve_refuse (struct service *service, struct request *request, const char 
     request_refuse (request, code, "%s", error->text);
 }
 
-/* Names that are not allowed belong to no slot. */
-static bool valid (const char *ns, const char *key)
+bool serve_named (const char *ns, const char *key)
 {
     return stage_namespace_valid (ns) && stage_key_valid (key);
 }
@@ -62,7 +63,7 @@ static bool valid (const char *ns, const char *key)
 static int may_put (struct state *self, const Strata__ObjectPut *put, struct strata_error *error)
 {
     for (size_t i = 0; i < put->n_keys; i++)
-        if (valid (put->namespace_, put->keys[i])
+        if (serve_named (put->namespace_, put->keys[i])
             && (slots_take (self->slots, put->namespace_, put->keys[i], error) < 0
                 || moves_check (self->moves, put->namespace_, put->keys[i], error) < 0))
             return -1;
@@ -117,13 +118,21 @@ static void on_put (struct service *service, struct request *request, const Prot
     free (pointers);
 }
 
-void serve_get (struct service *service, struct request *request, const Strata__ObjectGet *get)
+/* Its bytes, or the info alone when they are more than are wanted. */
+static void serve_get (struct service *service, struct request *request, const Strata__ObjectGet *get)
 {
     struct state *self = service_state (service);
     struct strata_error error;
     Strata__ObjectInfo info;
     void *data;
     size_t got = 0;
+    if (get->most && !get->range && stage_stat (self->core, get->namespace_, get->key, &info, &error) == 0
+        && info.size > get->most) {
+        Strata__ObjectGetReply reply = STRATA__OBJECT_GET_REPLY__INIT;
+        reply.info = &info;
+        request_reply (request, &reply.base);
+        return;
+    }
     int rc = get->range ? stage_get_range (self->core, get->namespace_, get->key, get->offset, get->length, &info, &data, &got,
                                            &error)
                         : stage_get (self->core, get->namespace_, get->key, &info, &data, &error);
@@ -138,6 +147,15 @@ void serve_get (struct service *service, struct request *request, const Strata__
     free (data);
 }
 
+static void serve_waited (struct service *service, struct request *request, const char *ns, const char *key, uint64_t most)
+{
+    Strata__ObjectGet get = STRATA__OBJECT_GET__INIT;
+    get.namespace_ = (char *)ns;
+    get.key = (char *)key;
+    get.most = most;
+    serve_get (service, request, &get);
+}
+
 /* A name that somebody waits for is claimed by the stage that he waits at: its put comes here. */
 static void on_get (struct service *service, struct request *request, const ProtobufCMessage *body)
 {
@@ -145,12 +163,13 @@ static void on_get (struct service *service, struct request *request, const Prot
     struct state *self = service_state (service);
     struct strata_error error = { "" };
     Strata__ObjectInfo info;
-    bool named = valid (get->namespace_, get->key);
-    if (named
-        && (get->wait ? slots_take : slots_look) (self->slots, get->namespace_, get->key, &error) < 0)
+    bool named = serve_named (get->namespace_, get->key);
+    if (get->cached)
+        fetch_serve (service, request, get);
+    else if (named && (get->wait ? slots_take : slots_look) (self->slots, get->namespace_, get->key, &error) < 0)
         serve_refuse (service, request, get->namespace_, get->key, &error);
     else if (named && get->wait && stage_stat (self->core, get->namespace_, get->key, &info, &error) < 0 && errno == ENOENT)
-        waits_add (service, request, get);
+        waits_add (service, request, get->namespace_, get->key, get->most, serve_waited);
     else
         serve_get (service, request, get);
 }
@@ -161,7 +180,7 @@ static void on_stat (struct service *service, struct request *request, const Pro
     struct state *self = service_state (service);
     struct strata_error error;
     Strata__ObjectInfo info;
-    if ((valid (stat->namespace_, stat->key) && slots_look (self->slots, stat->namespace_, stat->key, &error) < 0)
+    if ((serve_named (stat->namespace_, stat->key) && slots_look (self->slots, stat->namespace_, stat->key, &error) < 0)
         || stage_stat (self->core, stat->namespace_, stat->key, &info, &error) < 0) {
         serve_refuse (service, request, stat->namespace_, stat->key, &error);
         return;
@@ -195,7 +214,7 @@ static void list_add (const char *key, const Strata__ObjectInfo *info, void *arg
 
 static bool is_mine (const char *ns, const char *key, const void *arg)
 {
-    return slots_mine (arg, ns, key);
+    return slots_listed (arg, ns, key);
 }
 
 static void on_list (struct service *service, struct request *request, const ProtobufCMessage *body)
@@ -233,9 +252,9 @@ static void on_move (struct service *service, struct request *request, const Pro
     struct state *self = service_state (service);
     struct strata_error error;
     Strata__ObjectMoveReply reply = STRATA__OBJECT_MOVE_REPLY__INIT;
-    bool named = valid (move->namespace_, move->key) && valid (move->to_namespace, move->to_key);
+    bool named = serve_named (move->namespace_, move->key) && serve_named (move->to_namespace, move->to_key);
     if (named
-        && (slots_look (self->slots, move->namespace_, move->key, &error) < 0
+        && (slots_change (self->slots, move->namespace_, move->key, &error) < 0
             || moves_check (self->moves, move->namespace_, move->key, &error) < 0))
         serve_refuse (service, request, move->namespace_, move->key, &error);
     else if (named && slots_take (self->slots, move->to_namespace, move->to_key, &error) < 0) {
@@ -260,8 +279,10 @@ static void on_adopt (struct service *service, struct request *request, const Pr
     struct strata_error error;
     Strata__ObjectAdoptReply reply = STRATA__OBJECT_ADOPT_REPLY__INIT;
     struct blob blob = request_blob (request, 0);
-    if (!adopt->info || request_blobs (request) != 1 || !valid (adopt->namespace_, adopt->key))
+    if (!adopt->info || request_blobs (request) != 1 || !serve_named (adopt->namespace_, adopt->key))
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "an object to adopt comes with its name, info and bytes");
+    else if (adopt->handover)
+        takeover_object (service, request, adopt);
     else if (slots_take (self->slots, adopt->namespace_, adopt->key, &error) < 0
              || moves_check (self->moves, adopt->namespace_, adopt->key, &error) < 0
              || stage_adopt (self->core, adopt->namespace_, adopt->key, adopt->info, blob.data, blob.size,
@@ -280,8 +301,8 @@ static void on_delete (struct service *service, struct request *request, const P
     struct state *self = service_state (service);
     struct strata_error error;
     Strata__ObjectDeleteReply reply = STRATA__OBJECT_DELETE_REPLY__INIT;
-    if ((valid (delete->namespace_, delete->key)
-         && (slots_look (self->slots, delete->namespace_, delete->key, &error) < 0
+    if ((serve_named (delete->namespace_, delete->key)
+         && (slots_change (self->slots, delete->namespace_, delete->key, &error) < 0
              || moves_check (self->moves, delete->namespace_, delete->key, &error) < 0))
         || stage_delete (self->core, delete->namespace_, delete->key, &error) < 0)
         serve_refuse (service, request, delete->namespace_, delete->key, &error);
@@ -292,13 +313,13 @@ static void on_delete (struct service *service, struct request *request, const P
 int serve_flush (struct service *service, struct strata_error *error)
 {
     struct state *self = service_state (service);
-    return self ? slots_sync (self->slots, error) : 0;
+    return self && (slots_sync (self->slots, error) < 0 || stage_flush (self->core, error) < 0) ? -1 : 0;
 }
 
-int serve_admit (struct service *service, const char *producer, struct strata_error *error)
+int serve_admit (struct service *service, const char *producer, bool known, struct strata_error *error)
 {
     struct state *self = service_state (service);
-    return slots_take_producer (self->slots, producer, error);
+    return slots_take_producer (self->slots, producer, known, error);
 }
 
 void serve_tick (struct service *service, int64_t now_us)
@@ -312,7 +333,9 @@ void serve_tick (struct service *service, int64_t now_us)
         service_trouble (service, NULL);
     self->stuck = stuck;
     moves_tick (service, now_us);
+    handover_tick (service, now_us);
     waits_tick (service, now_us);
+    fetch_tick (service, now_us);
     if (now_us - self->forgot_us > FORGET_US) {
         stage_forget_origins (self->core, now_us - ORIGINS_KEPT_US);
         self->forgot_us = now_us;
@@ -324,7 +347,11 @@ void serve_stop (struct service *service)
     struct state *self = service_state (service);
     if (!self)
         return;
+    fetch_free (&self->fetches);
+    cache_close (&self->cache, !service_hands_over (service));
+    holders_free (&self->holders);
     waits_free (&self->waits);
+    handover_free (&self->handover);
     moves_free (&self->moves);
     slots_free (&self->slots);
     stage_free (&self->core);
@@ -338,16 +365,26 @@ int serve_start (struct service *service, struct strata_error *error)
     char root[4096];
     if ((size_t)snprintf (root, sizeof (root), "%s/objects", service_workspace (service)) >= sizeof (root))
         return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
+    struct strata_error why = { "" };
     struct state *self = calloc (1, sizeof (*self));
     if (!self)
         return strata_fail (error, "out of memory");
     service_set_state (service, self);
     /* Files are numbered in a folder of the shard's, not the replica's: whoever holds the shard goes on with them. */
     snprintf (self->shard, sizeof (self->shard), "%s", service_replica (service));
-    self->core = stage_new (service_shard (service), config->backend, root, self->shard, (uint64_t)config->quota_mb << 20, error);
+    self->core = stage_new (service_shard (service), config->backend, config->namespaces, config->namespaces_count, root, self->shard,
+                            (uint64_t)config->quota_mb << 20, error);
     self->slots = self->core ? slots_new (service_shard (service), service_workspace (service), self->shard, error) : NULL;
     self->moves = moves_new (service);
     self->waits = waits_new ();
+    self->fetches = fetch_new ();
+    self->holders = holders_new ();
+    self->handover = self->slots ? handover_new (service, error) : NULL;
+    /* Without its cache a stage serves all the same. */
+    if (config->cache.mb
+        && !(self->cache = cache_open (config->cache.folder, service_workspace (service), self->shard,
+                                       (uint64_t)config->cache.mb << 20, &why)))
+        service_event (service, "cache-unusable", service_replica (service), "%s: this stage goes on without a cache", why.text);
     /* Each shard of feedback reads its part: nothing is trimmed before all of them have, also those that never ran yet. */
     const struct campaign_feedback *feedback = &service_campaign (service)->feedback;
     for (unsigned i = 0; feedback->shards > 1 && i < feedback->shards; i++) {
@@ -355,9 +392,9 @@ int serve_start (struct service *service, struct strata_error *error)
         snprintf (consumer, sizeof (consumer), "feedback-%u", i);
         stream_consumer_set (service_shard (service), feedback->from, consumer, 1);
     }
-    if (self->slots && self->moves && self->waits)
+    if (self->slots && self->moves && self->waits && self->handover && self->fetches && self->holders)
         return 0;
-    if (self->slots)
+    if (self->slots && self->handover)
         strata_fail (error, "out of memory");
     serve_stop (service);
     return -1;
@@ -376,6 +413,8 @@ void serve_metrics (struct service *service)
     service_metric (service, "gets", (double)f.gets, 0);
     service_metric (service, "gets_waiting", (double)waits_count (self->waits), 0);
     service_metric (service, "slots", (double)slots_count (self->slots), 0);
+    handover_metrics (service);
+    fetch_metrics (service);
 }
 
 const struct service_handler serve_handlers[] = {
@@ -386,5 +425,9 @@ const struct service_handler serve_handlers[] = {
     { STRATA__MESSAGE_TYPE__TYPE_OBJECT_MOVE, &strata__object_move__descriptor, true, on_move },
     { STRATA__MESSAGE_TYPE__TYPE_OBJECT_DELETE, &strata__object_delete__descriptor, true, on_delete },
     { STRATA__MESSAGE_TYPE__TYPE_OBJECT_ADOPT, &strata__object_adopt__descriptor, true, on_adopt },
+    { STRATA__MESSAGE_TYPE__TYPE_TAKE_OVER, &strata__take_over__descriptor, true, takeover_handle },
+    { STRATA__MESSAGE_TYPE__TYPE_OBJECT_FETCH, &strata__object_fetch__descriptor, false, fetch_handle },
+    { STRATA__MESSAGE_TYPE__TYPE_OBJECT_LOCATE, &strata__object_locate__descriptor, false, locate_handle },
+    { STRATA__MESSAGE_TYPE__TYPE_OBJECT_HELD, &strata__object_held__descriptor, false, held_handle },
     { 0, NULL, false, NULL },
 };

@@ -12,10 +12,14 @@
 
 #define CLAIMED_KEY "stage/claimed" /* 1: all that the shard keeps is claimed */
 
+enum state { NOT_OURS, OURS, HELD, PASSED };
+
 struct slots {
     char workspace[4096], stage[REPLICA_NAME_MAX];
-    bool mine[CLAIM_SLOTS];
-    bool keeper; /* claims/keepers says so */
+    uint8_t states[CLAIM_SLOTS];
+    const Strata__Handover *held; /* what is being handed over; NULL: nothing is */
+    bool closed;                  /* nothing new is claimed */
+    bool keeper;                  /* claims/keepers says so */
     bool slots_due, producers_due; /* claims that are not on disk yet */
     unsigned count;
     uint64_t version;
@@ -48,26 +52,45 @@ static int become_keeper (struct slots *self, struct strata_error *error)
     return 0;
 }
 
+static void set_ours (struct slots *self, unsigned slot)
+{
+    if (self->states[slot] != NOT_OURS)
+        return;
+    self->states[slot] = OURS;
+    self->count++;
+    self->version++;
+}
+
+static int going (struct slots *self, const char *what, const char *name, struct strata_error *error)
+{
+    errno = EXDEV;
+    return strata_fail (error, "%s goes and takes nothing new: %s %s is for another stage", self->stage, what, name);
+}
+
+static int handed_over (struct slots *self, const char *what, const char *name, struct strata_error *error)
+{
+    errno = EXDEV;
+    return strata_fail (error, "%s %s is being handed over by %s to %s", what, name, self->stage, self->held->target);
+}
+
 static int take_slot (struct slots *self, unsigned slot, char owner[REPLICA_NAME_MAX], struct strata_error *error)
 {
     struct claim claim;
-    if (self->mine[slot])
-        return 1;
+    claim_of_slot (&claim, self->workspace, slot);
+    if (self->closed) {
+        int rc = claim_read (&claim, owner, error);
+        return rc > 0 ? strcmp (owner, self->stage) == 0 : rc < 0 ? -1 : going (self, "slot", claim.name, error);
+    }
     if (become_keeper (self, error) < 0)
         return -1;
-    claim_of_slot (&claim, self->workspace, slot);
     int rc = claim_take (&claim, self->stage, owner, error);
-    if (rc > 0) {
-        self->mine[slot] = self->slots_due = true;
-        self->count++;
-        self->version++;
-    }
+    self->slots_due |= rc > 0;
     return rc;
 }
 
-bool slots_mine (const struct slots *self, const char *ns, const char *key)
+bool slots_listed (const struct slots *self, const char *ns, const char *key)
 {
-    return self->mine[claim_slot (ns, key)];
+    return self->states[claim_slot (ns, key)] != NOT_OURS;
 }
 
 int slots_look (struct slots *self, const char *ns, const char *key, struct strata_error *error)
@@ -75,12 +98,17 @@ int slots_look (struct slots *self, const char *ns, const char *key, struct stra
     struct claim claim;
     char owner[REPLICA_NAME_MAX];
     unsigned slot = claim_slot (ns, key);
-    if (self->mine[slot])
+    if (self->states[slot] == OURS || self->states[slot] == HELD)
         return 0;
     claim_of_slot (&claim, self->workspace, slot);
     int rc = claim_read (&claim, owner, error);
-    if (rc > 0)
+    if (rc > 0 && strcmp (owner, self->stage) != 0)
         return object_elsewhere (ns, key, owner, error);
+    if (rc > 0) { /* handed over to us a moment ago: nothing is told before that is on disk */
+        set_ours (self, slot);
+        self->slots_due = true;
+        return 0;
+    }
     if (rc == 0) {
         errno = ENOENT;
         strata_fail (error, "there is no object %.200s/%.200s", ns, key);
@@ -88,21 +116,164 @@ int slots_look (struct slots *self, const char *ns, const char *key, struct stra
     return -1;
 }
 
+static int not_held (struct slots *self, const char *ns, const char *key, struct strata_error *error)
+{
+    char name[512];
+    if (self->states[claim_slot (ns, key)] != HELD)
+        return 0;
+    snprintf (name, sizeof (name), "%.200s/%.200s", ns, key);
+    return handed_over (self, "object", name, error);
+}
+
+int slots_change (struct slots *self, const char *ns, const char *key, struct strata_error *error)
+{
+    return slots_look (self, ns, key, error) < 0 ? -1 : not_held (self, ns, key, error);
+}
+
 int slots_take (struct slots *self, const char *ns, const char *key, struct strata_error *error)
 {
     char owner[REPLICA_NAME_MAX];
-    int rc = take_slot (self, claim_slot (ns, key), owner, error);
+    unsigned slot = claim_slot (ns, key);
+    if (self->states[slot] == OURS)
+        return 0;
+    if (not_held (self, ns, key, error) < 0)
+        return -1;
+    int rc = take_slot (self, slot, owner, error);
+    if (rc > 0)
+        set_ours (self, slot);
     return rc > 0 ? 0 : rc < 0 ? -1 : object_elsewhere (ns, key, owner, error);
 }
 
-int slots_take_producer (struct slots *self, const char *producer, struct strata_error *error)
+static bool is_held (const struct slots *self, const char *producer)
+{
+    for (size_t i = 0; self->held && i < self->held->n_producers; i++)
+        if (strcmp (self->held->producers[i], producer) == 0)
+            return true;
+    return false;
+}
+
+int slots_take_producer (struct slots *self, const char *producer, bool known, struct strata_error *error)
 {
     struct claim claim;
     char owner[REPLICA_NAME_MAX];
+    if (is_held (self, producer))
+        return handed_over (self, "producer", producer, error);
+    if (known)
+        return 0;
     claim_of_producer (&claim, self->workspace, producer);
-    int rc = claim_take (&claim, self->stage, owner, error);
-    self->producers_due |= rc > 0;
-    return rc > 0 ? 0 : rc < 0 ? -1 : elsewhere ("what producer", producer, owner, error);
+    int rc = self->closed ? claim_read (&claim, owner, error) : claim_take (&claim, self->stage, owner, error);
+    /* Also of one of ours, but its first record on this stream: it is handed over soon, or has nothing to hand over. */
+    if (self->closed && rc >= 0 && (rc == 0 || strcmp (owner, self->stage) == 0))
+        return going (self, "producer", producer, error);
+    self->producers_due |= rc > 0 && !self->closed;
+    bool ours = rc > 0 && strcmp (owner, self->stage) == 0;
+    return ours ? 0 : rc < 0 ? -1 : elsewhere ("what producer", producer, owner, error);
+}
+
+/* ---- handing names on ---- */
+
+void slots_close (struct slots *self, bool closed)
+{
+    self->closed = closed;
+}
+
+bool slots_ours (const struct slots *self, unsigned slot)
+{
+    return self->states[slot] == OURS;
+}
+
+bool slots_held (const struct slots *self, unsigned slot)
+{
+    return self->states[slot] == HELD;
+}
+
+/* What is not ours was passed in a life before this one, and is not dropped yet. */
+void slots_hold (struct slots *self, const Strata__Handover *item)
+{
+    self->held = item;
+    for (size_t i = 0; item && i < item->n_slots; i++)
+        if (self->states[item->slots[i]] == OURS)
+            self->states[item->slots[i]] = HELD;
+        else if (self->states[item->slots[i]] == NOT_OURS) {
+            self->states[item->slots[i]] = PASSED;
+            self->count++;
+        }
+}
+
+/* A claim that is the target's already was passed in a life before this one. */
+static int pass (struct slots *self, const struct claim *claim, const char *to, struct strata_error *error)
+{
+    char owner[REPLICA_NAME_MAX];
+    int rc = claim_read (claim, owner, error);
+    if (rc < 0 || (rc > 0 && strcmp (owner, to) == 0))
+        return rc < 0 ? -1 : 0;
+    if (rc > 0 && strcmp (owner, self->stage) == 0)
+        return claim_pass (claim, to, error);
+    errno = EXDEV;
+    return strata_fail (error, "claim %s is %s's: %s can't pass it on", claim->name, rc ? owner : "nobody", self->stage);
+}
+
+int slots_pass (struct slots *self, const Strata__Handover *item, struct strata_error *error)
+{
+    struct claim claim = { .name = "" };
+    int rc = 0;
+    for (size_t i = 0; i < item->n_producers && rc == 0; i++) {
+        claim_of_producer (&claim, self->workspace, item->producers[i]);
+        rc = pass (self, &claim, item->target, error);
+    }
+    for (size_t i = 0; i < item->n_slots && rc == 0; i++) {
+        claim_of_slot (&claim, self->workspace, item->slots[i]);
+        if ((rc = pass (self, &claim, item->target, error)) == 0)
+            self->states[item->slots[i]] = PASSED;
+    }
+    return rc == 0 && claim.name[0] ? claim_sync (&claim, error) : rc;
+}
+
+void slots_drop (struct slots *self, const Strata__Handover *item)
+{
+    for (size_t i = 0; i < item->n_slots; i++)
+        if (self->states[item->slots[i]] != NOT_OURS) {
+            self->states[item->slots[i]] = NOT_OURS;
+            self->count--;
+            self->version++;
+        }
+    self->held = NULL;
+}
+
+static int offered (struct slots *self, const struct claim *claim, const char *from, struct strata_error *error)
+{
+    char owner[REPLICA_NAME_MAX];
+    int rc = claim_read (claim, owner, error);
+    if (rc < 0 || (rc > 0 && strcmp (owner, self->stage) == 0))
+        return rc;
+    if (rc > 0 && strcmp (owner, from) == 0)
+        return 0;
+    errno = EXDEV;
+    return strata_fail (error, "claim %s is %s's: %s can't hand over what it names", claim->name, rc ? owner : "nobody", from);
+}
+
+int slots_offered (struct slots *self, unsigned slot, const char *from, struct strata_error *error)
+{
+    struct claim claim;
+    claim_of_slot (&claim, self->workspace, slot);
+    return offered (self, &claim, from, error);
+}
+
+int slots_offered_producer (struct slots *self, const char *producer, const char *from, struct strata_error *error)
+{
+    struct claim claim;
+    claim_of_producer (&claim, self->workspace, producer);
+    return offered (self, &claim, from, error);
+}
+
+int slots_ready (struct slots *self, struct strata_error *error)
+{
+    return become_keeper (self, error);
+}
+
+void slots_passed_on (struct slots *self, unsigned slot)
+{
+    set_ours (self, slot);
 }
 
 int slots_sync (struct slots *self, struct strata_error *error)
@@ -137,18 +308,19 @@ struct claiming {
     int rc;
 };
 
-static void claim_producer (const char *stream, const char *producer, uint64_t last, void *arg)
+static int claim_producer (const char *stream, const char *producer, uint64_t last, void *arg)
 {
     struct claiming *claiming = arg;
     struct strata_error error;
-    if (slots_take_producer (claiming->slots, producer, &error) == 0)
-        return;
+    if (slots_take_producer (claiming->slots, producer, false, &error) == 0)
+        return 0;
     if (errno == EXDEV)
         log_warn ("records of %s on stream %s stand here as well: %s", producer, stream, error.text);
     else {
         *claiming->error = error;
         claiming->rc = -1;
     }
+    return claiming->rc;
 }
 
 static int claim_objects (struct slots *self, struct shard *shard, struct strata_error *error)
@@ -198,8 +370,8 @@ struct slots *slots_new (struct shard *shard, const char *workspace, const char 
         char owner[REPLICA_NAME_MAX];
         claim_of_slot (&claim, workspace, slot);
         rc = claim_read (&claim, owner, error);
-        self->mine[slot] = rc > 0 && strcmp (owner, stage) == 0;
-        self->count += self->mine[slot];
+        self->states[slot] = rc > 0 && strcmp (owner, stage) == 0 ? OURS : NOT_OURS;
+        self->count += self->states[slot] == OURS;
     }
     self->keeper = self->count > 0;
     if (rc < 0 || (!shard_get_u64 (shard, CLAIMED_KEY, 0) && claim_all (self, shard, error) < 0))

@@ -7,17 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "copies.h"
 #include "core/crc32c.h"
 
 #define OBJECTS_KEY "stage/objects"
 #define BYTES_KEY "stage/bytes"
-#define BACKEND_KEY "stage/backend"
 #define VERIFIED 4096 /* objects whose bytes were checked, remembered for reads of ranges */
 
 struct stage {
     struct shard *shard;
-    const struct backend_ops *ops;
-    struct backend *backend;
+    struct copies *copies;
     uint64_t quota_bytes, objects, bytes, puts, gets;
     uint64_t verified[VERIFIED]; /* hashes of name, generation and time */
 };
@@ -137,30 +136,8 @@ static void totals_save (struct stage *self)
 
 /* ---- opening ---- */
 
-static int backend_check (struct stage *self, struct strata_error *error)
-{
-    void *stored;
-    size_t size;
-    int rc = 0;
-    if (!shard_get (self->shard, BACKEND_KEY, strlen (BACKEND_KEY), &stored, &size)) {
-        shard_put (self->shard, BACKEND_KEY, strlen (BACKEND_KEY), self->ops->name, strlen (self->ops->name));
-        return 0;
-    }
-    if (size != strlen (self->ops->name) || memcmp (stored, self->ops->name, size) != 0)
-        rc = strata_fail (
-            error,
-            "stage.backend is '%s', but the objects of store %s stand in backend '%.*s'; put that back, or start a "
-            "campaign in a new workspace",
-            self->ops->name,
-            shard_dir (self->shard),
-            (int)(size < 40 ? size : 40),
-            (const char *)stored);
-    free (stored);
-    return rc;
-}
-
-struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner,
-                         uint64_t quota_bytes, struct strata_error *error)
+struct stage *stage_new (struct shard *shard, const char *backend, const struct campaign_namespace *namespaces, unsigned count,
+                         const char *root, const char *owner, uint64_t quota_bytes, struct strata_error *error)
 {
     struct stage *self = calloc (1, sizeof (*self));
     if (!self) {
@@ -169,12 +146,8 @@ struct stage *stage_new (struct shard *shard, const char *backend, const char *r
     }
     self->shard = shard;
     self->quota_bytes = quota_bytes;
-    self->ops = backend_find (backend);
-    if (!self->ops)
-        strata_fail (error, "stage.backend is '%s'; this build has file and rocksdb", backend);
-    if (self->ops && backend_check (self, error) == 0)
-        self->backend = self->ops->open (shard, root, owner, error);
-    if (!self->backend)
+    self->copies = copies_open (shard, backend, namespaces, count, root, owner, error);
+    if (!self->copies)
         stage_free (&self);
     else {
         self->objects = shard_get_u64 (shard, OBJECTS_KEY, 0);
@@ -188,8 +161,7 @@ void stage_free (struct stage **self_p)
     struct stage *self = *self_p;
     if (!self)
         return;
-    if (self->backend)
-        self->ops->close (&self->backend);
+    copies_close (&self->copies);
     free (self);
     *self_p = NULL;
 }
@@ -332,7 +304,7 @@ int stage_put (struct stage *self, const char *ns, const struct backend_item *it
         return -1;
     int rc = put_check (self, ns, items, count, names, only_new, now_us, infos, &bytes, &fresh, error);
     if (rc == 0)
-        rc = self->ops->put (self->backend, ns, items, count, error);
+        rc = copies_put (self->copies, ns, items, count, error);
     int saved = errno;
     free (names);
     errno = saved;
@@ -362,16 +334,8 @@ int stage_get (struct stage *self, const char *ns, const char *key, Strata__Obje
 {
     *data = NULL;
     if (stage_stat (self, ns, key, info, error) < 0
-        || self->ops->get (self->backend, ns, key, info->size, 0, info->size, data, error) < 0)
+        || copies_get (self->copies, ns, key, info->size, info->crc32c, data, error) < 0)
         return -1;
-    uint32_t crc = crc32c (0, *data, info->size);
-    if (crc != info->crc32c) {
-        free (*data);
-        *data = NULL;
-        errno = EBADMSG;
-        return strata_fail (
-            error, "object %s/%s is damaged: its checksum is %08x, it was put with %08x", ns, key, crc, info->crc32c);
-    }
     self->gets++;
     return 0;
 }
@@ -401,9 +365,9 @@ int stage_get_range (struct stage *self, const char *ns, const char *key, uint64
     }
     *got = length < info->size - offset ? length : info->size - offset;
     uint64_t hash = version_hash (ns, key, info), *known = &self->verified[hash % VERIFIED];
-    if (*known == hash) {
+    if (*known == hash && !copies_several (self->copies, ns)) {
         self->gets++;
-        return self->ops->get (self->backend, ns, key, info->size, offset, *got, data, error);
+        return copies_get_range (self->copies, ns, key, info->size, offset, *got, data, error);
     }
     if (stage_get (self, ns, key, info, data, error) < 0)
         return -1;
@@ -478,7 +442,8 @@ int stage_adopt (struct stage *self, const char *ns, const char *key, const Stra
 {
     struct backend_item item = { key, data, size, &info->crc32c };
     Strata__ObjectInfo made = STRATA__OBJECT_INFO__INIT;
-    struct shard_key origin = origin_key (info->origin), time = { .size = 0 };
+    struct shard_key origin = origin_key (info->origin);
+    char name[STAGE_FULL_NAME];
     if (!info->origin[0] || size != info->size) {
         errno = EINVAL;
         return strata_fail (error, "object %.200s/%.200s comes without its origin, or not whole", ns, key);
@@ -487,9 +452,85 @@ int stage_adopt (struct stage *self, const char *ns, const char *key, const Stra
         return 0;
     if (stage_put (self, ns, &item, 1, true, info->mtime_us, &made, error) < 0)
         return -1;
-    shard_key_u64 (&time, (uint64_t)now_us);
-    shard_put (self->shard, origin.data, origin.size, time.data, time.size);
+    snprintf (name, sizeof (name), "%s/%s", ns, key);
+    stage_origin_put (self, info->origin, name, now_us);
     return 0;
+}
+
+int stage_take_over (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info, const void *data,
+                     size_t size, struct strata_error *error)
+{
+    struct backend_item item = { key, data, size, &info->crc32c };
+    Strata__ObjectInfo made;
+    if (size != info->size || info->generation == 0) {
+        errno = EINVAL;
+        return strata_fail (error, "object %.200s/%.200s comes without its generation, or not whole", ns, key);
+    }
+    if (info_get (self, ns, key, &made) && made.generation == info->generation && made.crc32c == info->crc32c
+        && made.size == info->size && made.mtime_us == info->mtime_us)
+        return 0;
+    if (stage_put (self, ns, &item, 1, false, info->mtime_us, &made, error) < 0)
+        return -1;
+    made.generation = info->generation;
+    info_put (self, ns, key, &made);
+    return 0;
+}
+
+void stage_origin_put (struct stage *self, const char *origin, const char *name, int64_t time_us)
+{
+    struct shard_key key = origin_key (origin), value = { .size = 0 };
+    size_t n = strlen (name) < STAGE_FULL_NAME ? strlen (name) : 0;
+    shard_key_u64 (&value, (uint64_t)time_us);
+    memcpy (value.data + value.size, name, n);
+    shard_put (self->shard, key.data, key.size, value.data, value.size + n);
+}
+
+void stage_origins (struct stage *self, int (*each) (const char *origin, const char *name, int64_t time_us, void *arg), void *arg)
+{
+    static const char prefix[] = "adopted/";
+    struct shard_iter it;
+    int rc = 0;
+    for (bool more = shard_iter_begin (self->shard, &it, prefix, strlen (prefix), NULL, 0); more && rc == 0;
+         more = shard_iter_next (&it)) {
+        char origin[sizeof (((struct shard_key *)0)->data)], name[STAGE_FULL_NAME];
+        if (it.value_size < 8 || it.value_size - 8 >= sizeof (name) || it.key_size >= sizeof (origin))
+            continue;
+        snprintf (origin, sizeof (origin), "%.*s", (int)(it.key_size - strlen (prefix)), (const char *)it.key + strlen (prefix));
+        snprintf (name, sizeof (name), "%.*s", (int)(it.value_size - 8), (const char *)it.value + 8);
+        rc = each (origin, name, (int64_t)shard_u64 (it.value), arg);
+    }
+    shard_iter_end (&it);
+}
+
+char *stage_split (char name[STAGE_FULL_NAME])
+{
+    char *slash = strchr (name, '/');
+    if (!slash)
+        return name + strlen (name);
+    *slash = '\0';
+    return slash + 1;
+}
+
+int stage_next (struct stage *self, char name[STAGE_FULL_NAME], size_t max,
+                bool (*wanted) (const char *ns, const char *key, const void *arg), const void *arg)
+{
+    struct shard_key start;
+    struct shard_iter it;
+    size_t looked = 0;
+    int rc = 0;
+    shard_key (&start, "obj/%s", name);
+    if (name[0])
+        start.data[start.size++] = '\0'; /* the first one behind it */
+    for (bool more = shard_iter_begin (self->shard, &it, "obj/", 4, start.data, start.size); more && rc == 0;
+         more = shard_iter_next (&it)) {
+        char parts[STAGE_FULL_NAME];
+        snprintf (name, STAGE_FULL_NAME, "%.*s", (int)(it.key_size - 4), (const char *)it.key + 4);
+        memcpy (parts, name, sizeof (parts));
+        const char *key = stage_split (parts);
+        rc = wanted (parts, key, arg) ? 1 : ++looked == max ? 2 : 0;
+    }
+    shard_iter_end (&it);
+    return rc;
 }
 
 #define FORGET_MAX 1000 /* origins that one call forgets at most */
@@ -504,7 +545,7 @@ void stage_forget_origins (struct stage *self, int64_t before_us)
         return;
     for (bool more = shard_iter_begin (self->shard, &it, prefix, strlen (prefix), NULL, 0); more && count < FORGET_MAX;
          more = shard_iter_next (&it))
-        if (it.value_size == 8 && (int64_t)shard_u64 (it.value) < before_us && it.key_size <= sizeof (old->data)) {
+        if (it.value_size >= 8 && (int64_t)shard_u64 (it.value) < before_us && it.key_size <= sizeof (old->data)) {
             memcpy (old[count].data, it.key, it.key_size);
             old[count++].size = it.key_size;
         }
@@ -527,7 +568,7 @@ int stage_move (struct stage *self, const char *ns, const char *key, const char 
     }
     const char *except = strcmp (ns, to_ns) == 0 ? key : NULL;
     if (conflict_check (self, to_ns, to_key, NULL, 0, except, error) < 0
-        || self->ops->move (self->backend, ns, key, to_ns, to_key, error) < 0)
+        || copies_move (self->copies, ns, key, to_ns, to_key, info.size, info.crc32c, error) < 0)
         return -1;
     struct shard_key k = object_key (ns, key);
     shard_delete (self->shard, k.data, k.size);
@@ -542,7 +583,7 @@ int stage_delete (struct stage *self, const char *ns, const char *key, struct st
     Strata__ObjectInfo info;
     if (stage_stat (self, ns, key, &info, error) < 0)
         return -1;
-    self->ops->delete (self->backend, ns, key);
+    copies_delete (self->copies, ns, key);
     struct shard_key k = object_key (ns, key);
     shard_delete (self->shard, k.data, k.size);
     self->bytes -= info.size;
@@ -551,9 +592,14 @@ int stage_delete (struct stage *self, const char *ns, const char *key, struct st
     return 0;
 }
 
+int stage_flush (struct stage *self, struct strata_error *error)
+{
+    return copies_flush (self->copies, error);
+}
+
 int stage_settle (struct stage *self, struct strata_error *error)
 {
-    return self->ops->settle (self->backend, error);
+    return copies_settle (self->copies, error);
 }
 
 void stage_figures (const struct stage *self, struct stage_figures *figures)

@@ -2,8 +2,8 @@
  *
  *   obj/<ns>/<key>    ObjectInfo: size, CRC-32C, generation, time
  *   stage/objects     how many; stage/bytes: their bytes (big-endian u64)
- *   adopted/<origin>  u64: when an object came from another stage, so that it doesn't come twice
- *   stage/backend     name of the backend that holds the bytes; another one is refused
+ *   adopted/<origin>  u64, "<ns>/<key>": when an object came from another stage and to which name, so that it doesn't come twice
+ *   stage/backend...  which backends hold the bytes: copies.c
  *
  * Every function that changes something writes into the shard's batch only, or has made its files durable (backend.h):
  * once the batch is on disk the change has happened whole, before that not at all.
@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "backend.h"
+#include "core/campaign.h"
 #include "stage.pb-c.h"
 #include "store/shard.h"
 
@@ -39,9 +40,9 @@ struct stage_figures {
     uint64_t puts, gets; /* objects put and read since this process started */
 };
 
-/* backend: "file" or "rocksdb". root, owner: see backend.h. */
-struct stage *stage_new (struct shard *shard, const char *backend, const char *root, const char *owner,
-                         uint64_t quota_bytes, struct strata_error *error);
+/* backend: the name of the one that keeps all namespaces but `namespaces` [count], which may be NULL (copies.h). root, owner: see backend.h. */
+struct stage *stage_new (struct shard *shard, const char *backend, const struct campaign_namespace *namespaces, unsigned count,
+                         const char *root, const char *owner, uint64_t quota_bytes, struct strata_error *error);
 void stage_free (struct stage **self);
 
 bool stage_namespace_valid (const char *ns);
@@ -55,6 +56,20 @@ int stage_put (struct stage *self, const char *ns, const struct backend_item *it
  * that origin before is not adopted again: 0, nothing changes. */
 int stage_adopt (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info, const void *data,
                  size_t size, int64_t now_us, struct strata_error *error);
+/* An object of a stage that hands over the name: as it was there, with its generation and time. Again: 0, nothing changes. */
+int stage_take_over (struct stage *self, const char *ns, const char *key, const Strata__ObjectInfo *info, const void *data,
+                     size_t size, struct strata_error *error);
+/* What another stage had adopted, so that it is not adopted here again; and what is known here of that, by calls of each until
+ * it returns non-zero. name: "<ns>/<key>", "" of an older store. */
+void stage_origin_put (struct stage *self, const char *origin, const char *name, int64_t time_us);
+void stage_origins (struct stage *self, int (*each) (const char *origin, const char *name, int64_t time_us, void *arg), void *arg);
+/* The next object behind `name` ("<ns>/<key>", "" at first) that is wanted: 1, its name is in `name`. 0: there is none. 2: `max`
+ * were looked at, the last is in `name`. */
+#define STAGE_FULL_NAME (2 * STAGE_NAME_MAX + 2)
+int stage_next (struct stage *self, char name[STAGE_FULL_NAME], size_t max,
+                bool (*wanted) (const char *ns, const char *key, const void *arg), const void *arg);
+/* Splits "<ns>/<key>" in place; returns the key. */
+char *stage_split (char name[STAGE_FULL_NAME]);
 /* Forgets origins of objects adopted before `before_us`; call now and then. */
 void stage_forget_origins (struct stage *self, int64_t before_us);
 /* The object's bytes, verified against its checksum. *data is malloc'ed; the caller frees it. */
@@ -82,6 +97,8 @@ int stage_list (struct stage *self, const char *ns, const struct stage_filter *f
 int stage_move (struct stage *self, const char *ns, const char *key, const char *to_ns, const char *to_key,
                 int64_t now_us, struct strata_error *error);
 int stage_delete (struct stage *self, const char *ns, const char *key, struct strata_error *error);
+/* Call just before each commit: see backend.h. */
+int stage_flush (struct stage *self, struct strata_error *error);
 /* Call a few times a second: see backend.h. */
 int stage_settle (struct stage *self, struct strata_error *error);
 

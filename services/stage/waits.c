@@ -1,4 +1,4 @@
-/* waits.c - gets that came before the object: kept until it is put, or until their asker has given up.
+/* waits.c - requests that came before the object: kept until it is put, or until their asker has given up.
  *
  * They stand in memory only: a stage that restarts has forgotten them, and their askers' retries bring them again.
  */
@@ -13,6 +13,8 @@
 struct wait {
     struct wait *next;
     struct request *request;
+    wait_answer_f *answer;
+    uint64_t most;
     char name[2 * STAGE_NAME_MAX + 2];
 };
 
@@ -39,7 +41,8 @@ void waits_free (struct waits **self_p)
     *self_p = NULL;
 }
 
-void waits_add (struct service *service, struct request *request, const Strata__ObjectGet *get)
+void waits_add (struct service *service, struct request *request, const char *ns, const char *key, uint64_t most,
+                wait_answer_f *answer)
 {
     struct state *state = service_state (service);
     struct waits *self = state->waits;
@@ -50,7 +53,9 @@ void waits_add (struct service *service, struct request *request, const Strata__
         return;
     }
     wait->request = request;
-    snprintf (wait->name, sizeof (wait->name), "%s/%s", get->namespace_, get->key);
+    wait->answer = answer;
+    wait->most = most;
+    snprintf (wait->name, sizeof (wait->name), "%s/%s", ns, key);
     wait->next = self->first;
     self->first = wait;
     self->count++;
@@ -61,6 +66,7 @@ void waits_wake (struct service *service, const char *ns, const char *key)
     struct state *state = service_state (service);
     struct waits *self = state->waits;
     char name[2 * STAGE_NAME_MAX + 2];
+    fetch_wake (service, ns, key);
     if (!self->first)
         return;
     snprintf (name, sizeof (name), "%s/%s", ns, key);
@@ -69,12 +75,29 @@ void waits_wake (struct service *service, const char *ns, const char *key)
             p = &wait->next;
             continue;
         }
-        Strata__ObjectGet get = STRATA__OBJECT_GET__INIT;
-        get.namespace_ = (char *)ns;
-        get.key = (char *)key;
         *p = wait->next;
         self->count--;
-        serve_get (service, wait->request, &get);
+        wait->answer (service, wait->request, ns, key, wait->most);
+        free (wait);
+    }
+}
+
+void waits_send_on (struct service *service)
+{
+    struct state *state = service_state (service);
+    struct waits *self = state->waits;
+    for (struct wait **p = &self->first, *wait; (wait = *p);) {
+        struct strata_error error;
+        char name[STAGE_FULL_NAME];
+        memcpy (name, wait->name, sizeof (name));
+        const char *key = stage_split (name);
+        if (slots_change (state->slots, name, key, &error) == 0) {
+            p = &wait->next;
+            continue;
+        }
+        *p = wait->next;
+        self->count--;
+        request_refuse (wait->request, STRATA__REFUSAL_CODE__REFUSED_ELSEWHERE, "%s", error.text);
         free (wait);
     }
 }

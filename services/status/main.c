@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "core/node.h"
 #include "mesh/cards.h"
 #include "mesh/service.h"
 #include "status_core.h"
@@ -97,12 +98,12 @@ static void own_heartbeat (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
     struct status_figures f;
-    char node[64] = "node";
+    char node[64];
     Strata__Heartbeat hb = STRATA__HEARTBEAT__INIT;
     Strata__Metric metrics[2] = { STRATA__METRIC__INIT, STRATA__METRIC__INIT };
     Strata__Metric *pointers[] = { &metrics[0], &metrics[1] };
     status_figures (self->core, now_us, &f);
-    gethostname (node, sizeof (node) - 1);
+    node_name (node, sizeof (node));
     metrics[0].name = "events_kept";
     metrics[0].value = (double)f.events;
     metrics[0].limit = STATUS_EVENTS_MAX;

@@ -2,6 +2,9 @@
  *
  * Each client is a process with names of its own; it puts and appends in turn, and waits for each answer, as a simulation
  * does. Then every object is counted, and every record by its producer's last sequence.
+ *
+ * With --searches the objects are put in bulk first, and what is timed are searches for a name that none of them has: all names
+ * are looked at by the stages, and next to nothing is done by the clients.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +18,7 @@
 struct work {
     const char *workspace, *ns;
     unsigned client;
-    uint64_t objects, size, records;
+    uint64_t objects, size, records, searches;
 };
 
 static void name_of (const struct work *work, char name[32])
@@ -89,6 +92,53 @@ static void check (struct work *work, unsigned clients)
     strata_close (&client);
 }
 
+static int no_key (const char *key, const struct strata_object_info *info, void *arg)
+{
+    bench_fail ("%s was found, and matches nothing", key);
+    return 1;
+}
+
+static void search (void *arg)
+{
+    const struct work *work = arg;
+    struct strata_error error;
+    struct strata_client *client = open_client (work);
+    if (strata_glob (client, work->ns, "*-none", "", 1, no_key, NULL, NULL, &error) < 0) /* connected */
+        bench_fail ("%s", error.text);
+    bench_ready ();
+    for (uint64_t i = 0; i < work->searches; i++)
+        if (strata_glob (client, work->ns, "*-none", "", 1, no_key, NULL, NULL, &error) < 0)
+            bench_fail ("%s", error.text);
+    strata_close (&client);
+}
+
+/* All objects of all clients, of 8 bytes. */
+static void put_all (struct work *work, unsigned clients)
+{
+    struct strata_error error;
+    struct strata_client *client = open_client (work);
+    size_t count = clients * work->objects;
+    char (*keys)[48] = calloc (count, sizeof (*keys));
+    const char **names = calloc (count, sizeof (*names));
+    const void **data = calloc (count, sizeof (*data));
+    size_t *sizes = calloc (count, sizeof (*sizes));
+    if (!keys || !names || !data || !sizes)
+        bench_fail ("out of memory");
+    for (size_t i = 0; i < count; i++) {
+        snprintf (keys[i], sizeof (keys[i]), "object-%zu", i);
+        names[i] = keys[i];
+        data[i] = keys[i];
+        sizes[i] = 8;
+    }
+    if (strata_put_many (client, work->ns, names, data, sizes, count, NULL, &error) < 0)
+        bench_fail ("%s", error.text);
+    strata_close (&client);
+    free (keys);
+    free (names);
+    free (data);
+    free (sizes);
+}
+
 int main (int argc, char **argv)
 {
     struct bench_option options[] = {
@@ -98,17 +148,23 @@ int main (int argc, char **argv)
         { "objects", "objects that each of them puts", "200" },
         { "size", "bytes of an object", "4096" },
         { "records", "records appended after each object", "1" },
+        { "searches", "instead: searches of each client among all objects, which are put first", "0" },
     };
-    bench_arguments (argc, argv, "puts and appends a second at the stages of a workspace", options, 6);
+    bench_arguments (argc, argv, "puts and appends a second, or searches, at the stages of a workspace", options, 7);
     struct work work = { .workspace = options[0].text, .ns = options[1].text, .objects = bench_number (&options[3]),
-                         .size = bench_number (&options[4]), .records = bench_number (&options[5]) };
+                         .size = bench_number (&options[4]), .records = bench_number (&options[5]),
+                         .searches = bench_number (&options[6]) };
     unsigned clients = (unsigned)bench_number (&options[2]);
     pid_t pids[CLIENTS_MAX];
     if (clients < 1 || clients > CLIENTS_MAX)
         bench_fail ("--clients %u: 1 to %d", clients, CLIENTS_MAX);
+    if (work.searches) {
+        work.records = 0;
+        put_all (&work, clients);
+    }
     int64_t begin = bench_now_ns ();
     for (work.client = 0; work.client < clients; work.client++) {
-        pids[work.client] = bench_fork (put_and_append, &work);
+        pids[work.client] = bench_fork (work.searches ? search : put_and_append, &work);
         if (work.client == 0)
             begin = bench_now_ns ();
     }
@@ -116,6 +172,9 @@ int main (int argc, char **argv)
         bench_join (pids[i]);
     double seconds = (double)(bench_now_ns () - begin) / 1e9;
     check (&work, clients);
-    bench_figure ("puts", (double)(clients * work.objects) / seconds, "objects/s");
+    if (work.searches)
+        bench_figure ("searches", (double)(clients * work.searches) / seconds, "1/s");
+    else
+        bench_figure ("puts", (double)(clients * work.objects) / seconds, "objects/s");
     return 0;
 }

@@ -166,7 +166,7 @@ static void put_records (struct strata_client *c, bool queue, uint64_t count)
     uint8_t *record = malloc (size);
     for (uint64_t i = 0; i < count; i++) {
         bench_record (record, size, i);
-        if (client_append_ahead (c, "bench", queue, "p", i + 1, record, size, &error) < 0)
+        if (client_append_ahead (c, "bench", queue, "p", false, i + 1, i + 1, record, size, &error) < 0)
             bench_fail ("strata: %s", error.text);
     }
     if (strata_flush (c, NULL, &error) < 0)

@@ -118,7 +118,7 @@ def check(args, points, added):
             if r > 0:
                 new = added[r - 1][q].astype(np.float64)
                 for i in range(args.add):
-                    where[f"n{r:04d}{q * args.add + i:08d}"] = len(x) + i
+                    where[f"n{r:04d}{i:08d}"] = len(x) + i
                 squares = np.concatenate([squares, lowest_squares(new, selected, args.k)])
                 x = np.concatenate([x, new])
                 gone = np.concatenate([gone, np.zeros(args.add, bool)])

@@ -3,8 +3,11 @@
 Eight clients put an object each and append a record, wait for both answers, and go on; at one stage and at two in turn.
   slow sync   objects as files, and every sync of the stage takes 5 ms more, as on a shared file system (slow_sync.c): a stage
               sleeps most of the time
-  computing   objects of 256 KB in the store: a stage needs a core, and so do the clients. What the machine allows is measured in
-              the same round: what two processes compute against what one does
+  computing   objects of 256 KB in the store: a stage needs a core, and so do the clients
+  searching   four clients look for a name among 20,000 that stand there: the stages compute, the clients next to nothing
+What the machine allows for the last two is measured in the same round: what two processes compute against what one does. On a
+machine whose cores are busy with other things that is little; so the processor time of the stage that worked most stands
+below: what one stage spends, two share.
 Each run ends with a count: every object is listed, every record is kept.
 """
 import contextlib
@@ -21,12 +24,14 @@ TITLE = 'objects put, and records appended, at one stage and at two'
 KINDS = {  # backend, bytes of an object, objects of each client, ms of a sync
     'slow sync': ('file', 4096, 40, 5),
     'computing': ('rocksdb', 256 << 10, 150, None),
+    'searching': ('rocksdb', 8, 5000, None),
 }
+SEARCHES = 60  # of each client
 CAMPAIGN = '''strata: 1
 campaign: bench
 workspace: {workspace}
 seed: 1
-stage: {{backend: {backend}, quota_mb: 65536, queue_mb: 1024}}
+stage: {{backend: {backend}, quota_mb: 65536, queue_mb: 1024{cache}}}
 patch: {{snapshots: snapshots, candidates: patches, encoder: {{kind: pca, model: model.npz, dimensions: 2}}}}
 select: {{from: patches, queues: [{{name: all, configuration: other, quota: 1}}]}}
 jobs: [{{name: a, start: always, command: ["true"]}}]
@@ -35,15 +40,16 @@ feedback: {{from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}}
 
 
 @contextlib.contextmanager
-def stages(build, count, backend, slow_ms):
-    """A workspace with so many stages."""
+def stages(build, count, backend, slow_ms=None, cache=None):
+    """A workspace with so many stages: its folder, and their processes' numbers. cache: a folder; then each has one, on a node
+    of its own (node-0, node-1 ...)."""
     work = tempfile.mkdtemp(prefix='strata-bench-')
     workspace, campaign = os.path.join(work, 'ws'), os.path.join(work, 'campaign.yaml')
     env, running = dict(os.environ), []
     os.mkdir(workspace)
     open(os.path.join(work, 'model.npz'), 'w').close()
     with open(campaign, 'w') as f:
-        f.write(CAMPAIGN.format(workspace=workspace, backend=backend))
+        f.write(CAMPAIGN.format(workspace=workspace, backend=backend, cache=f', cache: {{folder: {cache}, mb: 1024}}' if cache else ''))
     if slow_ms:
         shim = os.path.join(work, 'slow_sync.so')
         subprocess.run(['cc', '-D_GNU_SOURCE', '-O2', '-shared', '-fPIC', '-o', shim, os.path.join(ROOT, 'tests/bench/slow_sync.c'), '-ldl'],
@@ -53,7 +59,7 @@ def stages(build, count, backend, slow_ms):
     try:
         for n in range(count):
             running.append(subprocess.Popen([os.path.join(build, 'bin', 'strata-stage'), '--campaign', campaign, '--workspace', workspace,
-                                             '--replica', str(n)], env=env, stderr=subprocess.DEVNULL))
+                                             '--replica', str(n)], env={**env, 'STRATA_NODE': f'node-{n}'} if cache else env, stderr=subprocess.DEVNULL))
         end = time.monotonic() + 60
         while sum('"active": true' in open(os.path.join(workspace, 'cards', f)).read()
                   for f in (os.listdir(os.path.join(workspace, 'cards')) if os.path.isdir(os.path.join(workspace, 'cards')) else [])
@@ -61,7 +67,7 @@ def stages(build, count, backend, slow_ms):
             if time.monotonic() > end:
                 raise RuntimeError(f'{count} stages are not up after 60 s')
             time.sleep(0.05)
-        yield workspace
+        yield workspace, [process.pid for process in running]
     finally:
         for process in running:
             process.terminate()
@@ -70,19 +76,37 @@ def stages(build, count, backend, slow_ms):
         shutil.rmtree(work, ignore_errors=True)
 
 
+def busiest(pids):
+    """Seconds of a core that the process has used which has used most."""
+    ticks = []
+    for pid in pids:
+        with open(f'/proc/{pid}/stat') as f:
+            fields = f.read().rsplit(')', 1)[1].split()
+        ticks.append(int(fields[11]) + int(fields[12]))
+    return max(ticks) / os.sysconf('SC_CLK_TCK')
+
+
 def bench(b):
     for kind, (backend, size, objects, slow_ms) in KINDS.items():
         if b.short:
             size, objects = min(size, 16384), 8
 
+        searches = kind == 'searching'
+        more = ['--clients', '4', '--searches', str(SEARCHES // 10 if b.short else SEARCHES)] if searches else []
+
         def rate(count):
-            with stages(b.build, count, backend, slow_ms) as workspace:
-                return figures([os.path.join(b.build, 'bench', 'bench_staging'), '--workspace', workspace, '--size', str(size),
-                                '--objects', str(objects)])
+            with stages(b.build, count, backend, slow_ms) as (workspace, pids):
+                found = figures([os.path.join(b.build, 'bench', 'bench_staging'), '--workspace', workspace, '--size', str(size),
+                                 '--objects', str(objects), *more])
+                return {**found, 'busiest': busiest(pids)}
         programs = {f'{kind}, {n} of stage': (lambda n=n: rate(n)) for n in (1, 2)}
         if not slow_ms:
             programs['machine'] = lambda: {'ratio': machine()}
         results = b.sample(programs)
-        one, two = (results[f'{kind}, {n} of stage']['puts'] for n in (1, 2))
+        one, two = (results[f'{kind}, {n} of stage']['searches' if searches else 'puts'] for n in (1, 2))
         allowed = '2: what sleeps needs no core' if slow_ms else f"{median(results['machine']['ratio']):.2f}: two that compute, against one"
-        b.row(f'{kind}: put at two stages', 'objects/s', two, 'at one', one, limit=allowed)
+        b.row(f'{kind}: {"asked of" if searches else "put at"} two stages', 'searches/s' if searches else 'objects/s', two, 'at one', one,
+              limit=allowed)
+        if not slow_ms:
+            one, two = (results[f'{kind}, {n} of stage']['busiest'] for n in (1, 2))
+            b.row(f'{kind}: processor time of the busier stage', 's', two, 'of one', one, lower_is_better=True, limit='2: each does half')

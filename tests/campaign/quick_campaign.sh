@@ -2,7 +2,7 @@
 # The quick campaign as `make run` runs it: interrupted once by Ctrl-C, resumed, ended; then what it promises is counted.
 . "$(dirname "$0")/../mesh/lib.sh"
 
-make_campaign
+make_shipped_campaign
 peak=$work/peak
 ( # Memory of everything that belongs to this campaign: the mesh by its arguments, jobs and what they start by their environment.
     top=0

@@ -27,10 +27,15 @@ uint64_t content_seed (const char *name, uint64_t number)
     return hash;
 }
 
+unsigned content_sum (const char *simulation)
+{
+    return content_seed (simulation, 0x50) % 2 ? CONTENT_SUM : 1;
+}
+
 unsigned content_histogram (const char *simulation, uint64_t frame, int64_t *counts)
 {
-    uint64_t random = content_seed (simulation, frame);
-    unsigned state = (unsigned)(content_next (&random) % CONTENT_STATES);
+    uint64_t random = content_seed (simulation, frame), of_state = content_seed (simulation, ~(frame / CONTENT_STATE_FRAMES));
+    unsigned state = (unsigned)(content_next (&of_state) % CONTENT_STATES);
     unsigned pairs = 200 + (unsigned)(content_next (&random) % 200);
     for (unsigned i = 0; i < pairs; i++) {
         uint64_t r = content_next (&random);

@@ -33,6 +33,7 @@ static const char usage[] = "crash-load MODE [options]: job programs for tests t
                             "  frames      hands in --frames N of each of 64 simulations at once (--workspace W)\n"
                             "  requests    asks all services as client --simulation NAME until --hold FILE is there, "
                             "writes --out DIR/requests.json (--seed N --pace-ms N)\n"
+                            "  refused     asks the service --peer NAME for a stream that can't be, and wants a refusal\n"
                             "  recount     after `strata down`: what feedback and stage of --workspace DIR hold "
                             "against what the jobs' folders say\n"
                             "Jobs take --attempt N, --seed N, --fail-percent N (how many attempts end by themselves), "
@@ -249,6 +250,7 @@ struct simulation {
     struct strata_client *client;
     struct content_progress progress;
     uint64_t before; /* kept, as an earlier attempt noted it */
+    uint64_t flushed; /* all frames up to it that this attempt handed in are kept */
     int fd;
 };
 
@@ -257,6 +259,33 @@ static int note (struct simulation *self, struct strata_error *error)
     if (pwrite (self->fd, &self->progress, sizeof (self->progress), 0) == (ssize_t)sizeof (self->progress))
         return 0;
     return strata_fail (error, "%s/progress can't be written: %s", self->options->out, strerror (errno));
+}
+
+static bool again (int rc)
+{
+    return rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC || errno == EEXIST);
+}
+
+/* Adds the frames that were not flushed, up to this one, to the sums: after a failure all, else those before it are there. flush:
+ * until they are kept. *known: of the last one. */
+static int sum_frames (struct simulation *self, uint64_t frame, bool flush, bool *known, struct strata_error *error)
+{
+    const char *name = self->options->simulation;
+    int rc;
+    do {
+        rc = 0;
+        for (uint64_t f = self->flushed + 1; rc == 0 && f <= frame; f++) {
+            int64_t counts[CONTENT_BLOCK] = { 0 };
+            unsigned state = content_histogram (name, f, counts);
+            rc = strata_sum_histogram (self->client, "rdfs", name, f, gridsim_states[state], CONTENT_ROWS, CONTENT_BINS, counts, known,
+                                       error);
+        }
+        if (rc == 0 && flush)
+            rc = strata_flush (self->client, NULL, error);
+    } while (again (rc));
+    if (rc == 0 && flush)
+        self->flushed = frame;
+    return rc;
 }
 
 /* One frame to both streams, tried again while the stage is away. What an earlier attempt was told is kept must be
@@ -275,17 +304,20 @@ static int hand_in (struct simulation *self, uint64_t frame, struct strata_error
         if (note (self, error) < 0)
             return -1;
     }
+    unsigned sum = content_sum (name);
+    bool kept = sum == 1 || frame % sum == 0 || frame == load_frames (self->options, name);
     int rc;
     do
-        rc = strata_append_histogram (self->client, "rdfs", name, frame, gridsim_states[state], CONTENT_ROWS,
-                                      CONTENT_BINS, counts, &known[0], error);
-    while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
+        rc = sum > 1 ? sum_frames (self, frame, false, &known[0], error)
+                     : strata_append_histogram (self->client, "rdfs", name, frame, gridsim_states[state], CONTENT_ROWS,
+                                                CONTENT_BINS, counts, &known[0], error);
+    while (again (rc));
     if (rc < 0)
         return -1;
     do
         rc = strata_append_frame (self->client, "frames", name, frame, (double)frame * 500, 3, coordinates, blob,
                                   sizeof (blob), &known[1], error);
-    while (rc < 0 && (errno == ETIMEDOUT || errno == ENOSPC));
+    while (again (rc));
     if (rc < 0)
         return -1;
     if (frame <= self->before && !(known[0] && known[1])) {
@@ -293,7 +325,9 @@ static int hand_in (struct simulation *self, uint64_t frame, struct strata_error
                      (unsigned long long)frame, name, known[0] ? "frames" : "rdfs");
         return load_violation (self->options, error);
     }
-    if (frame > self->progress.kept) {
+    if (kept && sum > 1 && sum_frames (self, frame, true, NULL, error) < 0)
+        return -1;
+    if (kept && frame > self->progress.kept) {
         self->progress.kept = frame;
         return note (self, error);
     }
@@ -336,6 +370,7 @@ int load_simulation (const struct load_options *options, struct strata_error *er
     int end = load_own_end (options, options->simulation, &share), rc = begin (&self, error);
     /* Half of the attempts go on from the checkpoint, the others hand in all again. */
     uint64_t frame = content_next (&random) % 2 ? self.before + 1 : 1, end_at = (uint64_t)(share * (double)frames) + 1;
+    self.flushed = frame - 1;
     for (; rc == 0 && frame <= frames; frame++) {
         if (frame > self.before)
             load_pace (options, options->pace_ms);
@@ -363,11 +398,13 @@ static int parse (int argc, char **argv, struct load_options *options)
         { "workspace", 1, NULL, 'w' },  { "seed", 1, NULL, 'S' },         { "attempt", 1, NULL, 'a' },
         { "frames", 1, NULL, 'f' },     { "pace-ms", 1, NULL, 'p' },      { "grid", 1, NULL, 'g' },
         { "ras", 1, NULL, 'R' },        { "fail-percent", 1, NULL, 'F' }, { "dimensions", 1, NULL, 'd' },
+        { "peer", 1, NULL, 'P' },
         { NULL, 0, NULL, 0 },
     };
     const char **texts[256] = {
         ['o'] = &options->out,     ['i'] = &options->in,   ['c'] = &options->candidate, ['s'] = &options->simulation,
-        ['r'] = &options->reports, ['H'] = &options->hold, ['w'] = &options->workspace
+        ['r'] = &options->reports, ['H'] = &options->hold, ['w'] = &options->workspace,
+        ['P'] = &options->peer
     };
     unsigned *numbers[256] = {
         ['a'] = &options->attempt, ['f'] = &options->frames,       ['p'] = &options->pace_ms,   ['g'] = &options->grid,
@@ -404,6 +441,7 @@ static const struct mode {
     { "setup", load_setup },
     { "simulation", load_simulation },
     { "requests", load_requests },
+    { "refused", load_refused },
     { "frames", load_frames_of_many },
 };
 
@@ -428,6 +466,7 @@ int main (int argc, char **argv)
             bool lacks = (modes[i].run == load_setup && !options.candidate)
                          || (modes[i].run == load_simulation && (!options.simulation || !options.in))
                          || (modes[i].run == load_frames_of_many && !options.workspace)
+                         || (modes[i].run == load_refused && !options.peer)
                          || (modes[i].run == load_requests && (!options.simulation || !options.hold));
             if (lacks) {
                 fputs (usage, stderr);

@@ -11,7 +11,7 @@
 #define LOAD_COARSE 5     /* edge of a patch: the campaign file says the same */
 
 struct load_options {
-    const char *out, *in, *candidate, *simulation, *reports, *hold, *workspace;
+    const char *out, *in, *candidate, *simulation, *reports, *hold, *workspace, *peer;
     uint64_t seed;
     unsigned attempt, frames, pace_ms, grid, ras, fail_percent, dimensions;
 };
@@ -23,8 +23,9 @@ int load_setup (const struct load_options *options, struct strata_error *error);
 int load_simulation (const struct load_options *options, struct strata_error *error);
 /* frames.c: --frames of each of 64 simulations, states S0 to S17 */
 int load_frames_of_many (const struct load_options *options, struct strata_error *error);
-/* requests.c */
+/* requests.c; refused: asks the service --peer what it must refuse */
 int load_requests (const struct load_options *options, struct strata_error *error);
+int load_refused (const struct load_options *options, struct strata_error *error);
 /* recount.c: 0 also when there are violations; they stand in *violations. */
 int load_recount (const struct load_options *options, uint64_t *violations, struct strata_error *error);
 

@@ -143,7 +143,7 @@ class Mesh:
         """Its pid as up.lock says, when that process is one of ours."""
         try:
             with open(os.path.join(self.workspace, "up.lock")) as f:
-                return next((p for p in self.processes("supervisor") if p.pid == f.read().strip()), None)
+                return next((p for p in self.processes("supervisor") if p.pid == f.readline().strip()), None)
         except OSError:
             return None
 

@@ -34,7 +34,10 @@ struct simulation {
     char name[201];
     struct content_progress progress;
     bool done;
-    uint64_t marked, streamed; /* the last frame at feedback, in the stream of frames */
+    uint64_t marked;   /* the last frame at feedback */
+    uint64_t last;     /* in the stream of frames of the stage that is read; 0: none yet */
+    uint64_t streamed; /* frames in the streams of all stages ... */
+    uint8_t *seen;     /* ... one bit each; those that were sent have one */
 };
 
 struct recount {
@@ -92,10 +95,11 @@ static void read_folder (struct recount *self, const char *dir)
         return; /* never began, or not a simulation */
     if (read_file (dir, "progress", &s->progress, sizeof (s->progress)) != sizeof (s->progress))
         s->progress = (struct content_progress){ 0, 0 };
+    s->seen = calloc (1, s->progress.sent / 8 + 1);
     snprintf (path, sizeof (path), "%s/done.json", dir);
     s->done = access (path, F_OK) == 0;
     uint64_t frames = load_frames (self->options, s->name);
-    if (s->progress.sent > frames || s->progress.kept > s->progress.sent || s->progress.sent > s->progress.kept + 1
+    if (s->progress.sent > frames || s->progress.kept > s->progress.sent || s->progress.sent > s->progress.kept + content_sum (s->name)
         || (s->done && s->progress.kept != frames))
         violation (self, "%s: simulation %s of %" PRIu64 " frames noted %" PRIu64 " sent, %" PRIu64 " kept%s", dir,
                    s->name, frames, s->progress.sent, s->progress.kept, s->done ? ", and that it is done" : "");
@@ -209,6 +213,23 @@ static int read_feedback (struct recount *self, struct shard *first, struct stra
 
 /* ---- what the stage holds ---- */
 
+/* Each once, whatever stage it is at; and without a gap at each stage. A stage that was taken away has handed the simulation
+ * over: then the frames go on at another one. */
+static void see_frame (struct recount *self, struct simulation *s, uint64_t frame)
+{
+    if (s->last && frame != s->last + 1)
+        violation (self, "the stream has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame, s->name, s->last + 1);
+    s->last = frame;
+    if (frame == 0 || frame > s->progress.sent || !s->seen)
+        violation (self, "the stream has frame %" PRIu64 " of %s, which has sent %" PRIu64, frame, s->name, s->progress.sent);
+    else if (s->seen[frame / 8] & 1u << frame % 8)
+        violation (self, "the streams have frame %" PRIu64 " of %s twice", frame, s->name);
+    else {
+        s->seen[frame / 8] |= (uint8_t)(1u << frame % 8);
+        s->streamed++;
+    }
+}
+
 static int take_frame (uint64_t sequence, int64_t time_us, const void *record, size_t size, void *arg)
 {
     struct recount *self = arg;
@@ -222,10 +243,7 @@ static int take_frame (uint64_t sequence, int64_t time_us, const void *record, s
                    frame ? frame->simulation : "nobody: it is broken");
     else {
         content_frame (s->name, frame->frame, point, blob);
-        if (frame->frame != s->streamed + 1)
-            violation (self, "the stream has frame %" PRIu64 " of %s where %" PRIu64 " comes next", frame->frame,
-                       s->name, s->streamed + 1);
-        s->streamed = frame->frame;
+        see_frame (self, s, frame->frame);
         bool same = frame->blob.len == sizeof (blob) && memcmp (frame->blob.data, blob, sizeof (blob)) == 0;
         for (size_t i = 0; i < 3; i++)
             same = same && frame->n_coordinates == 3 && frame->coordinates[i] == point[i];
@@ -252,6 +270,9 @@ static void compare (struct recount *self)
             violation (self,
                        "simulation %s: %" PRIu64 " frames were acknowledged, %" PRIu64 " sent, the stream has %" PRIu64,
                        s->name, s->progress.kept, s->progress.sent, s->streamed);
+        for (uint64_t f = 1; s->seen && f <= s->streamed; f++)
+            if (!(s->seen[f / 8] & 1u << f % 8))
+                violation (self, "frame %" PRIu64 " of %s is in no stream, and later ones are", f, s->name);
         for (uint64_t f = 1; f <= frames; f++) {
             int64_t counts[CONTENT_BLOCK] = { 0 };
             unsigned state = content_histogram (s->name, f, counts);
@@ -281,13 +302,14 @@ static bool has_shard (const struct load_options *options, const char *name)
     return access (path, F_OK) == 0;
 }
 
-/* A simulation's frames all stand at one stage: then they come in order here too. */
 static int read_stream (struct recount *self, struct shard *stage, struct strata_error *error)
 {
     struct stream_stat stat;
     stream_stat (stage, "frames", &stat);
     if (stat.first != 1)
         return strata_fail (error, "the stream of frames was trimmed: give stage.queue_mb more room");
+    for (size_t i = 0; i < self->count; i++)
+        self->simulations[i].last = 0;
     stream_read (stage, "frames", 0, SIZE_MAX, SIZE_MAX, take_frame, self);
     return 0;
 }
@@ -329,6 +351,8 @@ done:
     shard_close (&stage);
     free (self.expected);
     free (self.stored);
+    for (size_t i = 0; self.simulations && i < self.count; i++)
+        free (self.simulations[i].seen);
     free (self.simulations);
     return rc;
 }

@@ -304,3 +304,22 @@ int load_requests (const struct load_options *options, struct strata_error *erro
     strata_close (&self.client);
     return rc;
 }
+
+int load_refused (const struct load_options *options, struct strata_error *error)
+{
+    struct strata_client *client = strata_open (NULL, "refused", TIMEOUT_MS, error);
+    Strata__StreamRead read = STRATA__STREAM_READ__INIT;
+    ProtobufCMessage *reply = NULL;
+    if (!client)
+        return -1;
+    read.stream = "../no-stream";
+    int rc = client_request (client, options->peer, STRATA__MESSAGE_TYPE__TYPE_STREAM_READ, &read.base, NULL, 0,
+                             &strata__stream_read_reply__descriptor, &reply, NULL, NULL, error);
+    bool refused = rc < 0 && errno != ETIMEDOUT;
+    if (rc == 0) {
+        protobuf_c_message_free_unpacked (reply, NULL);
+        strata_fail (error, "%s answered what it must refuse", options->peer);
+    }
+    strata_close (&client);
+    return refused ? 0 : -1;
+}

@@ -17,6 +17,9 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         FUZZ_REQUIRE (memchr (cards[i].node, '\0', sizeof (cards[i].node)));
         FUZZ_REQUIRE (memchr (cards[i].rpc, '\0', sizeof (cards[i].rpc)));
         FUZZ_REQUIRE (memchr (cards[i].pub, '\0', sizeof (cards[i].pub)));
+        FUZZ_REQUIRE (memchr (cards[i].tcp_rpc, '\0', sizeof (cards[i].tcp_rpc)));
+        FUZZ_REQUIRE (memchr (cards[i].tcp_pub, '\0', sizeof (cards[i].tcp_pub)));
+        FUZZ_REQUIRE (memchr (cards[i].key, '\0', sizeof (cards[i].key)));
     }
     free (cards);
     return 0;

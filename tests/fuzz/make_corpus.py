@@ -2,7 +2,8 @@
 """Writes the seeds of the fuzz targets into tests/fuzz/corpus/<target>/: python3 tests/fuzz/make_corpus.py
 
 Small, whole inputs of each kind, made from scratch or from files of this repository; equal runs give equal bytes.
-Inputs that once broke a parser are kept apart, in tests/fuzz/regressions. Needs numpy and protoc.
+Inputs that once broke a parser are kept apart, in tests/fuzz/regressions, and so are the seeds of targets that are not here (pdb:
+other people's files). Needs numpy and protoc.
 """
 import io
 import json
@@ -11,6 +12,7 @@ import re
 import shutil
 import struct
 import subprocess
+import tarfile
 import zipfile
 
 import numpy as np
@@ -20,8 +22,14 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 MARK = b"=====\n"  # between the files of one input; see fuzz_split
 
 
+begun = set()
+
+
 def put(target, name, data):
     folder = os.path.join(HERE, "corpus", target)
+    if target not in begun:
+        shutil.rmtree(folder, ignore_errors=True)
+        begun.add(target)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, name), "wb") as f:
         f.write(data.encode() if isinstance(data, str) else data)
@@ -197,6 +205,8 @@ OUTCOME = {"end": "exit", "code": 1, "reason": "it ended with exit code 1", "std
 
 def jsons():
     put("cards", "card", json.dumps(CARD))
+    put("cards", "tcp", json.dumps(dict(CARD, tcp_rpc="tcp://127.0.0.1:4711", tcp_pub="tcp://127.0.0.1:4712", key="k" * 40, shard=1,
+                                        retiring=True)))
     put("cards", "long-name", json.dumps(dict(CARD, replica="r" * 63, node="\u00fc" * 31)))
     put("outcome", "exit", parts(json.dumps(OUTCOME), "line\n" * 25 + "\tlast\r\n\xff"))
     put("outcome", "long", parts(json.dumps(dict(OUTCOME, end="memory", reason="r" * 600, stderr_tail="t" * 20)), "x"))
@@ -295,16 +305,18 @@ def cores():
     def told(kind, message="", text=""):
         return kind.encode() + (encode(message, text) if message else b"")
 
-    def histogram(frame, state="RASa", counts="1 2 3 4 5 6", simulation="s-1", bins=3):
-        return told("h", "Histogram", 'simulation: "%s" frame: %d state: "%s" rows: 2 bins: %d %s'
-                    % (simulation, frame, state, bins, " ".join("counts: " + c for c in counts.split())))
+    def histogram(frame, state="RASa", counts=(1, 2, 3, 4, 5, 6), width=1, bins=3):
+        cells = b"".join(c.to_bytes(width, "little", signed=width == 8) for c in counts)
+        return told("h", "Histogram", 'simulation: "s-1" frame: %d state: "%s" rows: 2 bins: %d width: %d cells: "%s"'
+                    % (frame, state, bins, width, "".join("\\%03o" % b for b in cells)))
     partial = told("p", "Partial", "shard: 1 number: 1 frames: 2 simulations: 1 state_frames: 2 state_frames: 0 rows: 0 counts: 1 "
                                    "counts: 2 counts: 3")
     uptake = told("u", "Uptake", 'model: "macro-1" round: 1 step: 5')
-    put("feedback", "report", parts(*(histogram(i) for i in range(1, 5)), b"d", histogram(5), b"w", uptake, histogram(5, "RASb")))
+    put("feedback", "report", parts(*(histogram(i, width=1 << i % 4) for i in range(1, 5)), b"d", histogram(5), b"w", uptake, histogram(5, "RASb")))
     put("feedback", "held", parts(*(histogram(i) for i in range(1, 5)), b"d", b"H", histogram(5), partial, partial, b"w"))
-    put("feedback", "mistakes", parts(histogram(1, "none"), histogram(1, counts="1 2"), histogram(1, bins=4000000000),
-                                      histogram(7, counts="-1 0 0 0 0 0"), histogram(1, counts="9223372036854775807 1 0 0 0 0"),
+    put("feedback", "mistakes", parts(histogram(1, "none"), histogram(1, counts=(1, 2)), histogram(1, bins=4000000000),
+                                      histogram(7, counts=(-1, 0, 0, 0, 0, 0), width=8), histogram(1, counts=(0,) * 6, width=3),
+                                      histogram(1, counts=(2**63 - 1, 1, 0, 0, 0, 0), width=8),
                                       partial.replace(b"\x10\x01", b"\x10\x09"), b"h\xff", b"u\xff"))
 
     def candidate(name, x, y, configuration="ras", index=1):
@@ -358,8 +370,35 @@ def rockslog():
     put("rockslog", "recycled", parts(struct.pack("<IHBI", 0, len(batch), 5, 7) + batch, log(fresh), b"\x00" * 64))
 
 
+def tars():
+    def archive(kind, *names, end=b""):
+        out, lines = b"", ""
+        for i, name in enumerate(names):
+            info, data = tarfile.TarInfo(name), b"data" * i
+            info.size = len(data)
+            out += info.tobuf(kind)
+            lines += "%s,%d,%d\n" % (re.sub(r"([,\\\n])", r"\\\1", name), len(out), len(data))
+            out += data + bytes(-len(data) % 512)
+        return parts(out + end, lines)
+    long, deep = "n" * 120, "folder/" * 20 + "name"
+    for name, kind in (("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+        put("tar", name, archive(kind, "a", "b,\\", deep, long, "new\nline", end=bytes(1024)))
+    put("tar", "twice", archive(tarfile.USTAR_FORMAT, "a", "b", "a"))
+    whole = archive(tarfile.USTAR_FORMAT, "a", "b", "c").split(MARK)
+    put("tar", "torn", parts(whole[0][:-600], whole[1]))
+    put("tar", "buried", parts(whole[0][512:1400] + whole[0], whole[1]))
+    put("tar", "no-index", whole[0])
+    put("tar", "nested", parts(archive(tarfile.USTAR_FORMAT, "a").split(MARK)[0] + whole[0], ""))
+    with io.BytesIO() as f:
+        with tarfile.open(fileobj=f, mode="w", format=tarfile.PAX_FORMAT) as t:
+            for kind, size in ((tarfile.DIRTYPE, 0), (tarfile.SYMTYPE, 0), (tarfile.REGTYPE, 0)):
+                info = tarfile.TarInfo("x")
+                info.type, info.mtime = kind, 1.5
+                t.addfile(info)
+        put("tar", "kinds", f.getvalue()[:4096])
+
+
 if __name__ == "__main__":
-    shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
     for make in (wire, gridsim, xtc, npz, patch, model, campaign, jsons, rdf, forcefield, keys, replicas, rockslog, claims, zap, chunks, journal,
-                 cores):
+                 cores, tars):
         make()

@@ -7,6 +7,8 @@ cd "$(dirname "$0")/../.."
 build=${STRATA_BUILD:-build}
 MAKEFLAGS='' make -s benches-built SAN="${SAN:-}" BUILD="${build#"$PWD"/}" || exit 1
 records=${STRATA_BACKPRESSURE:-150000}
+# AddressSanitizer keeps 256 MB of what was freed away from use, to find uses of it: that would be taken for memory that grows.
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8
 
 run () { # TEXT ARGUMENT...
     echo "$1"

@@ -46,9 +46,15 @@ clean_up () {
 trap clean_up EXIT
 
 # The shipped campaign in the temporary workspace, changed by the sed commands given.
-make_campaign () {
+make_shipped_campaign () {
     cp -r apps/membrane/encoder "$work/encoder"
     sed -e "s|^workspace:.*|workspace: $workspace|" "$@" apps/membrane/campaign.yaml > "$campaign"
+}
+
+# The same with principal components: for tests of coordination, whose many replicas need not load libtorch each.
+make_campaign () {
+    make_shipped_campaign -e 's|{kind: network, model: encoder/model.pt,|{kind: pca, model: encoder/pca.npz,|' "$@"
+    grep -q 'kind: pca' "$campaign" || fail "the shipped campaign's encoder is not the one that is replaced here"
 }
 
 # The campaign of small programs (tests/crash) in the temporary workspace: jobs of a second, standbys of every service.
@@ -82,3 +88,19 @@ at_least () { [ "$(metric "$1" "$2")" -ge "$3" ]; }   # SERVICE METRIC N
 is_alive () { "$bin/strata" status --json 2> /dev/null | json "next(r['alive'] and r['active'] and r['pid']!=${2:-0} for r in d['replicas'] if r['replica']=='$1')" | grep -q True; }
 
 audit_is_clean () { "$bin/strata" audit > "$work/audit" 2>&1 || { cat "$work/audit"; fail "the audit found a violation"; }; sed 's/^/  /' "$work/audit"; }
+
+# preloaded_python ARGUMENT...: Python that may load a library of ours, which a sanitizer's build needs help for.
+# strata_python ARGUMENT...: one that finds the binding of the build tree.
+library=$(dirname "$bin")/libstrata.so
+preloaded_python () {
+    local preload=
+    if [ -n "${SAN:-}" ]; then # the library is built with the sanitizer, Python is not
+        preload=$(gcc -print-file-name=libasan.so)
+        export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+    fi
+    LD_PRELOAD=$preload /usr/bin/python3 "$@"
+}
+strata_python () {
+    [ -e "$library" ] || fail "$library is not built: make all"
+    STRATA_LIBRARY=$library PYTHONPATH=$root/python preloaded_python "$@"
+}

@@ -15,7 +15,8 @@ none_left () { [ -z "$(services)" ]; }
 until_true 60 "a simulation is prepared" at_least schedule createsim_running 1
 
 # ---- the supervisor alone ----
-supervisor=$(cat "$workspace/up.lock")
+supervisor=$(head -n 1 "$workspace/up.lock")
+[ "$(tail -n 1 "$workspace/up.lock")" = "${STRATA_NODE:-$(hostname)}" ] || fail "up.lock does not name the node: $(cat "$workspace/up.lock")"
 attempt=$(job attempt)
 before=$(macro)
 [ -n "$before" ] || fail "the continuum does not run"

@@ -52,6 +52,28 @@ class Binding(unittest.TestCase):
             self.s.get("py", "mb"), self.s.load_npz("py", "mb.npz")["a"].sum()
         self.assertLess(resident() - before, 30 << 20)
 
+    def test_an_array_is_mapped_from_the_nodes_cache_without_a_copy(self):
+        array = np.arange(1 << 17, dtype=np.float64)
+        self.s.put("py", "mapped", array)
+        first, second = (np.frombuffer(self.s.map("py", "mapped")) for _ in range(2))
+        np.testing.assert_array_equal(first, array)
+        address = first.ctypes.data
+        with open("/proc/self/maps") as f:
+            where = next(line for line in f if int(line.split("-")[0], 16) <= address < int(line.split("-")[1].split()[0], 16))
+        self.assertIn(os.environ["STRATA_TEST_CACHE"], where)
+        with self.assertRaises(ValueError):
+            first[0] = 1  # others have the same bytes
+        self.s.put("py", "mapped", array + 1)
+        np.testing.assert_array_equal(first, array)
+        np.testing.assert_array_equal(np.frombuffer(self.s.map("py", "mapped", wait=True)), array + 1)
+        del first, second
+        gc.collect()
+        with open("/proc/self/maps") as f:
+            self.assertNotIn(os.environ["STRATA_TEST_CACHE"], f.read())
+        self.assertEqual(len(self.s.map("py", "empty", wait=True)) if self.s.put("py", "empty", b"") is None else 1, 0)
+        with self.assertRaises(FileNotFoundError):
+            self.s.map("py", "nothing")
+
     def test_failures_are_what_python_calls_them(self):
         with self.assertRaisesRegex(FileNotFoundError, "there is no object py/nothing"):
             self.s.get("py", "nothing")
@@ -79,6 +101,9 @@ class Binding(unittest.TestCase):
         self.assertEqual(([k for k, _ in found], more), (["k/0", "k/1", "k/2"], True))
         got = self.s.get_many("py2", ["k/3", "k/4"])
         self.assertEqual({k: bytes(v) for k, v in got.items()}, {"k/3": b"\3", "k/4": b"\4"})
+        self.assertEqual([bytes(v) for v in self.s.get_range_many("py2", [("r", 8, 9), ("r", 0, 2), ("k/7", 0, 1)])], [b"89", b"01", b"\7"])
+        self.assertEqual(self.s.get_range_many("py2", []), [])
+        self.assertEqual(self.s.exists_many("py2", ["k/3", "gone"]), {"k/3": True, "gone": False})
         with self.assertRaises(FileNotFoundError) as raised:
             self.s.stat_many("py2", ["k/3", "gone"])
         self.assertEqual(sorted(raised.exception.codes.values()), [0, 2])
@@ -150,6 +175,11 @@ class Binding(unittest.TestCase):
         self.assertTrue(self.s.append_snapshot("snapshots", "macro", 0, "/somewhere"))
         self.assertFalse(self.s.append_snapshot("snapshots", "macro", 0, "/somewhere"))
         self.assertTrue(self.s.append_uptake("uptakes", "macro", 1, 10))
+        for frame in (2, 3, 5):
+            self.assertTrue(self.s.sum_histogram("rdfs", "sim", frame, "RASa", np.ones((1, 20), int)))
+        self.assertFalse(self.s.sum_histogram("rdfs", "sim", 5, "RASa", np.ones((1, 20), int)))
+        self.s.flush()
+        self.assertEqual(self.s.last_sequence("rdfs", "sim"), 5)
         with self.assertRaises(ValueError):
             self.s.append_histogram("rdfs", "sim", 2, "RASa", np.ones(20, int))
 

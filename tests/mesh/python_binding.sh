@@ -2,16 +2,9 @@
 # The Python binding, from the build tree and as pip installs it, against a stage that is killed once meanwhile.
 . "$(dirname "$0")/lib.sh"
 
-library=$(dirname "$bin")/libstrata.so
-[ -e "$library" ] || fail "$library is not built: make all"
-preload=
-if [ -n "${SAN:-}" ]; then # the library is built with the sanitizer, Python is not
-    preload=$(gcc -print-file-name=libasan.so)
-    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
-fi
-python () { LD_PRELOAD=$preload /usr/bin/python3 "$@"; }
-
-make_campaign -e 's/^replicas:.*/replicas: {stage: 2}/' -e 's/^schedule:.*/schedule: {executor: local, cores: 1}/'
+export STRATA_TEST_CACHE=$work/cache
+make_campaign -e "s|^stage: {|stage: {cache: {folder: $STRATA_TEST_CACHE, mb: 64}, |" -e 's/^replicas:.*/replicas: {stage: 2}/' -e 's/^schedule:.*/schedule: {executor: local, cores: 1}/'
+grep -q "cache: {folder" "$campaign" || fail "the campaign has no cache"
 mkdir -p "$workspace"
 "$bin/strata-stage" --campaign "$campaign" --workspace "$workspace" 2> "$work/stage-0.log" &
 first=$!
@@ -21,7 +14,7 @@ end () { kill $first $second 2> /dev/null; wait $first $second 2> /dev/null; }
 trap 'end; clean_up' EXIT
 cd "$work" || exit 1
 
-STRATA_LIBRARY=$library PYTHONPATH=$root/python python "$root/tests/mesh/python_binding.py" > "$work/tests" 2>&1 || { cat "$work/tests"; fail "the tests, from the build tree"; }
+strata_python "$root/tests/mesh/python_binding.py" > "$work/tests" 2>&1 || { cat "$work/tests"; fail "the tests, from the build tree"; }
 sed 's/^/  /' "$work/tests"
 
 # ---- a call goes through a stage's death ----
@@ -29,7 +22,7 @@ kill -KILL $first
 wait $first 2> /dev/null
 (sleep 1; exec "$bin/strata-stage" --campaign "$campaign" --workspace "$workspace" 2>> "$work/stage-0.log") &
 first=$!
-STRATA_LIBRARY=$library PYTHONPATH=$root/python python - > "$work/out" 2>&1 << 'END' || { cat "$work/out"; fail "calls through a stage's death"; }
+strata_python - > "$work/out" 2>&1 << 'END' || { cat "$work/out"; fail "calls through a stage's death"; }
 import strata
 with strata.Client(timeout=60) as s:
     s.put_many("death", {f"k{i}": b"x" for i in range(40)})
@@ -43,7 +36,7 @@ if /usr/bin/python3 -c 'import sys, importlib.util as u; sys.exit(not all(map(u.
     cp -r "$root/python" "$work/source" # its build folders don't go into the source tree
     STRATA_LIBRARY=$library /usr/bin/python3 -m pip install --quiet --no-build-isolation --no-deps --no-index --root-user-action=ignore \
         --target "$work/installed" "$work/source" > "$work/pip" 2>&1 || { cat "$work/pip"; fail "pip install ./python"; }
-    (unset STRATA_LIBRARY; PYTHONPATH=$work/installed python -c '
+    (unset STRATA_LIBRARY; PYTHONPATH=$work/installed preloaded_python -c '
 import strata, strata._library as l
 assert l.__file__.startswith("'"$work"'/installed"), l.__file__
 with strata.Client(timeout=30) as s: assert bytes(s.get("death", "k7")) == b"x"') || fail "the installed package"
@@ -54,5 +47,5 @@ fi
 
 # ---- the example of python/README.md ----
 sed -n '/^```python$/,/^```$/p' "$root/python/README.md" | grep -v '^```' > "$work/example.py"
-STRATA_LIBRARY=$library PYTHONPATH=$root/python python "$work/example.py" > "$work/out" 2>&1 || { cat "$work/out"; fail "the example of python/README.md"; }
+strata_python "$work/example.py" > "$work/out" 2>&1 || { cat "$work/out"; fail "the example of python/README.md"; }
 echo "  the example of python/README.md runs"

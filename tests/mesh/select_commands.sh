@@ -93,3 +93,35 @@ print(f"  {len(data)} events in DynIm's columns; {waiting} wait, {selected} sele
 PY
 "$bin/strata" down > "$work/out" 2>&1 || fail "strata down"
 audit_is_clean
+
+# ---- its store is damaged: what nobody else knows is read from it, and what can't be read there is said ----
+store=$(ls -d "$workspace"/shards/select-0/[0-9]* | tail -n 1)
+invalid () { "$bin/strata" audit --json > "$work/audit.json" || fail "the audit found a violation"; json "d['figures']['candidates_invalid']" < "$work/audit.json"; }
+before=$(invalid)
+[ "${before:-0}" -gt 0 ] || fail "nothing is invalid before the damage"
+echo "store select-0: a test says that it is damaged" > "$store/DAMAGED"
+"$bin/strata" repair select-0 > "$work/repair" 2>&1 || { cat "$work/repair"; fail "strata repair of a store that can be read"; }
+sed 's/^/  /' "$work/repair"
+grep -q "47 imported candidates.*1 invalidated snapshots; nothing is lost" "$work/repair" || fail "not all that was told was had back"
+[ "$(invalid)" -ge "$before" ] || fail "$before candidates were invalid, $(invalid) are after the repair"
+"$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
+candidates () { "$bin/strata" status --json | json "int(sum(m['value'] for r in d['replicas'] if r['service']=='select' for n, m in r['metrics'].items() if n in ('candidates_waiting', 'candidates_proposed', 'candidates_selected', 'candidates_discarded', 'candidates_invalid')))"; }
+until_true 30 "select serves" is_alive select-0
+had=$(candidates)
+more_came () { [ "$(candidates)" -gt "$had" ]; }
+until_true 60 "more candidates come" more_came
+"$bin/strata" down > "$work/out" 2>&1 || fail "strata down"
+store=$(ls -d "$workspace"/shards/select-0/[0-9]* 2> /dev/null | tail -n 1)
+store=${store:-$workspace/shards/select-0}
+log=$(ls "$store"/*.log | tail -n 1)
+truncate -s "$(($(stat -c %s "$log") - 100))" "$log"
+"$bin/strata" repair select-0 > "$work/repair" 2>&1 || { cat "$work/repair"; fail "strata repair of a cut log"; }
+sed 's/^/  /' "$work/repair"
+grep -q "its last [0-9]* changes can't be read: an invalidation or an import among them must be done again" "$work/repair" || fail "what was not had back is not said"
+grep -q "nothing is lost" "$work/repair" && fail "a loss is called none"
+"$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
+until_true 30 "select serves" is_alive select-0
+"$bin/strata" import "$queue" "$work/start.npz" --json > "$work/out" || fail "import again"
+expect "d == {'added': 0, 'duplicate': 47, 'refused': 0}" "$work/out"
+"$bin/strata" down > "$work/out" 2>&1 || fail "strata down"
+audit_is_clean

@@ -418,7 +418,7 @@ static inline size_t cancel (struct world *world, const char *id)
 {
     struct strata_error error;
     size_t n = 0;
-    if (schedule_cancel (world->drive.core, id, ignore_id, &n, world->now_us, &error) != 0)
+    if (schedule_cancel (world->drive.core, &(struct schedule_wanted){ id, "", "", false }, ignore_id, &n, world->now_us, &error) != 0)
         return 0;
     commit (world);
     return n;

@@ -118,12 +118,12 @@ static const struct wrong keys_and_types[] = {
       "points, coarse, lipid_only, lipid_only_distance_nm, lease, tries, encoder" },
     { "goal: {", "zebra: 1\ngoal: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal" },
+      "schedule, jobs, feedback, replay, goal, emulate" },
     { "{job: cg,", "{job: cg, uptake: 3,",
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
       "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, cores, "
-      "gpus, nodes, near, share, parts, gpu_share, walltime, tries, memory_mb, grace, success, buffer" },
+      "gpus, nodes, near, share, parts, gpu_share, model, walltime, tries, memory_mb, grace, success, exit_codes, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
     { "    after: setup\n", "    after: setup\n    after: setup\n",
@@ -150,13 +150,17 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:3: replicas.patch: must be a whole number from 1 to 64, not 0\n"
       "c.yaml:3: replicas.select: must be a whole number from 1 to 64, not 65" },
     { "campaign: test\n", "campaign: test\nstage: {backend: rockdb}\n",
-      "c.yaml:3: stage.backend: must be one of file, rocksdb, not rockdb; did you mean rocksdb?" },
+      "c.yaml:3: stage.backend: must be one of file, rocksdb, tar, redis, not rockdb; did you mean rocksdb?" },
     { "campaign: test\n", "campaign: test\nstage: {backend: tape}\n",
-      "c.yaml:3: stage.backend: must be one of file, rocksdb, not tape" },
+      "c.yaml:3: stage.backend: must be one of file, rocksdb, tar, redis, not tape" },
+    { "campaign: test\n", "campaign: test\nstage: {namespaces: [{name: a, backends: [tar, redis, tar]}, {name: a, backends: []}]}\n",
+      "c.yaml:3: stage.namespaces[1].backends: must be a list of 1 to 4 items, not an empty list\n"
+      "c.yaml:3: stage.namespaces[1].name: a is taken by stage.namespaces[0]; no two may be alike\n"
+      "c.yaml:3: stage.namespaces[0].backends[2]: tar is taken by stage.namespaces[0].backends[0]; no two may be alike" },
     { "campaign: test\n", "campaign: test\nstage: file\n",
-      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not file" },
+      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, cache, not file" },
     { "campaign: test\n", "campaign: test\nstage:\n",
-      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, not an empty value" },
+      "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, cache, not an empty value" },
     { "campaign: test\n", "campaign: test\nschedule: {executor: pbs}\n",
       "c.yaml:3: schedule.executor: must be one of local, slurm, not pbs" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 72\n",
@@ -173,7 +177,7 @@ static const struct wrong keys_and_types[] = {
     { "  candidates: patches\n", "  candidates: patches\n  lease: 0\n",
       "c.yaml:7: patch.lease: must be a whole number from 1 to 86400, not 0" },
     { "{model: pca.npz}", "{kind: torch, model: pca.npz, dimensions: 65}",
-      "c.yaml:7: patch.encoder.kind: must be pca, not torch\n"
+      "c.yaml:7: patch.encoder.kind: must be one of pca, network, not torch\n"
       "c.yaml:7: patch.encoder.dimensions: must be a whole number from 1 to 64, not 65" },
     { "{model: pca.npz}", "{}",
       "c.yaml:7: patch.encoder.model: missing; it must be one line of text of 1 to 1024 bytes" },
@@ -220,7 +224,7 @@ static const struct wrong keys_and_types[] = {
     { "campaign: test\n", "campaign: test\n[a, b]: 1\n", "c.yaml:3: file: a key here is a list; keys are plain words" },
     { "campaign: test\n", "campaign: test\n<<: {seed: 1}\n",
       "c.yaml:3: <<: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal" },
+      "schedule, jobs, feedback, replay, goal, emulate" },
 };
 
 static const struct wrong references[] = {
@@ -241,11 +245,11 @@ static const struct wrong references[] = {
       "c.yaml:16: jobs[0].buffer: has no meaning with start: always; leave it out" },
     { "goal: {", "zebra: 1\ngoal: {job: cgs, successes: -1}\nother: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal\n"
+      "schedule, jobs, feedback, replay, goal, emulate\n"
       "c.yaml:31: goal.successes: must be a whole number from 0 to 1000000000, not -1\n"
       "c.yaml:31: goal.job: there is no job type cgs; did you mean cg? defined: macro, setup, cg\n"
       "c.yaml:32: other: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal" },
+      "schedule, jobs, feedback, replay, goal, emulate" },
     { "quota: 0.5}\n    -", "quota: 0.4}\n    -",
       "c.yaml:10: select.queues: the quotas must sum to 1, but sum to 0.9" },
     { "  from: patches\n", "  from: patches\n  sampler: binned\n",
@@ -305,6 +309,11 @@ static const struct wrong references[] = {
       "0.1 by default" },
     { "  rows: [POPC, CHOL]\n", "  rows: [POPC, CHOL]\n  shards: 2\n",
       "c.yaml:30: feedback.shards: each shard needs a replica: must be at most replicas.feedback, which is 1, but is 2" },
+    { "  rows:", "  patterns: {from: rdfs, proteins: [ras, ras], regions: [{name: HVR, first: 9, last: 8, share: 1}]}\n  rows:",
+      "c.yaml:29: feedback.patterns.command: missing; feedback of patterns needs it\n"
+      "c.yaml:29: feedback.patterns.proteins[1]: ras is taken by feedback.patterns.proteins[0]; no two may be alike\n"
+      "c.yaml:29: feedback.patterns.regions[0].last: must be from first, which is 9, to 255 above it, but is 8\n"
+      "c.yaml:29: feedback.patterns.from: rdfs is the stream of feedback.from; give each a name of its own" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 31\n",
       "c.yaml:7: patch.coarse: must not be above patch.points, but is 37 by default while points is 31" },
 };
@@ -664,7 +673,7 @@ static void the_shipped_campaign_loads (void **state)
     put ("shipped.yaml", text, strlen (text));
     free (text);
     mkdir ("encoder", 0755);
-    put ("encoder/pca.npz", "PK", 2);
+    put ("encoder/model.pt", "PK", 2);
     struct campaign *self = load_sound ("shipped.yaml");
     assert_string_equal (self->name, "membrane-quick");
     assert_int_equal (self->select.queues_count, 5);
@@ -673,7 +682,7 @@ static void the_shipped_campaign_loads (void **state)
     assert_int_equal (self->feedback.rows_count, 8);
     assert_string_equal (self->goal.job, "cg");
     campaign_free (&self);
-    unlink ("encoder/pca.npz");
+    unlink ("encoder/model.pt");
     rmdir ("encoder");
     unlink ("shipped.yaml");
 }

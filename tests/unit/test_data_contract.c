@@ -19,10 +19,13 @@
 
 #include <cmocka.h>
 
+#include "core/replicas.h"
 #include "mesh/client.h"
 #include "mesh/claims.h"
 #include "strata.h"
 #include "strata_npz.h"
+#include "redis_servers.h"
+#include "scratch.h"
 #include "stream.pb-c.h"
 #include "workspace.h"
 
@@ -30,9 +33,10 @@
 #define SOON_MS 60000 /* more than any answer takes here */
 
 struct world {
-    const char *backend;
+    const char *backend, *cache; /* cache: NULL, or its folder */
     unsigned stages;
     pid_t pids[STAGES_MAX];
+    struct redis_servers redis;
     struct strata_client *here, *there; /* clients on the stages' node, and on another */
 };
 
@@ -78,11 +82,15 @@ static void until_active (struct world *w)
 
 static void world_open (struct world *w)
 {
-    char text[1024];
+    char text[1024], cache[160] = "";
+    if (w->cache)
+        snprintf (cache, sizeof (cache), ", cache: {folder: %s, mb: 32}", w->cache);
     snprintf (text, sizeof (text),
-              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16}\n",
-              w->backend);
+              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16%s}\n",
+              w->backend, cache);
     workspace_make (text);
+    if (strcmp (w->backend, "redis") == 0)
+        redis_servers_open (&w->redis, workspace);
     for (unsigned i = 0; i < w->stages; i++)
         w->pids[i] = program_start ("stage", i, NULL);
     until_active (w);
@@ -104,6 +112,7 @@ static void world_close (struct world *w)
         assert_int_equal (waitpid (w->pids[i], &status, 0), w->pids[i]);
         assert_int_equal (status, 0);
     }
+    redis_servers_close (&w->redis);
     snprintf (command, sizeof (command), "rm -rf '%s'", workspace);
     assert_int_equal (system (command), 0);
 }
@@ -310,6 +319,19 @@ static void bulk_calls_tell_of_each (struct world *w)
         assert_memory_equal (got[i], data[i], sizes[i]);
         free (got[i]);
     }
+    static const char *const twice[] = { "q", "q", "r/1" };
+    static const uint64_t offsets[] = { 0, 1, 1 }, lengths[] = { 1, 9, 1 };
+    must (strata_get_range_many (w->there, "bulk", twice, offsets, lengths, 3, got, got_sizes, codes, &error));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal (got_sizes[i], 1);
+        assert_int_equal (*(char *)got[i], "QQ1"[i]);
+        free (got[i]);
+    }
+    bool there[3];
+    must (strata_exists_many (w->there, "bulk", some, 3, there, &error));
+    assert_true (there[0] && !there[1] && there[2]);
+    static const char *const bad[] = { "missing", "not allowed" };
+    refused (strata_exists_many (w->there, "bulk", bad, 2, there, &error), EINVAL, "not allowed");
     refused (strata_get_many (w->there, "bulk", some, 3, got, got_sizes, codes, &error), ENOENT, "bulk/missing");
     assert_int_equal (codes[0], 0);
     assert_int_equal (codes[1], ENOENT);
@@ -445,6 +467,13 @@ static void a_large_object_arrives_whole (struct world *w)
     assert_int_equal (got, size);
     assert_memory_equal (back, bytes, size);
     free (back);
+    struct strata_mapping m; /* what is mapped is the same */
+    must (strata_map (w->here, "large", "one", false, &m, &error));
+    assert_int_equal (m.mapped, w->cache != NULL);
+    assert_int_equal (m.size, size);
+    assert_int_equal (m.info.generation, 1);
+    assert_memory_equal (m.data, bytes, size);
+    strata_unmap (&m);
     must (strata_get_range (w->there, "large", "one", 12345678, 1000, (void **)&back, &got, &error));
     assert_memory_equal (back, bytes + 12345678, 1000);
     free (back);
@@ -560,6 +589,79 @@ static void while_a_stage_is_away_the_others_go_on (struct world *w)
     }
 }
 
+#define GOING 60  /* objects */
+#define GOERS 20  /* producers */
+
+/* What `there` sees of all that stage-1 or stage-0 had: bytes, generations, last sequences; and repeats are known. */
+static void assert_all_is_at_stage_0 (struct world *w, const uint64_t last[GOERS])
+{
+    struct listed l = { .text = "" };
+    for (unsigned i = 0; i < GOING; i++) {
+        struct strata_object_info info;
+        char key[24];
+        snprintf (key, sizeof (key), "g%02u/x", i);
+        assert_object (w->there, "goes", key, key);
+        must (strata_stat (w->there, "goes", key, &info, &error));
+        assert_int_equal (info.generation, i % 3 == 0 ? 2 : 1);
+        assert_int_equal (keeper_of (w, "goes", key), 0);
+    }
+    must (strata_list (w->there, "goes", "", note, &l, &error));
+    assert_int_equal (l.count, GOING);
+    for (unsigned i = 0; i < GOERS; i++) {
+        char name[24];
+        uint64_t kept;
+        bool repeat;
+        snprintf (name, sizeof (name), "goer-%u", i);
+        must (strata_last_sequence (w->there, "records", name, &kept, &error));
+        assert_int_equal (kept, last[i]);
+        must (strata_append (w->there, "records", name, last[i], "x", 1, &repeat, &error));
+        assert_true (repeat);
+    }
+}
+
+static void a_stage_that_goes_hands_on_all_that_it_keeps (struct world *w)
+{
+    uint64_t last[GOERS];
+    char key[24], name[24];
+    unsigned of_1 = 0;
+    int status = -1;
+    if (w->stages < 2)
+        return;
+    for (unsigned i = 0; i < GOING; i++) {
+        snprintf (key, sizeof (key), "g%02u/x", i);
+        for (unsigned times = 0; times < (i % 3 == 0 ? 2 : 1); times++)
+            must (strata_put (w->here, "goes", key, key, strlen (key), &error));
+        of_1 += keeper_of (w, "goes", key) == 1;
+    }
+    assert_true (of_1 > 0);
+    for (unsigned i = 0; i < GOERS; i++) {
+        snprintf (name, sizeof (name), "goer-%u", i);
+        for (last[i] = 0; last[i] < 3;)
+            must (strata_append (w->here, "records", name, ++last[i], "x", 1, NULL, &error));
+    }
+    must (replicas_want (workspace, "stage", 1, &error));
+    for (unsigned n = 0; waitpid (w->pids[1], &status, WNOHANG) == 0; n++) { /* nobody is refused meanwhile */
+        snprintf (key, sizeof (key), "k%u/x", n % 40);
+        snprintf (name, sizeof (name), "goer-%u", n % GOERS);
+        must (strata_put (w->here, "meanwhile", key, name, strlen (name), &error));
+        assert_object (w->there, "meanwhile", key, name);
+        must (strata_append (w->here, "records", name, ++last[n % GOERS], "x", 1, NULL, &error));
+    }
+    assert_int_equal (status, 0);
+    assert_all_is_at_stage_0 (w, last);
+    /* Wanted again, it takes names as before. */
+    must (replicas_want (workspace, "stage", 2, &error));
+    w->pids[1] = program_start ("stage", 1, NULL);
+    until_active (w);
+    assert_all_is_at_stage_0 (w, last);
+    for (unsigned i = of_1 = 0; i < 64 || (!of_1 && i < 1024); i++) {
+        snprintf (key, sizeof (key), "fresh-%u", i);
+        must (strata_put (w->here, "again", key, key, strlen (key), &error));
+        of_1 += keeper_of (w, "again", key) == 1;
+    }
+    assert_true (of_1 > 0);
+}
+
 static const struct {
     const char *name;
     void (*check) (struct world *w);
@@ -579,12 +681,14 @@ static const struct {
     { "a large object arrives whole", a_large_object_arrives_whole },
     { "records of a producer stay at one stage", records_of_a_producer_stay_at_one_stage },
     { "while a stage is away the others go on", while_a_stage_is_away_the_others_go_on },
+    { "a stage that goes hands on all that it keeps", a_stage_that_goes_hands_on_all_that_it_keeps },
 };
 
-static void keep_all (const char *backend, unsigned stages)
+static void keep_all_cached (const char *backend, const char *cache, unsigned stages)
 {
     struct world *w = calloc (1, sizeof (*w));
     w->backend = backend;
+    w->cache = cache;
     w->stages = stages;
     world_open (w);
     for (size_t i = 0; i < sizeof (contracts) / sizeof (contracts[0]); i++) {
@@ -595,6 +699,19 @@ static void keep_all (const char *backend, unsigned stages)
     }
     world_close (w);
     free (w);
+}
+
+static void keep_all (const char *backend, unsigned stages)
+{
+    keep_all_cached (backend, NULL, stages);
+}
+
+static void file_at_two_stages_with_caches_keeps_the_contract (void **state)
+{
+    char folder[64];
+    assert_true (scratch_new (folder, sizeof (folder)));
+    keep_all_cached ("file", folder, 2);
+    assert_int_equal (rmdir (folder), 0); /* they removed what they had */
 }
 
 static void file_keeps_the_contract (void **state)
@@ -617,13 +734,44 @@ static void rocksdb_at_two_stages_keeps_the_contract (void **state)
     keep_all ("rocksdb", 2);
 }
 
+static void tar_keeps_the_contract (void **state)
+{
+    keep_all ("tar", 1);
+}
+
+static void tar_at_two_stages_keeps_the_contract (void **state)
+{
+    keep_all ("tar", 2);
+}
+
+static void redis_keeps_the_contract (void **state)
+{
+    if (redis_installed ())
+        keep_all ("redis", 1);
+    else
+        skip ();
+}
+
+static void redis_at_two_stages_keeps_the_contract (void **state)
+{
+    if (redis_installed ())
+        keep_all ("redis", 2);
+    else
+        skip ();
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (file_keeps_the_contract),
         cmocka_unit_test (file_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (file_at_two_stages_with_caches_keeps_the_contract),
         cmocka_unit_test (rocksdb_keeps_the_contract),
         cmocka_unit_test (rocksdb_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (tar_keeps_the_contract),
+        cmocka_unit_test (tar_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (redis_keeps_the_contract),
+        cmocka_unit_test (redis_at_two_stages_keeps_the_contract),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

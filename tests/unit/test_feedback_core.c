@@ -189,6 +189,57 @@ static void a_frame_counts_once_in_whatever_order_its_copies_come (void **state)
         assert_int_equal (report->sums[c], 6 * counts[c]);
 }
 
+static enum feedback_outcome add_sum (struct world *w, const uint64_t *frames, size_t count, const int64_t *counts, struct strata_error *why)
+{
+    Strata__Histogram h = STRATA__HISTOGRAM__INIT;
+    uint8_t room[BLOCK * 8];
+    h.simulation = "cg-1";
+    h.state = "RASa";
+    h.frame = frames[count - 1];
+    h.earlier = (uint64_t *)frames;
+    h.n_earlier = count - 1;
+    histogram_set (&h, counts, ROWS, BINS, room);
+    return feedback_add (w->feedback, &h, why);
+}
+
+static void a_sum_of_frames_counts_each_of_them_once_and_as_a_whole_or_not_at_all (void **state)
+{
+    struct world *w = *state;
+    int64_t counts[BLOCK];
+    struct strata_error why = { "" };
+    struct feedback_figures figures;
+    static uint64_t many[FEEDBACK_EARLIER_MAX + 2];
+    fill (counts, 1);
+    w->config.frames = 100000;
+    assert_int_equal (add_sum (w, (uint64_t[]){ 2, 3, 7 }, 3, counts, &why), FEEDBACK_ADDED);
+    commit (w);
+    world_crash (w);
+    assert_int_equal (add_sum (w, (uint64_t[]){ 2, 3, 7 }, 3, counts, &why), FEEDBACK_REPEAT);
+    assert_int_equal (add_sum (w, (uint64_t[]){ 3 }, 1, counts, &why), FEEDBACK_REPEAT);
+    assert_int_equal (add_sum (w, (uint64_t[]){ 7, 8 }, 2, counts, &why), FEEDBACK_ASIDE);
+    assert_non_null (strstr (why.text, "1 of the 2 frames of a sum up to frame 8 of cg-1"));
+    assert_int_equal (add_sum (w, (uint64_t[]){ 9, 9 }, 2, counts, &why), FEEDBACK_ASIDE);
+    assert_int_equal (add_sum (w, (uint64_t[]){ 12, 11, 13 }, 3, counts, &why), FEEDBACK_ASIDE);
+    assert_int_equal (add_sum (w, (uint64_t[]){ 14, 10 }, 2, counts, &why), FEEDBACK_ASIDE);
+    for (size_t i = 0; i < FEEDBACK_EARLIER_MAX + 2; i++)
+        many[i] = 100 + i;
+    assert_int_equal (add_sum (w, many, FEEDBACK_EARLIER_MAX + 2, counts, &why), FEEDBACK_ASIDE);
+    assert_int_equal (add_sum (w, many, FEEDBACK_EARLIER_MAX + 1, counts, &why), FEEDBACK_ADDED);
+    /* What was set aside left no mark: its frames may come in another sum, between others as well. */
+    assert_int_equal (add_sum (w, (uint64_t[]){ 5, 8, 9 }, 3, counts, &why), FEEDBACK_ADDED);
+    commit (w);
+    world_crash (w);
+    feedback_figures (w->feedback, &figures);
+    assert_int_equal (figures.frames, 3 + FEEDBACK_EARLIER_MAX + 1 + 3);
+    assert_int_equal (figures.simulations, 1);
+    assert_int_equal (figures.repeats, 4);
+    assert_int_equal (figures.refused, 5);
+    const struct feedback_report *report = decide (w, 101 * SECOND);
+    assert_int_equal (report->state_frames[0], figures.frames);
+    for (unsigned c = 0; c < BLOCK; c++)
+        assert_int_equal (report->sums[c], 3 * counts[c]);
+}
+
 static void a_frame_that_was_not_committed_may_come_again (void **state)
 {
     struct world *w = *state;
@@ -479,6 +530,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (sums_equal_a_count_by_hand_before_and_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown (a_frame_counts_once_in_whatever_order_its_copies_come, setup, teardown),
+        cmocka_unit_test_setup_teardown (a_sum_of_frames_counts_each_of_them_once_and_as_a_whole_or_not_at_all, setup, teardown),
         cmocka_unit_test_setup_teardown (a_frame_that_was_not_committed_may_come_again, setup, teardown),
         cmocka_unit_test_setup_teardown (
             what_does_not_fit_is_set_aside_with_its_reason_and_changes_no_sum, setup, teardown),

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "../../services/feedback/report.h"
+#include "../../services/feedback/rounds.h"
 
 static char *state_names[] = { "RASa", "4AzRASa" };
 static char *row_names[] = { "POPC", "CHOL" };
@@ -237,13 +238,13 @@ static void the_link_is_set_right_to_the_newest_round (void **state)
     report.round = 8;
     must_write (state, "");
     snprintf (dir, sizeof (dir), "%s", in (state, ""));
-    assert_int_equal (report_relink (dir, 8, &error), 0);
+    assert_int_equal (rounds_relink (dir, 8, &error), 0);
     assert_int_equal (unlink (in (state, "current")), 0);
     assert_int_equal (symlink ("round.000007", in (state, "current")), 0);
-    assert_int_equal (report_relink (dir, 8, &error), 1);
+    assert_int_equal (rounds_relink (dir, 8, &error), 1);
     assert_true (readlink (in (state, "current"), target, sizeof (target) - 1) > 0);
     assert_string_equal (target, "round.000008");
-    assert_int_equal (report_relink (dir, 9, &error), 0); /* there is none */
+    assert_int_equal (rounds_relink (dir, 9, &error), 0); /* there is none */
     report.round = 7;
 }
 

@@ -209,6 +209,23 @@ static void a_large_grid_is_read_whole_and_its_lowest_wrong_record_is_named (voi
         assert_int_equal (gridsim_read (path, 0, &t, &error), -1);
         assert_non_null (strstr (error.text, "nInner_PAPS at grid point (3, 200) is nan"));
     }
+    /* The same point in records of different threads' blocks, and a density of -0, which is no flaw. */
+    s.density[(200 * 700 + 3) * GRIDSIM_LIPIDS + 5] = -0.0f;
+    s.density[(299 * 700 + 4) * GRIDSIM_LIPIDS + 6] = 0;
+    assert_int_equal (gridsim_write (dir, &s, &error), 0);
+    assert_int_equal (gridsim_read (path, 0, &t, &error), 0);
+    gridsim_fini (&t);
+    snprintf (large, sizeof (large), "%s/densities#000000", path);
+    FILE *f = fopen (large, "r+");
+    for (size_t record = 100000; record < 210000; record += 100000) {
+        assert_int_equal (fseek (f, -(long)((s.nx * s.ny - record) * 17 * sizeof (float)), SEEK_END), 0);
+        assert_int_equal (fwrite ((float[]){ 2, 1 }, sizeof (float), 2, f), 2);
+    }
+    assert_int_equal (fclose (f), 0);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal (gridsim_read (path, 0, &t, &error), -1);
+        assert_non_null (strstr (error.text, "grid point (2, 1) comes twice"));
+    }
     gridsim_fini (&s);
     snprintf (large, sizeof (large), "rm -r '%s'", path);
     assert_int_equal (system (large), 0);

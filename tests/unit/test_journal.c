@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "mesh/recording.h"
 #include "mesh/journal.h"
 
 static const struct journal_limits plenty = { 64u << 20, 32u << 20 };
@@ -463,6 +464,22 @@ static void digests_tell_changes_apart (void **state)
             assert_int_not_equal (seen[i], seen[j]);
 }
 
+/* A core of many candidates takes seconds to start: its record gets checkpoints too, but seldom, and never at a lease's cost. */
+static void a_slow_core_gets_checkpoints_seldom_and_none_when_its_lease_could_end (void **state)
+{
+    static const struct {
+        int64_t start_us, since_us, lease_us;
+        bool may;
+    } cases[] = {
+        { 100000, 0, 3000000, true },           { 500000, 0, 3000000, true },         { 600000, 0, 3000000, false },
+        { 600000, 29000000, 3000000, false },   { 600000, 31000000, 3000000, true },  { 1500000, 80000000, 3000000, true },
+        { 1600000, 900000000, 3000000, false }, { 1600000, 90000000, 10000000, true }, { 600000, 90000000, 1000000, false },
+    };
+    for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++)
+        if (recording_may_restart (cases[i].start_us, cases[i].since_us, cases[i].lease_us) != cases[i].may)
+            fail_msg ("case %zu is decided otherwise", i);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +496,7 @@ int main (void)
         cmocka_unit_test (what_only_the_checkpoints_keep_alive_counts),
         cmocka_unit_test (a_record_that_cannot_be_written_stops_nothing_and_is_begun_anew),
         cmocka_unit_test (digests_tell_changes_apart),
+        cmocka_unit_test (a_slow_core_gets_checkpoints_seldom_and_none_when_its_lease_could_end),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

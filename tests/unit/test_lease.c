@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -399,48 +400,86 @@ static void a_taker_killed_in_the_middle_leaves_nothing_half (void **state)
 }
 
 /* Processes of their own: on a slow machine one that holds the shard may not run for a while. */
-static void of_many_standbys_one_takes_the_shard (void **state)
+/* What the standbys see of each other, by the epoch in which one holds the shard. */
+#define EPOCHS 64
+struct seen_epoch {
+    unsigned takers;
+    int64_t committed_us; /* when its last commit that was done began */
+};
+
+static _Noreturn void stand_by (struct seen_epoch *epochs, uint64_t first, int64_t length_us)
 {
-    const char *slow = getenv ("STRATA_SLOW");
-    int64_t length_us = (slow ? atoi (slow) : getenv ("SAN") ? 5 : 1) * 1000000LL;
-    struct shard *stopped = take (NULL);
-    assert_int_equal (put (stopped, "k", 5), 0);
-    int told[2], status;
-    char bytes[8];
-    pid_t pids[6];
-    assert_int_equal (pipe (told), 0);
-    for (int i = 0; i < 6; i++)
-        if ((pids[i] = fork ()) == 0) {
-            struct strata_error error;
-            struct lease_watch watch = { 0 };
-            struct shard *shard = NULL;
-            for (;; usleep (5000)) {
-                bool mine = shard != NULL;
-                if (!shard && !(shard = shard_take (dir, &watch, length_us, &error)) && errno != EBUSY)
-                    _exit (2);
-                if (shard && (shard_commit (shard, &error) < 0 || shard_get_u64 (shard, "k", 0) != 5))
-                    _exit (3);
-                if (shard && !mine && write (told[1], "x", 1) != 1)
-                    _exit (4);
-            }
-        }
-    assert_int_equal (read (told[0], bytes, 1), 1);
-    usleep ((useconds_t)(length_us + length_us / 2)); /* as long as others would need to take it from the one that has it */
-    for (int i = 0; i < 6; i++) {
-        assert_int_equal (waitpid (pids[i], &status, WNOHANG), 0);
-        kill (pids[i], SIGSTOP); /* all, before one is killed: the others would take what it holds */
+    struct strata_error error;
+    struct lease_watch watch = { 0 };
+    struct shard *shard;
+    while (!(shard = shard_take (dir, &watch, length_us, &error)))
+        if (errno != EBUSY)
+            _exit (2);
+        else
+            usleep (5000);
+    uint64_t epoch = shard_epoch (shard);
+    struct seen_epoch *mine = &epochs[epoch], *before = &epochs[epoch - 1], *after = &epochs[epoch + 1];
+    if (epoch >= EPOCHS)
+        _exit (3);
+    for (bool told = false;; usleep (5000)) {
+        int64_t begin_us = now_us ();
+        bool over = __atomic_load_n (&after->committed_us, __ATOMIC_SEQ_CST) != 0;
+        if (shard_commit (shard, &error) < 0)
+            _exit (errno == ESTALE ? 0 : 4); /* another has taken it: the parent sees one that goes on */
+        if (over)
+            _exit (5); /* a stale holder may tell something */
+        if (!told && __atomic_add_fetch (&mine->takers, 1, __ATOMIC_SEQ_CST) != 1)
+            _exit (6);
+        /* A holder renews when it commits and a fifth of the lease has gone; it may be taken from 9/8 of it after that. */
+        if (!told && epoch > first && begin_us - __atomic_load_n (&before->committed_us, __ATOMIC_SEQ_CST) < length_us * 9 / 10)
+            _exit (7);
+        if (shard_get_u64 (shard, "k", 0) != 5)
+            _exit (8);
+        told = true;
+        __atomic_store_n (&mine->committed_us, begin_us, __ATOMIC_SEQ_CST);
     }
-    for (int i = 0; i < 6; i++) {
-        kill (pids[i], SIGKILL);
-        assert_int_equal (waitpid (pids[i], &status, 0), pids[i]);
-    }
-    close (told[1]);
-    assert_int_equal (read (told[0], bytes, sizeof (bytes)), 0);
-    close (told[0]);
-    shard_close (&stopped);
 }
 
-/* ---- stores from before ---- */
+/* On a loaded machine one that has it may get no processor for a lease's length: then another takes it from there, rightly. */
+static void of_many_standbys_one_takes_the_shard_and_no_other_while_it_keeps_its_lease (void **state)
+{
+    const char *slow = getenv ("STRATA_SLOW");
+    int64_t length_us = (slow ? atoi (slow) : getenv ("SAN") ? 5 : 1) * 1000000LL, since_us = 0;
+    struct shard *stopped = take (NULL);
+    assert_int_equal (put (stopped, "k", 5), 0);
+    uint64_t first = shard_epoch (stopped) + 1;
+    struct seen_epoch *epochs = mmap (NULL, (EPOCHS + 1) * sizeof (*epochs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true (epochs != MAP_FAILED);
+    pid_t pids[6];
+    int status, left = 6;
+    for (int i = 0; i < 6; i++)
+        if ((pids[i] = fork ()) == 0)
+            stand_by (epochs, first, length_us);
+    /* As long as others would need to take it from the one that has it. */
+    while (since_us == 0 || now_us () - since_us < length_us + length_us / 2) {
+        if (since_us == 0 && __atomic_load_n (&epochs[first].committed_us, __ATOMIC_SEQ_CST))
+            since_us = now_us ();
+        for (int i = 0; i < 6; i++)
+            if (pids[i] && waitpid (pids[i], &status, WNOHANG) == pids[i]) {
+                assert_true (WIFEXITED (status));
+                assert_int_equal (WEXITSTATUS (status), 0); /* the number of what went wrong in stand_by */
+                pids[i] = 0;
+                left--;
+            }
+        assert_true (left > 0);
+        usleep (5000);
+    }
+    for (int i = 0; i < 6; i++) /* all, before one is killed: the others would take what it holds */
+        if (pids[i])
+            kill (pids[i], SIGSTOP);
+    for (int i = 0; i < 6; i++)
+        if (pids[i]) {
+            kill (pids[i], SIGKILL);
+            waitpid (pids[i], &status, 0);
+        }
+    munmap (epochs, (EPOCHS + 1) * sizeof (*epochs));
+    shard_close (&stopped);
+}
 
 static void a_store_without_generations_becomes_the_first (void **state)
 {
@@ -490,7 +529,7 @@ int main (void)
         TEST (a_shard_taken_by_force_has_the_records_of_its_streams),
         TEST (a_holder_that_writes_while_it_is_taken_over_loses_nothing_that_it_told),
         TEST (a_taker_killed_in_the_middle_leaves_nothing_half),
-        TEST (of_many_standbys_one_takes_the_shard),
+        TEST (of_many_standbys_one_takes_the_shard_and_no_other_while_it_keeps_its_lease),
         TEST (a_store_without_generations_becomes_the_first),
         TEST (a_store_whose_lease_was_deleted_is_taken_after_a_lease),
     };

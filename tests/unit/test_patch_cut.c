@@ -13,6 +13,8 @@
 
 #include "../../services/patch/patch_cut.h"
 #include "../../services/patch/patch_npz.h"
+#include "../../services/patch/patch_read.h"
+#include "scratch.h"
 #include "strata_npz.h"
 
 #define SPACING (1000.0 / 2400)
@@ -518,6 +520,81 @@ static void a_protein_id_that_the_archive_can_t_hold_is_refused (void **state)
     gridsim_fini (&s);
 }
 
+static void assert_same_patches (const struct patch_set *a, const struct patch_set *b)
+{
+    assert_int_equal (a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        struct strata_error error;
+        void *x, *y;
+        size_t nx, ny;
+        assert_int_equal (patch_npz (&a->patches[i], &x, &nx, &error), 0);
+        assert_int_equal (patch_npz (&b->patches[i], &y, &ny, &error), 0);
+        assert_int_equal (nx, ny);
+        assert_memory_equal (x, y, nx);
+        free (x);
+        free (y);
+    }
+}
+
+/* Grids as narrow as a patch and wide ones; patches at every edge and corner, apart and one over the other. */
+static void reading_only_what_lies_in_a_patch_cuts_the_same_bytes_as_reading_all (void **state)
+{
+    static const size_t grids[][2] = { { 73, 73 }, { 74, 200 }, { 640, 330 } };
+    char dir[64], path[96], command[96];
+    assert_true (scratch_new (dir, sizeof (dir)));
+    snprintf (path, sizeof (path), "%s/snapshot.00001234", dir);
+    for (size_t i = 0; i < sizeof (grids) / sizeof (*grids); i++) {
+        struct strata_error error;
+        struct patch_params params = usual;
+        struct patch_set all, some;
+        struct gridsim s = make_grid (grids[i][0], grids[i][1], 40), read;
+        uint64_t random = 7;
+        params.lipid_only = 3;
+        for (uint64_t id = 1; id <= 40; id++) {
+            double place[2];
+            for (int k = 0; k < 2; k++) {
+                random = random * 6364136223846793005u + 1442695040888963407u;
+                place[k] = id == 1 ? 0 : id == 2 ? 1 - 1e-9 : (double)(random >> 11) * 0x1p-53;
+            }
+            add (&s, id, "RASa", place[0] * s.lx, place[1] * s.ly);
+        }
+        assert_int_equal (gridsim_write (dir, &s, &error), 0);
+        assert_int_equal (gridsim_read (path, 0, &read, &error), 0);
+        all = cut (&read, &params);
+        if (patch_read (path, 0, &s.loop, &params, &some, &error) != 0)
+            fail_msg ("%s", error.text);
+        assert_same_patches (&all, &some);
+        patch_set_fini (&some);
+        uint64_t other = s.loop + 1;
+        assert_int_equal (patch_read (path, 0, &other, &params, &some, &error), -1);
+        assert_non_null (strstr (error.text, "a mixed-up snapshot"));
+        patch_set_fini (&all);
+        gridsim_fini (&read);
+        gridsim_fini (&s);
+    }
+    snprintf (command, sizeof (command), "rm -r '%s'", dir);
+    assert_int_equal (system (command), 0);
+}
+
+/* Far from the only patch: it is not kept, but it is looked at. */
+static void a_wrong_density_outside_every_patch_is_refused_too (void **state)
+{
+    char dir[64], path[96], command[96];
+    struct strata_error error;
+    struct patch_set set;
+    struct gridsim s = make_grid (400, 300, 1);
+    assert_true (scratch_new (dir, sizeof (dir)));
+    snprintf (path, sizeof (path), "%s/snapshot.00001234", dir);
+    add (&s, 1, "RASa", 20, 20);
+    s.density[(250 * s.nx + 300) * GRIDSIM_LIPIDS + 13] = -1;
+    assert_int_equal (gridsim_write (dir, &s, &error), 0);
+    assert_int_equal (patch_read (path, 0, NULL, &usual, &set, &error), -1);
+    assert_non_null (strstr (error.text, "nOuter_CHOL at grid point (300, 250) is -1"));
+    gridsim_fini (&s);
+    snprintf (command, sizeof (command), "rm -r '%s'", dir);
+    assert_int_equal (system (command), 0);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +612,8 @@ int main (void)
         cmocka_unit_test (what_can_t_be_cut_is_refused_with_the_reason),
         cmocka_unit_test (the_archive_of_a_patch_holds_what_was_cut),
         cmocka_unit_test (a_protein_id_that_the_archive_can_t_hold_is_refused),
+        cmocka_unit_test (reading_only_what_lies_in_a_patch_cuts_the_same_bytes_as_reading_all),
+        cmocka_unit_test (a_wrong_density_outside_every_patch_is_refused_too),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -84,6 +84,11 @@ static struct patch make_patch (size_t coarse)
     return p;
 }
 
+static int encode (const struct patch_encoder *e, const struct patch *patch, float *z, struct strata_error *error)
+{
+    return patch_encode (e, &patch, 1, z, error);
+}
+
 static void a_patch_is_encoded_as_the_formula_says (void **state)
 {
     struct model m = make_model ();
@@ -93,12 +98,12 @@ static void a_patch_is_encoded_as_the_formula_says (void **state)
         struct patch p = make_patch (COARSE);
         float z[K], again[K];
         save_model (&m, variant & 2 ? NPY_F8 : NPY_F4, scaled);
-        struct patch_encoder *e = patch_encoder_new (model_path, COARSE, K, &error);
+        struct patch_encoder *e = patch_encoder_new ("pca", model_path, COARSE, K, &error);
         if (!e)
             fail_msg ("%s", error.text);
         assert_int_equal (patch_encoder_dimensions (e), K);
-        assert_int_equal (patch_encode (e, &p, z, &error), 0);
-        assert_int_equal (patch_encode (e, &p, again, &error), 0);
+        assert_int_equal (encode (e, &p, z, &error), 0);
+        assert_int_equal (encode (e, &p, again, &error), 0);
         assert_memory_equal (z, again, sizeof (z));
         for (size_t k = 0; k < K; k++) {
             double sum = 0;
@@ -121,8 +126,8 @@ static void the_mean_itself_is_the_origin (void **state)
     save_model (&m, NPY_F8, true);
     for (size_t i = 0; i < D; i++)
         p.concentrations[i] = (float)m.mean[i];
-    struct patch_encoder *e = patch_encoder_new (model_path, COARSE, K, &error);
-    assert_int_equal (patch_encode (e, &p, z, &error), 0);
+    struct patch_encoder *e = patch_encoder_new ("pca", model_path, COARSE, K, &error);
+    assert_int_equal (encode (e, &p, z, &error), 0);
     for (size_t k = 0; k < K; k++)
         assert_true (z[k] == 0);
     patch_encoder_free (&e);
@@ -173,7 +178,7 @@ static void a_model_that_doesn_t_fit_is_refused_with_both_shapes (void **state)
             add_numbers (w, "components", NPY_F8, K, D, m.components[0]);
         add_numbers (w, "scale", NPY_F8, 0, d == SCALE_SHORT ? D - 1 : D, m.scale);
         save (w);
-        assert_null (patch_encoder_new (model_path, cases[i].coarse, cases[i].dimensions, &error));
+        assert_null (patch_encoder_new ("pca", model_path, cases[i].coarse, cases[i].dimensions, &error));
         if (!strstr (error.text, cases[i].says[0]) || !strstr (error.text, cases[i].says[1]) || !strstr (error.text, model_path))
             fail_msg ("case %zu: %s", i, error.text);
     }
@@ -186,12 +191,12 @@ static void a_patch_of_another_size_or_beyond_float_is_refused (void **state)
     struct patch large = make_patch (5), huge = make_patch (COARSE);
     float z[K];
     save_model (&m, NPY_F8, false);
-    struct patch_encoder *e = patch_encoder_new (model_path, COARSE, K, &error);
-    assert_int_equal (patch_encode (e, &large, z, &error), -1);
+    struct patch_encoder *e = patch_encoder_new ("pca", model_path, COARSE, K, &error);
+    assert_int_equal (encode (e, &large, z, &error), -1);
     assert_non_null (strstr (error.text, "is 5 x 5 x 14, the encoder's model is for 3 x 3 x 14"));
     for (size_t i = 0; i < D; i++)
         huge.concentrations[i] = m.components[1][i] > 0 ? 3e38f : 0;
-    assert_int_equal (patch_encode (e, &huge, z, &error), -1);
+    assert_int_equal (encode (e, &huge, z, &error), -1);
     assert_non_null (strstr (error.text, "no float32"));
     patch_encoder_free (&e);
     free (large.concentrations);
@@ -269,7 +274,7 @@ static void a_model_trained_by_numpy_gives_numpy_s_coordinates (void **state)
               out,
               dir);
     assert_int_equal (system (command), 0);
-    struct patch_encoder *e = patch_encoder_new (model_path, small.coarse, K, &error);
+    struct patch_encoder *e = patch_encoder_new ("pca", model_path, small.coarse, K, &error);
     if (!e)
         fail_msg ("%s", error.text);
     cut_offline (out, e, &report);

@@ -75,6 +75,9 @@ static void the_entry_of_this_node_wins_over_that_of_any (void **state)
     put (text);
     assert_int_equal (wanted ("patch"), 8);
     assert_int_equal (wanted ("select"), 6);
+    setenv ("STRATA_NODE", "no such node", 1);
+    assert_int_equal (wanted ("patch"), 9);
+    unsetenv ("STRATA_NODE");
 }
 
 static void a_restart_stands_beside_the_numbers (void **state)

@@ -252,6 +252,49 @@ static void an_always_job_starts_again_after_a_clean_end (void **state)
     world_free (world);
 }
 
+/* Attempts 1, 2, ... of the first job end with these codes. */
+static const int *codes;
+static void ends_with_codes (struct world *world, const char *id, uint32_t attempt, struct outcome *outcome)
+{
+    outcome->code = strncmp (id, "createsim", 9) == 0 ? codes[attempt - 1] : 0;
+}
+
+static Strata__Job *run_with_codes (struct world *world, const char *exit_codes, const int *list, Strata__JobState end)
+{
+    for (size_t i = 0; i < sizeof (world->types) / sizeof (world->types[0]); i++)
+        world->types[i].exit_codes = (char *)exit_codes;
+    codes = list;
+    world->candidates_max = 1;
+    world->decide = ends_with_codes;
+    up (world);
+    until_state (world, "createsim-000001", end);
+    return job_of (world, "createsim-000001");
+}
+
+static void merlins_exit_codes_mean_what_they_mean_there_where_the_type_says_so (void **state)
+{
+    struct world *world = world_new (1, 2, 2);
+    /* Restart twice, a failure to try again, restart, hard fail: of two tries the second is the last, which is not used up by 100. */
+    Strata__Job *job = run_with_codes (world, "merlin", (int[]){ 100, 100, 104, 100, 102 }, S (ASIDE));
+    assert_int_equal (job->attempt, 5);
+    assert_int_equal (job->tries, 2);
+    world_free (world);
+    world = world_new (1, 2, 2);
+    job = run_with_codes (world, "merlin", (int[]){ 101 }, S (ASIDE));
+    assert_int_equal (job->attempt, 1);
+    world_free (world);
+    world = world_new (1, 2, 2);
+    job = run_with_codes (world, "merlin", (int[]){ 104, 103 }, S (SUCCEEDED));
+    assert_int_equal (job->attempt, 2);
+    world_free (world);
+    /* Without the key they are failures like any other. */
+    world = world_new (1, 2, 2);
+    job = run_with_codes (world, "plain", (int[]){ 100, 103 }, S (ASIDE));
+    assert_int_equal (job->attempt, 2);
+    assert_int_equal (job->tries, 2);
+    world_free (world);
+}
+
 static void an_always_job_that_fails_in_a_row_is_set_aside_loudly (void **state)
 {
     struct world *world = world_new (0, 1, 1);
@@ -544,6 +587,7 @@ int main (void)
         cmocka_unit_test (a_job_that_fails_is_tried_again_and_then_set_aside_with_its_reason),
         cmocka_unit_test (the_reason_of_a_failure_has_its_last_words_where_they_tell_more),
         cmocka_unit_test (an_always_job_starts_again_after_a_clean_end),
+        cmocka_unit_test (merlins_exit_codes_mean_what_they_mean_there_where_the_type_says_so),
         cmocka_unit_test (an_always_job_that_fails_in_a_row_is_set_aside_loudly),
         cmocka_unit_test (the_walltime_of_an_always_job_is_no_failure),
         cmocka_unit_test (failures_of_an_always_job_with_a_walltime_between_are_not_in_a_row),

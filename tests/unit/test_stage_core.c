@@ -28,7 +28,7 @@ static void world_open (struct world *w)
 {
     struct strata_error error = { "" };
     w->shard = shard_open (w->store, &error);
-    w->stage = w->shard ? stage_new (w->shard, w->backend, w->root, "stage-0", QUOTA, &error) : NULL;
+    w->stage = w->shard ? stage_new (w->shard, w->backend, NULL, 0, w->root, "stage-0", QUOTA, &error) : NULL;
     if (!w->stage)
         fail_msg ("%s", error.text);
 }
@@ -438,7 +438,7 @@ static void the_quota_holds_and_says_its_figures (void **state)
     assert_int_equal (figures (w).quota_bytes, QUOTA);
     /* A smaller quota than what is kept: what makes it less is let through. */
     stage_free (&w->stage);
-    w->stage = stage_new (w->shard, w->backend, w->root, "stage-0", 5, &error);
+    w->stage = stage_new (w->shard, w->backend, NULL, 0, w->root, "stage-0", 5, &error);
     assert_non_null (w->stage);
     assert_int_equal (put (w, "ns", "new", "1", NULL, &error), -1);
     must_put (w, "four", "1");
@@ -450,9 +450,9 @@ static void another_backend_than_the_stores_is_refused (void **state)
     struct strata_error error;
     const char *other = strcmp (w->backend, "file") == 0 ? "rocksdb" : "file";
     commit (w);
-    assert_null (stage_new (w->shard, other, w->root, "stage-0", QUOTA, &error));
+    assert_null (stage_new (w->shard, other, NULL, 0, w->root, "stage-0", QUOTA, &error));
     assert_non_null (strstr (error.text, w->backend));
-    assert_null (stage_new (w->shard, "tape", w->root, "stage-0", QUOTA, &error));
+    assert_null (stage_new (w->shard, "tape", NULL, 0, w->root, "stage-0", QUOTA, &error));
     assert_non_null (strstr (error.text, "tape"));
 }
 

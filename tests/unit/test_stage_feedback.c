@@ -75,6 +75,30 @@ static int writer (void)
     return 0;
 }
 
+/* The same frames, added up before they are sent; flushed now and then, as with a checkpoint. From the first one on whenever it starts. */
+static int summing_writer (void)
+{
+    struct strata_error error;
+    struct strata_client *c = strata_open (workspace, "writer", 60000, &error);
+    int64_t counts[ROWS * BINS];
+    char name[40];
+    for (uint64_t frame = 1; c && frame <= FRAMES; frame++) {
+        counts_of (frame, counts);
+        snprintf (name, sizeof (name), "cg-%d", (int)(frame % 3));
+        if (strata_sum_histogram (c, "rdfs", name, frame, state_names[frame % STATES], ROWS, BINS, counts, NULL, &error) < 0
+            || (frame % 8 == 0 && strata_flush (c, NULL, &error) < 0)) {
+            fprintf (stderr, "writer: %s\n", error.text);
+            return 1;
+        }
+        nap_ms (10);
+    }
+    int rc = c ? strata_flush (c, NULL, &error) : -1;
+    if (rc < 0)
+        fprintf (stderr, "writer: %s\n", error.text);
+    strata_close (&c);
+    return rc < 0;
+}
+
 /* report.json of the current round when it holds all frames; NULL when not yet. */
 static json_t *whole_report (void)
 {
@@ -116,6 +140,20 @@ static void assert_sums (void)
     }
 }
 
+/* Waits for it. */
+static void assert_whole_report (void)
+{
+    json_t *root = NULL;
+    for (unsigned tries = 0; !root && tries < 300; tries++) {
+        nap_ms (100);
+        root = whole_report ();
+    }
+    assert_non_null (root);
+    assert_int_equal (json_integer_value (json_object_get (root, "simulations")), 3);
+    json_decref (root);
+    assert_sums ();
+}
+
 static void each_frame_counts_once_through_kills_of_both_services (void **state)
 {
     pid_t stage = program_start ("stage", 0, NULL), feedback = program_start ("feedback", 0, NULL), simulation = fork ();
@@ -133,15 +171,7 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
         }
     }
     assert_int_equal (status, 0);
-    json_t *root = NULL;
-    for (unsigned tries = 0; !root && tries < 300; tries++) {
-        nap_ms (100);
-        root = whole_report ();
-    }
-    assert_non_null (root);
-    assert_int_equal (json_integer_value (json_object_get (root, "simulations")), 3);
-    json_decref (root);
-    assert_sums ();
+    assert_whole_report ();
     struct strata_client *c = client_open (40000);
     for (unsigned i = 0; i < 30; i++) {
         struct strata_error error = { "" };
@@ -157,6 +187,108 @@ static void each_frame_counts_once_through_kills_of_both_services (void **state)
     }
     strata_close (&c);
     assert_int_equal (process_end (feedback, SIGTERM), 0);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
+}
+
+static pid_t start_summing (void)
+{
+    pid_t pid = fork ();
+    if (pid == 0)
+        _exit (summing_writer ());
+    return pid;
+}
+
+static void each_summed_frame_counts_once_through_kills_of_both_services_and_the_simulation (void **state)
+{
+    pid_t stage = program_start ("stage", 0, NULL), feedback = program_start ("feedback", 0, NULL), simulation = start_summing ();
+    int status;
+    for (unsigned kills = 0; kills < 9; kills++) {
+        nap_ms (150 + 37 * (long)(kills % 5));
+        if (kills % 3 == 2) {
+            process_end (simulation, SIGKILL);
+            simulation = start_summing ();
+        } else {
+            pid_t *victim = kills % 3 ? &stage : &feedback;
+            process_end (*victim, SIGKILL);
+            *victim = program_start (kills % 3 ? "stage" : "feedback", 0, NULL);
+        }
+    }
+    assert_int_equal (waitpid (simulation, &status, 0), simulation);
+    assert_int_equal (status, 0);
+    assert_whole_report ();
+    assert_int_equal (process_end (feedback, SIGTERM), 0);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
+}
+
+static int sum_frame (struct strata_client *c, uint64_t frame, bool *repeat, struct strata_error *error)
+{
+    int64_t counts[ROWS * BINS];
+    counts_of (frame, counts);
+    return strata_sum_histogram (c, "rdfs", "cg-0", frame, "RASa", ROWS, BINS, counts, repeat, error);
+}
+
+/* What a lost sum's failure is told by may be another call; then the next flush tells it again, also of a sum of one frame. */
+static void a_lost_sum_is_told_by_the_flush_though_another_call_was_told_before (void **state)
+{
+    struct strata_error error = { "" };
+    int64_t counts[ROWS * BINS];
+    pid_t stage = program_start ("stage", 0, NULL);
+    struct strata_client *c = strata_open (workspace, "writer", 700, &error);
+    assert_non_null (c);
+    while (sum_frame (c, 1, NULL, &error) < 0 || strata_flush (c, NULL, &error) < 0)
+        assert_int_equal (errno, ETIMEDOUT); /* the stage comes up */
+    assert_int_equal (kill (stage, SIGKILL), 0);
+    assert_int_equal (waitpid (stage, NULL, 0), stage);
+    counts_of (2, counts);
+    assert_int_equal (sum_frame (c, 2, NULL, &error), 0);
+    /* Another state: the sum of frame 2 alone is sent. */
+    assert_int_equal (strata_sum_histogram (c, "rdfs", "cg-0", 3, "RASb", ROWS, BINS, counts, NULL, &error), 0);
+    double coordinates[3] = { 0, 0, 0 };
+    assert_int_equal (strata_append_frame (c, "frames", "cg-0", 1, 0, 3, coordinates, NULL, 0, NULL, &error), -1);
+    stage = program_start ("stage", 0, NULL);
+    while (strata_append_frame (c, "frames", "cg-0", 1, 0, 3, coordinates, NULL, 0, NULL, &error) < 0)
+        assert_int_equal (errno, ETIMEDOUT);
+    assert_int_equal (strata_flush (c, NULL, &error), -1);
+    assert_non_null (strstr (error.text, "add all frames again that came after the last flush"));
+    uint64_t last = 0;
+    assert_int_equal (sum_frame (c, 2, NULL, &error), 0); /* what was not answered in time may be kept after all, or not */
+    assert_int_equal (strata_sum_histogram (c, "rdfs", "cg-0", 3, "RASb", ROWS, BINS, counts, NULL, &error), 0);
+    assert_int_equal (strata_flush (c, NULL, &error), 0);
+    assert_int_equal (strata_last_sequence (c, "rdfs", "cg-0", &last, &error), 0);
+    assert_int_equal (last, 3);
+    strata_close (&c);
+    assert_int_equal (process_end (stage, SIGTERM), 0);
+}
+
+static void a_sum_of_which_a_part_was_appended_by_another_program_is_refused_and_its_rest_can_be_added_again (void **state)
+{
+    pid_t stage = program_start ("stage", 0, NULL);
+    struct strata_client *one = client_open (20000), *other = client_open (20000);
+    struct strata_error error = { "" };
+    int64_t counts[ROWS * BINS] = { 0 };
+    uint64_t last;
+    bool repeat;
+    for (uint64_t frame = 1; frame <= 4; frame++)
+        assert_int_equal (sum_frame (one, frame, &repeat, &error), 0);
+    for (uint64_t frame = 1; frame <= 2; frame++)
+        assert_int_equal (sum_frame (other, frame, &repeat, &error), 0);
+    assert_int_equal (strata_flush (other, NULL, &error), 0);
+    assert_int_equal (strata_flush (one, NULL, &error), -1);
+    assert_int_equal (errno, EEXIST);
+    assert_non_null (strstr (error.text, "those up to 2 are kept already"));
+    for (uint64_t frame = 1; frame <= 4; frame++) {
+        assert_int_equal (sum_frame (one, frame, &repeat, &error), 0);
+        assert_int_equal (repeat, frame <= 2);
+    }
+    counts[3] = -1; /* a frame that can't be is refused alone */
+    assert_int_equal (strata_sum_histogram (one, "rdfs", "cg-0", 5, "RASa", ROWS, BINS, counts, NULL, &error), -1);
+    assert_int_equal (errno, EINVAL);
+    assert_non_null (strstr (error.text, "the count -1 in row 0, bin 3"));
+    assert_int_equal (strata_flush (one, NULL, &error), 0);
+    assert_int_equal (strata_last_sequence (one, "rdfs", "cg-0", &last, &error), 0);
+    assert_int_equal (last, 4);
+    strata_close (&one);
+    strata_close (&other);
     assert_int_equal (process_end (stage, SIGTERM), 0);
 }
 
@@ -304,6 +436,11 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (each_frame_counts_once_through_kills_of_both_services, set_up, workspace_remove),
+        cmocka_unit_test_setup_teardown (each_summed_frame_counts_once_through_kills_of_both_services_and_the_simulation, set_up,
+                                         workspace_remove),
+        cmocka_unit_test_setup_teardown (a_lost_sum_is_told_by_the_flush_though_another_call_was_told_before, set_up, workspace_remove),
+        cmocka_unit_test_setup_teardown (a_sum_of_which_a_part_was_appended_by_another_program_is_refused_and_its_rest_can_be_added_again,
+                                         set_up, workspace_remove),
         cmocka_unit_test_setup_teardown (
             a_report_that_cannot_be_written_holds_up_no_frame_and_uptakes_are_seen, set_up, workspace_remove),
         cmocka_unit_test_setup_teardown (the_client_library_sees_every_kind_of_answer, set_up, workspace_remove),

@@ -17,6 +17,7 @@
 #include "store/queue.h"
 #include "store/shard.h"
 #include "store/stream.h"
+#include "store/stream_log.h"
 
 static struct shard *memory (void)
 {
@@ -238,15 +239,101 @@ static int see_large (uint64_t sequence, int64_t time_us, const void *record, si
     return 0;
 }
 
-static int record_files (const char *dir)
+static int files_named (const char *dir, const char *pattern)
 {
     char command[256], text[32] = "";
-    snprintf (command, sizeof (command), "find '%s' -name '*.records' | wc -l", dir);
+    snprintf (command, sizeof (command), "find '%s' -name '%s' | wc -l", dir, pattern);
     FILE *p = popen (command, "r");
     assert_non_null (p);
     assert_non_null (fgets (text, sizeof (text), p));
     pclose (p);
     return atoi (text);
+}
+
+static int record_files (const char *dir)
+{
+    return files_named (dir, "*.records");
+}
+
+/* Appends until the stream has so many bytes more; a commit after each 4 MiB. */
+static uint64_t append_many (struct shard *shard, uint64_t next, size_t bytes)
+{
+    struct strata_error error;
+    for (size_t done = 0, held = 0; done < bytes; done += LARGE * LARGE_COUNT, next += LARGE_COUNT) {
+        append_large (shard, next);
+        if ((held += LARGE * LARGE_COUNT) < 4u << 20)
+            continue;
+        assert_int_equal (shard_commit (shard, &error), 0);
+        held = 0;
+    }
+    assert_int_equal (shard_commit (shard, &error), 0);
+    return next;
+}
+
+static void forget_below (struct shard *shard, uint64_t next)
+{
+    struct strata_error error;
+    stream_trim (shard, "a", next);
+    assert_int_equal (shard_commit (shard, &error), 0);
+}
+
+static void files_of_forgotten_records_are_written_over_and_only_a_few_wait_for_it (void **state)
+{
+    struct strata_error error;
+    char dir[64];
+    uint64_t bytes, limit, next = 1, from;
+    folder (dir, sizeof (dir));
+    struct shard *shard = shard_open (dir, &error);
+    next = append_many (shard, next, 72u << 20);
+    assert_int_equal (record_files (dir), 5);
+    forget_below (shard, next);
+    assert_int_equal (record_files (dir), 1);
+    assert_int_equal (files_named (dir, "*.spare"), STREAM_LOG_SPARES);
+    stream_spare (shard, &bytes, &limit);
+    assert_int_equal (bytes, STREAM_LOG_SPARES * 16u << 20);
+    assert_int_equal (limit, bytes);
+    from = next;
+    next = append_many (shard, next, 36u << 20);
+    uint64_t count = next - from;
+    assert_int_equal (files_named (dir, "*.spare"), 0);
+    assert_int_equal (stream_read (shard, "a", next - count, SIZE_MAX, SIZE_MAX, see_large, &from), count);
+    assert_int_equal (from, next);
+    forget_below (shard, next);
+    assert_int_equal (files_named (dir, "*.spare"), STREAM_LOG_SPARES);
+    shard_close (&shard);
+    assert_int_equal (files_named (dir, "*.spare"), 0);
+    remove_folder (dir);
+}
+
+/* A copy of the store has links to them, and a holder that the shard was taken from may still write into them. */
+static void files_that_are_linked_or_of_another_holder_are_not_written_over (void **state)
+{
+    struct strata_error error;
+    char dir[64], copy[80];
+    uint64_t next = 1, from = 1;
+    folder (dir, sizeof (dir));
+    snprintf (copy, sizeof (copy), "%s-copy", dir);
+    struct shard *shard = shard_open (dir, &error);
+    next = append_many (shard, next, 40u << 20);
+    assert_int_equal (shard_copy (shard, copy, &error), 0);
+    forget_below (shard, next);
+    assert_int_equal (files_named (dir, "*.spare"), 0);
+    append_many (shard, next, 36u << 20);
+    struct shard *copied = shard_open_copy (copy, &error);
+    assert_non_null (copied);
+    assert_int_equal (stream_read (copied, "a", 1, SIZE_MAX, SIZE_MAX, see_large, &from), next - 1);
+    shard_close (&copied);
+    remove_folder (copy);
+    shard_close (&shard);
+    shard = shard_open (dir, &error);
+    struct stream_stat stat;
+    stream_stat (shard, "a", &stat);
+    forget_below (shard, stat.next);
+    append_many (shard, stat.next, 1u << 20);
+    forget_below (shard, stat.next);
+    assert_int_equal (files_named (dir, "*.spare"), 0);
+    shard_close (&shard);
+    remove_folder (dir);
 }
 
 static void large_chunks_stand_in_files_that_go_when_their_records_are_forgotten (void **state)
@@ -439,6 +526,12 @@ static void records_are_taken_and_acknowledged_in_runs_and_each_once (void **sta
     assert_int_equal (c.tries, 2);
     assert_int_equal (queue_ack (shard, "q", 1, 1, a.token, &error), -1);
     assert_int_equal (errno, ESTALE);
+    /* Given back, it was no try. */
+    assert_int_equal (queue_give_back (shard, "q", 1, 1, c.token, &error), 0);
+    assert_int_equal (queue_give_back (shard, "q", 1, 1, c.token, &error), -1);
+    assert_int_equal (take_many (shard, 111, 100, 3, 100, &c), 1);
+    assert_int_equal (c.first, 1);
+    assert_int_equal (c.tries, 2);
     assert_int_equal (queue_ack (shard, "q", 1, 1, c.token, &error), 0);
     assert_int_equal (take_many (shard, 111, 100, 3, 100, &c), 1);
     assert_int_equal (c.first, 4);
@@ -669,6 +762,38 @@ static void what_is_settled_stays_settled_after_a_late_answer (void **state)
     shard_close (&shard);
 }
 
+/* Clients that settle late, early and out of order, told to a shard that has forgotten what it had in memory each time too. */
+static void what_is_in_memory_of_replies_and_producers_changes_nothing_in_the_store (void **state)
+{
+    struct shard *shards[2] = { memory (), memory () };
+    struct strata_error error;
+    for (int k = 0; k < 2; k++) {
+        uint64_t settled[3] = { 1, 1, 1 };
+        unsigned seed = 7;
+        shard_set_digest (shards[k], 1);
+        for (uint64_t n = 1; n <= 3000; n++) {
+            uint64_t boot = (uint64_t)rand_r (&seed) % 3, request = n - (uint64_t)rand_r (&seed) % (n < 5 ? n : 5);
+            unsigned lag = n % 1000 < 500 ? 10 : 150, at = (unsigned)rand_r (&seed) % lag;
+            char producer[16];
+            uint64_t sequence = n - n % 3;
+            if (request > at && request - at > settled[boot])
+                settled[boot] = request - at;
+            if (k == 1 && n % 7 != 0) {
+                assert_int_equal (shard_commit (shards[k], &error), 0);
+                shard_forget (shards[k]);
+            }
+            if (look (shards[k], boot, request, settled[boot]) == REPLIES_NEW)
+                keep (shards[k], boot, request, settled[boot]);
+            snprintf (producer, sizeof (producer), "p%u", (unsigned)rand_r (&seed) % 5);
+            assert_true (stream_append (shards[k], "a", producer, sequence, "r", 1, (int64_t)n, NULL, &error) >= 0);
+        }
+    }
+    assert_true (shard_digest (shards[0]) != 1);
+    assert_true (shard_digest (shards[0]) == shard_digest (shards[1]));
+    for (int k = 0; k < 2; k++)
+        shard_close (&shards[k]);
+}
+
 /* Two clients of one process, or of two containers with one host name and process number. */
 static void two_clients_of_one_name_do_not_forget_each_other_s_replies (void **state)
 {
@@ -736,9 +861,12 @@ int main (void)
         cmocka_unit_test (attempts_to_take_a_held_shard_leave_its_folder_as_it_is),
         cmocka_unit_test (a_take_does_not_walk_over_what_was_taken_before),
         cmocka_unit_test (forgetting_replies_does_not_walk_over_those_forgotten_before),
+        cmocka_unit_test (what_is_in_memory_of_replies_and_producers_changes_nothing_in_the_store),
         cmocka_unit_test (what_is_settled_stays_settled_after_a_late_answer),
         cmocka_unit_test (two_clients_of_one_name_do_not_forget_each_other_s_replies),
         cmocka_unit_test (large_chunks_stand_in_files_that_go_when_their_records_are_forgotten),
+        cmocka_unit_test (files_of_forgotten_records_are_written_over_and_only_a_few_wait_for_it),
+        cmocka_unit_test (files_that_are_linked_or_of_another_holder_are_not_written_over),
         cmocka_unit_test (what_a_crash_left_behind_the_records_is_not_read),
         cmocka_unit_test (records_of_an_older_store_are_read),
         cmocka_unit_test (a_batch_is_kept_but_for_its_repeats),

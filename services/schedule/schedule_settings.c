@@ -1,0 +1,92 @@
+/* schedule_settings.c - what of the campaign file can be changed while it runs. Each setting that was changed is in the shard:
+ *
+ *   set/<name>     u64; without it the campaign file's value holds
+ *
+ * Names: submissions, round_s (schedule.submissions, schedule.round_s), and for each type that begins with a selection or follows
+ * another one buffer.<type> (jobs[].buffer). */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/campaign_schema.h"
+#include "schedule_impl.h"
+
+/* One of them: where it stands, what the file says, and what is allowed. */
+struct setting {
+    char name[80];
+    uint64_t *value;
+    uint64_t of_file, least, most;
+};
+
+static size_t settings_count (const struct schedule *self)
+{
+    return 2 + self->types_count;
+}
+
+/* The i-th; false: that type has no such setting. */
+static bool setting_at (struct schedule *self, size_t i, struct setting *out)
+{
+    const struct campaign_schedule *file = &self->campaign->schedule;
+    if (i == 0)
+        *out = (struct setting){ "submissions", &self->settings.submissions, file->submissions, 0, 1000000 };
+    else if (i == 1)
+        *out = (struct setting){ "round_s", &self->settings.round_s, file->round_s ? file->round_s : 1, 1, 86400 };
+    else {
+        struct job_type *type = &self->types[i - 2];
+        if (type->campaign->start == JOB_ALWAYS)
+            return false;
+        *out = (struct setting){ "", &type->buffer, type->campaign->buffer, 1, 1000000 };
+        snprintf (out->name, sizeof (out->name), "buffer.%.64s", type->campaign->name);
+    }
+    return true;
+}
+
+void schedule_settings_load (struct schedule *self)
+{
+    struct setting s;
+    char key[100];
+    for (size_t i = 0; i < settings_count (self); i++)
+        if (setting_at (self, i, &s)) {
+            snprintf (key, sizeof (key), "set/%s", s.name);
+            *s.value = shard_get_u64 (self->shard, key, s.of_file);
+        }
+}
+
+void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, void *arg), void *arg)
+{
+    struct setting s;
+    for (size_t i = 0; i < settings_count (self); i++)
+        if (setting_at (self, i, &s))
+            each (s.name, *s.value, s.of_file, arg);
+}
+
+int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error)
+{
+    struct setting s = { .value = NULL };
+    uint64_t value;
+    char key[100];
+    size_t i = 0;
+    while (i < settings_count (self) && (!setting_at (self, i, &s) || strcmp (s.name, name) != 0))
+        i++;
+    if (i == settings_count (self)) {
+        errno = ENOENT;
+        return strata_fail (error, "there is no setting %.80s that can be changed while the campaign runs; `strata update` lists them", name);
+    }
+    value = s.of_file;
+    errno = EINVAL;
+    if (*text && (!campaign_parse_whole (text, &value) || value < s.least || value > s.most))
+        return strata_fail (error, "%s must be a whole number from %" PRIu64 " to %" PRIu64 ", or nothing for that of the campaign file, not %.40s",
+                            s.name, s.least, s.most, text);
+    snprintf (key, sizeof (key), "set/%s", s.name);
+    if (*text)
+        shard_put_u64 (self->shard, key, value);
+    else
+        shard_delete (self->shard, key, strlen (key));
+    if (value != *s.value)
+        schedule_event (self, "setting-changed", s.name, "%s is %" PRIu64 ", and was %" PRIu64 "; the campaign file says %" PRIu64, s.name,
+                        value, *s.value, s.of_file);
+    *s.value = value;
+    return 0;
+}
