@@ -157,15 +157,16 @@ static void while_slurmctld_is_down_jobs_wait_and_nothing_blocks (void **state)
 static void a_job_whose_node_fails_is_lost_and_can_be_tried_again (void **state)
 {
     struct bench *bench = bench_new (&executor_slurm);
-    struct job *job = bench_job (bench, "echo ${SLURMD_NODENAME#n} > node; echo 1 > ran; exec sleep 1000");
+    struct job *job = bench_job (bench, "echo ${SLURMD_NODENAME#n} > node; echo $$ > pid; echo 1 > ran; exec sleep 1000");
     char command[400];
     bench_wait_number (bench, job, "ran");
     bench_wait_state (bench, job, EXECUTOR_RUNNING);
     long node = bench_number (job, "node");
-    snprintf (command, sizeof (command), "kill -KILL $(cat %s/n%ld.pid); for p in $(pgrep -f 'slurmstepd: .*batch'); do "
-              "grep -qzx 'STRATA_SLURM_DIR=%s' /proc/$p/environ && kill -KILL $p; done; "
-              "kill -KILL $(grep -lzx 'STRATA_JOB=x-000001' /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3) 2> /dev/null; true",
-              folder, node, folder);
+    /* From the job's command up to the step's daemon, which is asked for nothing: it would tell Slurm. */
+    snprintf (command, sizeof (command), "kill -KILL $(cat %s/n%ld.pid); p=$(cat %s/pid); all=$p; "
+              "while p=$(awk '/^PPid/ {print $2}' /proc/$p/status) && [ \"$p\" -gt 1 ]; do all=\"$p $all\"; "
+              "case $(tr '\\0' ' ' < /proc/$p/cmdline) in slurmstepd*) kill -KILL $all; exit 0;; esac; done; exit 1",
+              folder, node, job->dir);
     bench_command ("%s", command);
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_LOST);
     assert_int_equal (job->outcome.end, END (LOST));
