@@ -39,7 +39,9 @@ bool workspace_runs (long pid, const char *name);
 bool workspace_is_live (const struct workspace *self);
 /* How many jobs run on this node, up or not: a shepherd outlives the services. */
 size_t workspace_shepherds (const struct workspace *self);
-/* The supervisor's pid; 0 when none runs. */
+/* The pid of the first node's supervisor, or of another node's that lives; 0: the campaign is up on no node. */
 pid_t workspace_supervisor (const struct workspace *self);
+/* Asks all supervisors to end: the first node's by SIGTERM when it is this node, else by the file `down`. */
+int workspace_stop (const struct workspace *self, struct strata_error *error);
 
 #endif
