@@ -305,7 +305,7 @@ bool workspace_is_live (const struct workspace *self)
     node_name (node, sizeof (node));
     for (size_t i = 0; i < count; i++) {
         /* A killed replica's card stays, and its pid may be somebody else's by now. */
-        live += strcmp (cards[i].node, node) != 0 || workspace_runs (cards[i].pid, "strata-");
+        live += strcmp (cards[i].node, node) != 0 ? card_is_held (self->path, cards[i].replica) : workspace_runs (cards[i].pid, "strata-");
     }
     free (cards);
     return live > 0;

@@ -35,7 +35,7 @@ int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_e
 void workspace_lock_sign (int fd, pid_t pid);
 /* Whether `pid` is a process of this machine whose name begins with `name`, and not one that only waits to be reaped. */
 bool workspace_runs (long pid, const char *name);
-/* Whether a process of this node that has a card runs. A card of another node counts as running. */
+/* Whether a process that has a card runs, on whichever node. */
 bool workspace_is_live (const struct workspace *self);
 /* How many jobs run on this node, up or not: a shepherd outlives the services. */
 size_t workspace_shepherds (const struct workspace *self);

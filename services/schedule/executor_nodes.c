@@ -156,10 +156,11 @@ static void set_ended (struct cluster *self, struct attempt *attempt, enum execu
 
 static int write_node (const char *folder, const char *node, struct strata_error *error)
 {
-    int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
+    char line[NODE_NAME_MAX + 2];
+    int n = snprintf (line, sizeof (line), "%s\n", node), fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
     if (fd < 0)
         return strata_fail (error, "folder %s: %s", folder, strerror (errno));
-    if (files_write_synced (fd, folder, ".node.new", node, strlen (node), error) == 0) {
+    if (files_write_synced (fd, folder, ".node.new", line, (size_t)n, error) == 0) {
         rc = renameat (fd, ".node.new", fd, "node");
         if (rc < 0)
             strata_fail (error, "%s/node can't be written: %s", folder, strerror (errno));
@@ -178,7 +179,8 @@ static int read_node (const char *folder, char name[NODE_NAME_MAX])
     if (in)
         fclose (in);
     name[n] = '\0';
-    return n > 0;
+    name[strcspn (name, "\n")] = '\0';
+    return name[0] != '\0';
 }
 
 static size_t node_called (const struct cluster *self, const char *name)
