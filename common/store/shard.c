@@ -159,8 +159,11 @@ bool shard_dirty (const struct shard *self)
     return rocksdb_writebatch_wi_count (self->batch) > 0;
 }
 
-static void digest_change (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
+static void on_change (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
 {
+    self->changes++;
+    if (self->watch)
+        self->watch (key, key_size, value, value_size, self->watch_arg);
     if (!self->digesting || (key_size && *(const char *)key == '!'))
         return;
     self->digest = hash64 (self->digest + (value != NULL), key, key_size);
@@ -170,15 +173,13 @@ static void digest_change (struct shard *self, const void *key, size_t key_size,
 
 void shard_put (struct shard *self, const void *key, size_t key_size, const void *value, size_t value_size)
 {
-    self->changes++;
-    digest_change (self, key, key_size, value ? value : "", value_size);
+    on_change (self, key, key_size, value ? value : "", value_size);
     rocksdb_writebatch_wi_put (self->batch, key, key_size, value ? value : "", value_size);
 }
 
 void shard_delete (struct shard *self, const void *key, size_t key_size)
 {
-    self->changes++;
-    digest_change (self, key, key_size, NULL, 0);
+    on_change (self, key, key_size, NULL, 0);
     rocksdb_writebatch_wi_delete (self->batch, key, key_size);
 }
 
@@ -324,6 +325,54 @@ void shard_set_digest (struct shard *self, uint64_t digest)
     self->digesting = true;
 }
 
+void shard_set_facts (struct shard *self, const struct shard_facts *facts)
+{
+    self->facts = *facts;
+}
+
+void shard_fact (struct shard *self, void *fact, size_t size)
+{
+    if (self->facts.fact)
+        self->facts.fact (self->facts.arg, fact, size);
+}
+
+int shard_fact_rc (struct shard *self, int rc, struct strata_error *error)
+{
+    int answer[] = { rc, rc < 0 ? errno : 0 };
+    shard_fact (self, answer, sizeof (answer));
+    if (answer[0] >= 0)
+        return answer[0];
+    uint32_t length = rc < 0 ? (uint32_t)strnlen (error->text, sizeof (error->text) - 1) : 0;
+    shard_fact (self, &length, sizeof (length));
+    if (length >= sizeof (error->text))
+        length = sizeof (error->text) - 1; /* only from a broken record */
+    shard_fact (self, error->text, length);
+    error->text[length] = '\0';
+    errno = answer[1];
+    return answer[0];
+}
+
+bool shard_replays (const struct shard *self)
+{
+    return self->facts.replays;
+}
+
+bool shard_records (const struct shard *self)
+{
+    return self->facts.fact && !self->facts.replays;
+}
+
+void shard_touch (struct shard *self)
+{
+    self->changes++;
+}
+
+void shard_watch (struct shard *self, shard_change_f *each, void *arg)
+{
+    self->watch = each;
+    self->watch_arg = arg;
+}
+
 int shard_copy (struct shard *self, const char *dir, struct strata_error *error)
 {
     char *err = NULL;
@@ -342,7 +391,7 @@ int shard_copy (struct shard *self, const char *dir, struct strata_error *error)
 }
 
 struct each_change {
-    void (*each) (const void *key, size_t key_size, const void *value, size_t value_size, void *arg);
+    shard_change_f *each;
     void *arg;
 };
 
@@ -358,8 +407,7 @@ static void on_delete (void *state, const char *key, size_t key_size)
     to->each (key, key_size, NULL, 0, to->arg);
 }
 
-void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
-                                                         size_t value_size, void *arg), void *arg)
+void shard_batch_each (struct shard *self, shard_change_f *each, void *arg)
 {
     size_t size;
     struct each_change to = { each, arg };

@@ -26,6 +26,9 @@ struct shard {
     uint64_t epoch, commits, changes;
     uint64_t digest;                /* of all changes since shard_set_digest */
     bool digesting;
+    struct shard_facts facts;
+    shard_change_f *watch;          /* NULL: nobody watches the changes */
+    void *watch_arg;
     bool readonly;
     struct shard_part parts[SHARD_PARTS];
     struct wal_room wal_room;
