@@ -20,6 +20,7 @@
 #define LOOK_MS 2000            /* and without one */
 #define ENDING_MS 25            /* between looks while it is being ended */
 #define LEFT_OVER_GRACE_S 5     /* for processes that outlive the command */
+#define STOP_TOO_MS 500         /* for a stop that comes to the command before it comes to us */
 
 static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, 0 };
 
@@ -72,6 +73,24 @@ static bool reap (struct shepherd_watch *self, bool *gone)
     return pid < 0 && errno == ECHILD;
 }
 
+static bool is_stop (int sig)
+{
+    return sig && sig != SIGCHLD;
+}
+
+/* Whoever stops a whole job (Slurm does) signals the command and us one after the other, and the command may be gone by a
+ * stop's signal before we hear of it. */
+static bool ended_by_stop (int status)
+{
+    int sig = WIFSIGNALED (status) ? WTERMSIG (status) : WEXITSTATUS (status) - 128;
+    if (sig != SIGTERM && sig != SIGINT && sig != SIGHUP)
+        return false;
+    for (int64_t now = now_ms (), end = now + STOP_TOO_MS; now < end; now = now_ms ())
+        if (is_stop (wait_signal (end - now)))
+            return true;
+    return false;
+}
+
 /* To the command's group while it is surely the command's, and to each descendant. Returns how many there are. */
 static size_t signal_all (const struct shepherd_watch *self, bool gone, int sig)
 {
@@ -89,7 +108,7 @@ static Strata__JobEnd judge (struct shepherd_watch *self, const struct shepherd_
                              int64_t started_ms, int64_t *looked_ms)
 {
     int64_t now = now_ms ();
-    if (sig && sig != SIGCHLD)
+    if (is_stop (sig))
         return STRATA__JOB_END__END_STOPPED;
     if (options->walltime_s && now - started_ms >= (int64_t)options->walltime_s * 1000)
         return STRATA__JOB_END__END_WALLTIME;
@@ -120,13 +139,17 @@ static int64_t next_look_ms (const struct shepherd_options *options, int64_t sta
 void shepherd_watch (struct shepherd_watch *self, const struct shepherd_options *options)
 {
     int64_t started_ms = now_ms (), looked_ms = 0, kill_ms = 0;
-    bool gone = false, ending = false;
+    bool gone = false, ending = false, asked = false;
     for (;;) {
         int sig = wait_signal (next_look_ms (options, started_ms, ending));
+        asked = asked || is_stop (sig);
         bool none_left = reap (self, &gone);
         if (gone) {
-            if (none_left)
+            if (none_left) {
+                if (self->why == STRATA__JOB_END__END_NONE && self->status != 0 && (asked || ended_by_stop (self->status)))
+                    self->why = STRATA__JOB_END__END_STOPPED;
                 return;
+            }
             if (!ending) {
                 /* The command is through; what it left behind may not use cores that others get next. */
                 ending = true;
