@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include "core/node.h"
 #include "mesh/rebuild.h"
 #include "mesh/service_internal.h"
+
+#define KEPT_BYTES (32 << 20)
 
 static void usage (FILE *out, const struct service_spec *spec)
 {
@@ -179,6 +182,14 @@ static void tear_down (struct service *self)
     campaign_free (&self->campaign);
 }
 
+/* Messages of hundreds of kilobytes come and go by the thousand: their memory is kept, not given back and faulted in again for
+ * each (a sixth of the processor time of records in bulk). */
+static void keep_memory (void)
+{
+    mallopt (M_MMAP_THRESHOLD, KEPT_BYTES);
+    mallopt (M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
 int service_main (const struct service_spec *spec, int argc, char **argv)
 {
     static struct service service; /* large; one a process */
@@ -191,6 +202,7 @@ int service_main (const struct service_spec *spec, int argc, char **argv)
     int rc = parse_arguments (self, argc, argv, &campaign, &replay);
     if (rc)
         return rc < 0 ? 0 : rc;
+    keep_memory ();
     log_init (self->replica);
     signal (SIGPIPE, SIG_IGN);
     self->campaign = campaign_load (campaign, &mistakes);
