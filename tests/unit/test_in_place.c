@@ -229,14 +229,7 @@ static uint64_t wait_taken (uint64_t records)
     zsock_t *heartbeats = heartbeats_of ("select-0");
     struct strata_client *c = client_open (20000);
     for (int i = 0; i < 200 && committed != records + 1; i++, nap_ms (50)) {
-        struct strata_error error = { "" };
-        Strata__StreamStat ask = STRATA__STREAM_STAT__INIT;
-        ProtobufCMessage *reply;
-        if (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &ask.base, NULL, 0,
-                            &strata__stream_stat_reply__descriptor, &reply, NULL, NULL, &error)
-            < 0)
-            fail_msg ("stat: %s", error.text);
-        Strata__StreamStatReply *stat = (Strata__StreamStatReply *)reply;
+        Strata__StreamStatReply *stat = ask_stat (c);
         for (size_t s = 0; s < stat->n_streams; s++)
             if (strcmp (stat->streams[s]->stream, "a") == 0 && stat->streams[s]->n_consumers == 1)
                 committed = stat->streams[s]->consumers[0]->committed;
