@@ -224,6 +224,7 @@ struct campaign_mesh {
 /* Which shards keep a record of their inputs, for `strata replay`. */
 struct campaign_replay {
     bool select, schedule, feedback; /* default true */
+    bool stage;             /* default false: each byte that comes in is written once more */
     unsigned keep_mb;       /* inputs and checkpoints of a shard at the most; default 128 */
     unsigned checkpoint_mb; /* a checkpoint after so many inputs; at most a quarter of keep_mb; default 32 */
 };

@@ -228,12 +228,18 @@ void service_retires (struct service *self, bool retires)
 
 const char *service_object_stage (struct service *self, const char *ns, const char *key)
 {
-    return mesh_route_object (&self->mesh, ns, key);
+    static char stage[REPLICA_NAME_MAX];
+    stage[0] = '\0';
+    if (!self->replay)
+        snprintf (stage, sizeof (stage), "%s", mesh_route_object (&self->mesh, ns, key));
+    service_fact_text (self, stage, sizeof (stage));
+    return stage;
 }
 
 void service_forget_routes (struct service *self)
 {
-    mesh_route_forget (&self->mesh);
+    if (!self->replay)
+        mesh_route_forget (&self->mesh);
 }
 
 size_t service_peers (struct service *self, char names[][64], size_t max)
