@@ -70,6 +70,8 @@ struct service {
 };
 
 /* service.c */
+/* Once the sockets are bound: from now on the loop runs turns, and housekeeping takes the shard. -1: the card can't be written. */
+int service_begin (struct service *self, struct strata_error *error);
 int service_commit (struct service *self, bool all);     /* all: the record of inputs too, whatever waits there */
 int service_start_core (struct service *self, bool in_place, struct strata_error *error);
 void service_sweep (struct service *self);

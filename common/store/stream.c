@@ -477,6 +477,17 @@ static void load_chunk (const struct stream_chunk *chunk, void *bytes)
     }
 }
 
+bool stream_chunk_place (const struct stream_chunk *chunk, uint64_t *segment, uint64_t *offset, uint32_t *crc)
+{
+    const struct stream_place *place = chunk->place;
+    if (place->inside || !place->checked)
+        return false;
+    *segment = place->segment;
+    *offset = place->offset;
+    *crc = place->crc;
+    return true;
+}
+
 size_t stream_chunk_bytes (const struct stream_chunk *chunk, size_t skip, size_t count)
 {
     size_t bytes = 0;

@@ -95,7 +95,7 @@ static void on_taken (struct service *service, const struct reply *reply, void *
         bench_fail ("strata: %s", reply->error);
     const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply->body;
     self->takes--;
-    if (chunks_each (taken->chunks, taken->n_chunks, reply->blobs, reply->blobs_count, see_taken, self, &error) < 0)
+    if (chunks_each (taken->chunks, taken->n_chunks, reply->blobs, reply->blobs_count, NULL, see_taken, self, &error) < 0)
         bench_fail ("strata: %s", error.text);
     if (taken->count) {
         Strata__QueueAck ack = STRATA__QUEUE_ACK__INIT;
