@@ -297,9 +297,13 @@ static int get_whole (const struct kind *kind, const char *ns, const char *key, 
 /* A replay is not told the bytes: nothing that it compares depends on them. */
 static int fetched (struct copies *self, const struct kind *kind, int rc, uint64_t size, void **data, struct strata_error *error)
 {
-    rc = leave (self, kind, rc, error);
-    if (rc < 0 || kind->ops->in_store || !shard_replays (self->shard) || (*data = calloc (1, size ? size : 1)))
-        return rc;
+    if (leave (self, kind, rc, error) < 0) {
+        free (*data);
+        *data = NULL;
+        return -1;
+    }
+    if (*data || (*data = calloc (1, size ? size : 1)))
+        return 0;
     errno = ENOMEM;
     return strata_fail (error, "out of memory");
 }
@@ -307,6 +311,7 @@ static int fetched (struct copies *self, const struct kind *kind, int rc, uint64
 static int get_from (struct copies *self, const struct kind *kind, const char *ns, const char *key, uint64_t size, uint32_t crc,
                      void **data, struct strata_error *error)
 {
+    *data = NULL;
     int rc = enter (self, kind) ? get_whole (kind, ns, key, size, crc, data, error) : 0;
     return fetched (self, kind, rc, size, data, error);
 }
@@ -339,6 +344,7 @@ int copies_get_range (struct copies *self, const char *ns, const char *key, uint
 {
     const struct list *list = list_of (self, ns);
     const struct kind *kind = list->kinds[0];
+    *data = NULL;
     int rc = enter (self, kind) ? kind->ops->get (kind->backend, ns, key, size, offset, length, data, error) : 0;
     return fetched (self, kind, rc, length, data, error);
 }
@@ -381,7 +387,7 @@ int copies_flush (struct copies *self, struct strata_error *error)
 
 int copies_settle (struct copies *self, struct strata_error *error)
 {
-    struct strata_error why;
+    struct strata_error why = { "" };
     int rc = 0;
     for (size_t i = 0; i < self->kinds_count; i++) {
         const struct kind *kind = &self->kinds[i];

@@ -21,7 +21,7 @@ static int setup_several (void **state)
 static void every_backend_has_a_copy_and_any_is_enough (void **state)
 {
     struct world *w = *state;
-    struct strata_error error;
+    struct strata_error error = { "" };
     Strata__ObjectInfo info;
     void *data;
     must_put (w, "dir/a", "hello");
@@ -62,7 +62,7 @@ static void every_backend_has_a_copy_and_any_is_enough (void **state)
 static void a_put_that_one_backend_refuses_changes_nothing (void **state)
 {
     struct world *w = *state;
-    struct strata_error error;
+    struct strata_error error = { "" };
     Strata__ObjectInfo info;
     void *data;
     struct backend_item item = { "a", "before", 6, NULL }, later = { "a", "later", 5, NULL }, fresh = { "b", "new", 3, NULL };
@@ -92,7 +92,7 @@ static void a_put_that_one_backend_refuses_changes_nothing (void **state)
 static void where_a_namespace_is_kept_cannot_change (void **state)
 {
     struct world *w = *state;
-    struct strata_error error;
+    struct strata_error error = { "" };
     static const char *const other[] = { "file", "tar" };
     static const struct campaign_namespace changed[] = { { (char *)"ns", (char **)other, 2 } };
     commit (w);
@@ -141,7 +141,7 @@ static void remove_files (const char *root, const char *folder)
 /* Puts, reads, a put that is refused, moves and deletes at a new store in `root`; returns the digest of all it changed. */
 static uint64_t some_work (const struct shard_facts *facts, const char *root)
 {
-    struct strata_error error;
+    struct strata_error error = { "" };
     Strata__ObjectInfo info;
     void *data;
     struct backend_item a = { "dir/a", "hello", 5, NULL }, below = { "dir/a/b", "below", 5, NULL };
