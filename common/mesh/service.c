@@ -88,9 +88,20 @@ int service_commit (struct service *self, bool all)
     return 0;
 }
 
+static void on_service_timer (uv_timer_t *timer);
+
+/* Only after the commit: a timer that sets itself to now would run again before it. */
 static int commit (void *arg)
 {
-    return service_commit (arg, false);
+    struct service *self = arg;
+    int rc = service_commit (self, false);
+    for (size_t i = 0; rc == 0 && self->timers && i < self->timers_count; i++) {
+        struct timer_state *state = &self->timers[i];
+        if (state->soon)
+            uv_timer_start (&state->timer, on_service_timer, 0, state->spec->every_ms);
+        state->soon = false;
+    }
+    return rc;
 }
 
 static void on_publication (struct mesh *mesh, const char *topic, struct wire_message *message, void *arg)
@@ -182,6 +193,13 @@ static void on_service_timer (uv_timer_t *timer)
     self->now_us = mesh_now_us ();
     recording_tick (self, (size_t)(state - self->timers));
     state->spec->tick (self, self->now_us);
+}
+
+void service_tick_soon (struct service *self, void (*tick) (struct service *service, int64_t now_us))
+{
+    for (size_t i = 0; self->timers && i < self->timers_count; i++) /* a replay has none */
+        if (self->timers[i].spec->tick == tick)
+            self->timers[i].soon = true;
 }
 
 /* ---- becoming active ---- */

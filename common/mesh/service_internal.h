@@ -17,6 +17,7 @@ struct timer_state {
     uv_timer_t timer;
     struct service *service;
     const struct service_timer *spec;
+    bool soon;                  /* ticks right after this turn */
 };
 
 struct service {
