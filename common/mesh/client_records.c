@@ -22,7 +22,7 @@
 #define GATHER_RECORDS 4096
 #define READ_BYTES (4u << 20)
 #define LOOK_US 300000            /* between looks at the cards */
-#define AHEAD_BYTES (8u << 20)    /* under way at most, else an append waits */
+#define AHEAD_BYTES (16u << 20)   /* under way at most, else an append waits: what the stage syncs, and as much behind it */
 
 struct channel {
     struct channel *next;
