@@ -141,7 +141,7 @@ struct campaign_machine {
 };
 
 struct campaign_schedule {
-    char *executor;         /* "local", "slurm" */
+    char *executor;         /* "local", "slurm", "flux" */
     struct campaign_engine engine;
     unsigned cores;         /* 0 = all there are */
     unsigned gpus;          /* default 0 */

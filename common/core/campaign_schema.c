@@ -29,7 +29,7 @@
 
 static const char *const transports[] = { "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
-static const char *const executors[] = { "local", "slurm", NULL };
+static const char *const executors[] = { "local", "slurm", "flux", NULL };
 static const char *const encoders[] = { "pca", "network", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
@@ -247,7 +247,7 @@ static const struct campaign_field machine_fields[] = {
 
 static const struct campaign_field schedule_fields[] = {
     { .key = "executor", WORD (struct campaign_schedule, executor, executors), .fallback = "local",
-      .help = "What starts jobs: `local` starts processes on this machine, `slurm` hands them to Slurm.",
+      .help = "What starts jobs: `local` starts processes on this machine, `slurm` and `flux` hand them to these.",
       .example = "executor: slurm" },
     { .key = "engine", MAP (struct campaign_schedule, engine, engine_fields),
       .help = "How the engine is spoken to; not used by `local`.", .example = "engine: {queue: gpu, options: [--account=cancer]}" },

@@ -70,7 +70,7 @@ struct executor_ops {
     const char *(*trouble) (void *self);
 };
 
-extern const struct executor_ops executor_local, executor_slurm;
+extern const struct executor_ops executor_local, executor_slurm, executor_flux;
 
 /* NULL when there is none of this name. */
 const struct executor_ops *executor_find (const char *name);

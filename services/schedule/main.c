@@ -441,7 +441,7 @@ static int open_executor (struct service *service, struct state *self, struct st
     self->recorded.executor = kept_executor;
     kept_executor = NULL;
     if (!self->recorded.ops)
-        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local or slurm", name);
+        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local, slurm or flux", name);
     if (!self->recorded.executor && !service_replays (service))
         self->recorded.executor = self->recorded.ops->open (&config, error);
     if (!self->recorded.executor && !service_replays (service))
