@@ -116,6 +116,7 @@ struct campaign_job {
     unsigned walltime_s;    /* a job still running then is ended; default 3600 */
     unsigned tries;         /* starts at the most before it is set aside; default 3 */
     unsigned memory_mb;     /* 0 = no limit of its own */
+    unsigned output_mb;     /* of an attempt's stdout and stderr; 0 = no limit */
     unsigned grace_s;       /* between SIGTERM and SIGKILL; default 20 */
     char **success_files;   /* YAML `success: [file, ...]`: must exist, not empty, in {dir} after exit code 0 */
     unsigned success_files_count;

@@ -345,6 +345,8 @@ static const struct campaign_field job_fields[] = {
       .help = "Starts at the most before a job is set aside.", .example = "tries: 2" },
     { .key = "memory_mb", WHOLE (struct campaign_job, memory_mb, 0, 16777216), .fallback = "0",
       .help = "Memory limit in MiB; 0 sets none.", .example = "memory_mb: 2048" },
+    { .key = "output_mb", WHOLE (struct campaign_job, output_mb, 0, 16777216), .fallback = "1024",
+      .help = "MiB that an attempt may write to stdout and stderr together; 0 sets no limit.", .example = "output_mb: 100" },
     { .key = "grace", WHOLE (struct campaign_job, grace_s, 1, DAY_S), .fallback = "20",
       .help = "Seconds between SIGTERM and SIGKILL when a job is ended.", .example = "grace: 10" },
     { .key = "success", LIST_AT (struct campaign_job, success_files), .item = &success_item, .min = 0, .max = 64,

@@ -26,7 +26,7 @@ struct executor_order {
     struct executor_ref ref;
     char **argv;                        /* ends with NULL */
     const char **environment;           /* "NAME=value", ends with NULL: over what this process has */
-    unsigned walltime_s, grace_s, memory_mb;
+    unsigned walltime_s, grace_s, memory_mb, output_mb;
     const uint32_t *nodes, *cores, *gpus;   /* cores and gpus: the nodes' own numbers, node after node, as many on each */
     size_t nodes_count, cores_count, gpus_count;
     char **success;

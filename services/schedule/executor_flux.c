@@ -309,15 +309,4 @@ static void *flux_open (const struct executor_config *config, struct strata_erro
     return engine_open (&executor_flux_table, config, error);
 }
 
-const struct executor_ops executor_flux = {
-    .name = "flux",
-    .open = flux_open,
-    .close = engine_close,
-    .capacity = engine_capacity,
-    .launch = engine_launch,
-    .poll = engine_poll,
-    .stop = engine_stop,
-    .changed = engine_changed,
-    .turn = engine_turn,
-    .trouble = engine_trouble,
-};
+const struct executor_ops executor_flux = ENGINE_EXECUTOR ("flux", flux_open);

@@ -108,6 +108,17 @@ static void jobs_of_a_scheduler_before_this_one_are_looked_at_while_they_run (vo
     bench_free (bench);
 }
 
+static void a_job_that_writes_without_end_is_ended_and_the_reason_says_so (void **state)
+{
+    struct bench *bench = bench_local ();
+    struct job *job = bench_job (bench, "yes");
+    job->order.output_mb = 1;
+    assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
+    assert_int_equal (job->outcome.end, END (OUTPUT));
+    assert_non_null (strstr (job->outcome.reason, "where 1 are allowed"));
+    bench_free (bench);
+}
+
 static void a_broken_outcome_counts_as_lost_and_says_why (void **state)
 {
     static const char *const cases[] = {
@@ -157,6 +168,7 @@ int main (int argc, char **argv)
         cmocka_unit_test (a_launch_again_tells_the_pid_of_who_runs_it),
         cmocka_unit_test (only_the_job_that_ended_is_to_be_looked_at),
         cmocka_unit_test (jobs_of_a_scheduler_before_this_one_are_looked_at_while_they_run),
+        cmocka_unit_test (a_job_that_writes_without_end_is_ended_and_the_reason_says_so),
         cmocka_unit_test (a_broken_outcome_counts_as_lost_and_says_why),
         cmocka_unit_test (what_can_not_be_launched_is_refused_with_the_path),
     };
