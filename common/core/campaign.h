@@ -116,6 +116,7 @@ struct campaign_job {
     unsigned walltime_s;    /* a job still running then is ended; default 3600 */
     unsigned tries;         /* starts at the most before it is set aside; default 3 */
     unsigned memory_mb;     /* 0 = no limit of its own */
+    unsigned output_mb;     /* of an attempt's stdout and stderr; 0 = no limit */
     unsigned grace_s;       /* between SIGTERM and SIGKILL; default 20 */
     char **success_files;   /* YAML `success: [file, ...]`: must exist, not empty, in {dir} after exit code 0 */
     unsigned success_files_count;
@@ -141,7 +142,7 @@ struct campaign_machine {
 };
 
 struct campaign_schedule {
-    char *executor;         /* "local", "nodes", "slurm" */
+    char *executor;         /* "local", "nodes", "slurm", "flux" */
     unsigned node_timeout_s; /* default 60 */
     struct campaign_engine engine;
     unsigned cores;         /* 0 = all there are */
@@ -225,6 +226,7 @@ struct campaign_mesh {
 /* Which shards keep a record of their inputs, for `strata replay`. */
 struct campaign_replay {
     bool select, schedule, feedback; /* default true */
+    bool stage;             /* default false: each byte that comes in is written once more */
     unsigned keep_mb;       /* inputs and checkpoints of a shard at the most; default 128 */
     unsigned checkpoint_mb; /* a checkpoint after so many inputs; at most a quarter of keep_mb; default 32 */
 };

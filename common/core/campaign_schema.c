@@ -29,7 +29,7 @@
 
 static const char *const transports[] = { "auto", "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
-static const char *const executors[] = { "local", "nodes", "slurm", NULL };
+static const char *const executors[] = { "local", "nodes", "slurm", "flux", NULL };
 static const char *const encoders[] = { "pca", "network", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
@@ -250,7 +250,7 @@ static const struct campaign_field machine_fields[] = {
 static const struct campaign_field schedule_fields[] = {
     { .key = "executor", WORD (struct campaign_schedule, executor, executors), .fallback = "local",
       .help = "What starts jobs: `local` starts processes on this machine, `nodes` on all nodes that `strata up --join` was called "
-              "on, `slurm` hands them to Slurm.",
+              "on, `slurm` and `flux` hand them to these.",
       .example = "executor: slurm" },
     { .key = "node_timeout", WHOLE (struct campaign_schedule, node_timeout_s, 1, 86400), .fallback = "60",
       .help = "Seconds without an answer after which a node of `nodes` is lost, and its jobs are started elsewhere.",
@@ -351,6 +351,8 @@ static const struct campaign_field job_fields[] = {
       .help = "Starts at the most before a job is set aside.", .example = "tries: 2" },
     { .key = "memory_mb", WHOLE (struct campaign_job, memory_mb, 0, 16777216), .fallback = "0",
       .help = "Memory limit in MiB; 0 sets none.", .example = "memory_mb: 2048" },
+    { .key = "output_mb", WHOLE (struct campaign_job, output_mb, 0, 16777216), .fallback = "1024",
+      .help = "MiB that an attempt may write to stdout and stderr together; 0 sets no limit.", .example = "output_mb: 100" },
     { .key = "grace", WHOLE (struct campaign_job, grace_s, 1, DAY_S), .fallback = "20",
       .help = "Seconds between SIGTERM and SIGKILL when a job is ended.", .example = "grace: 10" },
     { .key = "success", LIST_AT (struct campaign_job, success_files), .item = &success_item, .min = 0, .max = 64,
@@ -457,6 +459,9 @@ static const struct campaign_field replay_fields[] = {
     { .key = "feedback", .kind = KIND_BOOL, AT (struct campaign_replay, feedback), .fallback = "true",
       .help = "Whether the inputs of feedback are recorded: as many bytes as its frames have.",
       .example = "feedback: false" },
+    { .key = "stage", .kind = KIND_BOOL, AT (struct campaign_replay, stage), .fallback = "false",
+      .help = "Whether the inputs of each stage are recorded: every byte that simulations send it is written once more.",
+      .example = "stage: true" },
     { .key = "keep_mb", WHOLE (struct campaign_replay, keep_mb, 4, 16777216), .fallback = "128",
       .help = "Recorded inputs and checkpoints at the most, in MiB, each shard; the oldest are removed.",
       .example = "keep_mb: 4096" },

@@ -19,6 +19,7 @@ static const char *const end_names[] = {
     [STRATA__JOB_END__END_MEMORY] = "memory",       [STRATA__JOB_END__END_NO_START] = "no-start",
     [STRATA__JOB_END__END_NO_OUTPUT] = "no-output", [STRATA__JOB_END__END_LOST] = "lost",
     [STRATA__JOB_END__END_CANCELLED] = "cancelled", [STRATA__JOB_END__END_STOPPED] = "stopped",
+    [STRATA__JOB_END__END_OUTPUT] = "output",
 };
 #define END_COUNT (sizeof (end_names) / sizeof (end_names[0]))
 

@@ -139,7 +139,7 @@ int strata_clear (struct strata_client *self, const char *name, struct strata_er
  * All records of a producer go to one stage, the one that took its first: wherever it is restarted, no other takes them. */
 int strata_append (struct strata_client *self, const char *stream, const char *producer, uint64_t sequence,
                    const void *record, size_t size, bool *duplicate, struct strata_error *error);
-/* The same without waiting for the answer: the record is copied, and the call waits only while more than 8 MiB are under way.
+/* The same without waiting for the answer: the record is copied, and the call waits only while more than 16 MiB are under way.
  * Many small records so cost little more than their bytes. Nothing is promised of them until strata_flush returns 0; then all
  * are on the stage's disk. When one can't be kept, this or strata_flush says so, once, and records after it of the same
  * stream and producer are not kept either: append again from strata_last_sequence + 1 on. *duplicates (may be NULL): how many

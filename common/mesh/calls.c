@@ -4,6 +4,7 @@
  * header tells it which of them it may forget.
  */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,10 +71,31 @@ static void take_out (struct mesh *self, struct mesh_call *call)
     self->calls_count--;
 }
 
-/* By whoever lets go of the last reference: this thread or one of libzmq's. */
+/* ---- blobs that are given to a call ---- */
+
+/* Those of the usual size are used again, in the whole process: a new one for each call is as much memory to fault in. Without a
+ * lock: a process may fork while a thread of libzmq lets go of one. */
+static _Atomic (void *) kept[MESH_GIVEN_KEPT];
+
+void *mesh_given_new (void)
+{
+    for (size_t i = 0; i < MESH_GIVEN_KEPT; i++) {
+        void *blob = atomic_exchange (&kept[i], NULL);
+        if (blob)
+            return blob;
+    }
+    return malloc (MESH_GIVEN_BYTES);
+}
+
+/* By whoever lets go of the last reference: this thread or one of libzmq's. hint: the blob's room. */
 static void free_given (void *data, void *hint)
 {
     tsan_acquire (data);
+    for (size_t i = 0; (uintptr_t)hint == MESH_GIVEN_BYTES && i < MESH_GIVEN_KEPT; i++) {
+        void *none = NULL;
+        if (atomic_compare_exchange_strong (&kept[i], &none, data))
+            return;
+    }
     free (data);
 }
 
@@ -130,13 +152,13 @@ void mesh_call (struct mesh *self, const char *peer, uint32_t type, const Protob
 }
 
 void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
-                      const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg)
+                      size_t blob_room, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg)
 {
     struct blob none = { NULL, 0 };
     struct mesh_call *call = call_new (self, mesh_route_producer (self, producer), type, body, &none, 1);
     zmq_msg_close (&call->frames[1]);
     tsan_release (blob);
-    if (zmq_msg_init_data (&call->frames[1], blob, blob_size, free_given, NULL) < 0) {
+    if (zmq_msg_init_data (&call->frames[1], blob, blob_size, free_given, (void *)(uintptr_t)blob_room) < 0) {
         log_error ("out of memory");
         abort ();
     }

@@ -51,7 +51,7 @@ static uint8_t *room (struct chunks *self, size_t size)
     return self->small + self->small_count - size;
 }
 
-static void add_row (struct chunks *self, uint64_t first, int64_t time_us, const uint32_t *sizes, size_t count, size_t bytes)
+static Strata__Chunk *add_row (struct chunks *self, uint64_t first, int64_t time_us, const uint32_t *sizes, size_t count, size_t bytes)
 {
     bool same = true;
     for (size_t i = 1; i < count && same; i++)
@@ -74,6 +74,7 @@ static void add_row (struct chunks *self, uint64_t first, int64_t time_us, const
     self->rows[self->count++] = row;
     self->records += count;
     self->bytes += bytes;
+    return row;
 }
 
 int chunks_add (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg)
@@ -83,6 +84,26 @@ int chunks_add (const struct stream_chunk *chunk, size_t skip, size_t count, voi
     stream_chunk_copy (chunk, skip, count, room (self, bytes));
     add_row (self, chunk->first + skip, chunk->time_us, chunk->sizes + skip, count, bytes);
     return self->blobs_count + 2 > WIRE_MAX_BLOBS;
+}
+
+int chunks_add_place (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg)
+{
+    struct chunks *self = arg;
+    uint64_t segment, offset;
+    uint32_t crc;
+    if (count != chunk->count || !stream_chunk_place (chunk, &segment, &offset, &crc))
+        return chunks_add (chunk, skip, count, arg);
+    Strata__ChunkPlace *place = malloc (sizeof (*place));
+    if (!place) {
+        log_error ("out of memory");
+        abort ();
+    }
+    strata__chunk_place__init (place);
+    place->segment = segment;
+    place->offset = offset;
+    place->crc32c = crc;
+    add_row (self, chunk->first, chunk->time_us, chunk->sizes, count, chunk->bytes)->place = place;
+    return 0;
 }
 
 void chunks_add_bytes (struct chunks *self, uint64_t first, int64_t time_us, const uint32_t *sizes, size_t count,
@@ -128,8 +149,28 @@ uint32_t *chunks_sizes (const uint32_t *sizes, size_t n_sizes, size_t count, siz
     return NULL;
 }
 
-int chunks_each (Strata__Chunk *const *rows, size_t count, const struct blob *blobs, size_t blobs_count, stream_each_f *each,
-                 void *arg, struct strata_error *error)
+/* The bytes of row i; *blob and *at: where those of the next one stand. NULL: they are missing. */
+static const uint8_t *row_bytes (const Strata__Chunk *row, size_t size, const struct blob *blobs, size_t blobs_count, size_t *blob,
+                                 size_t *at, const struct chunks_places *places, struct strata_error *error)
+{
+    if (size == 0)
+        return (const uint8_t *)"";
+    if (row->place && places)
+        return places->read (row, size, places->arg, error);
+    if (*blob < blobs_count && *at == blobs[*blob].size) {
+        ++*blob;
+        *at = 0;
+    }
+    if (row->place || *blob >= blobs_count || size > blobs[*blob].size - *at) {
+        strata_fail (error, "the bytes of records %llu and on are missing", (unsigned long long)row->first);
+        return NULL;
+    }
+    *at += size;
+    return (const uint8_t *)blobs[*blob].data + *at - size;
+}
+
+int chunks_each (Strata__Chunk *const *rows, size_t count, const struct blob *blobs, size_t blobs_count,
+                 const struct chunks_places *places, stream_each_f *each, void *arg, struct strata_error *error)
 {
     size_t blob = 0, at = 0;
     for (size_t i = 0; i < count; i++) {
@@ -140,19 +181,15 @@ int chunks_each (Strata__Chunk *const *rows, size_t count, const struct blob *bl
                                 CHUNKS_MAX_RECORDS);
         for (size_t n = 0; n < row->count; n++)
             size += row->sizes[listed == 1 ? 0 : n];
-        if (blob < blobs_count && at == blobs[blob].size && size) {
-            blob++;
-            at = 0;
-        }
-        if (size && (blob >= blobs_count || size > blobs[blob].size - at))
-            return strata_fail (error, "the bytes of records %llu and on are missing", (unsigned long long)row->first);
+        const uint8_t *record = row_bytes (row, size, blobs, blobs_count, &blob, &at, places, error);
+        if (!record)
+            return -1;
         for (size_t n = 0; n < row->count; n++) {
             size_t bytes = row->sizes[listed == 1 ? 0 : n];
-            const void *record = bytes ? (const uint8_t *)blobs[blob].data + at : (const uint8_t *)"";
             int rc = each (row->first + n, row->time_us, record, bytes, arg);
             if (rc)
                 return rc;
-            at += bytes;
+            record += bytes;
         }
     }
     return 0;

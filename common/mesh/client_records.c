@@ -18,11 +18,11 @@
 #include "patch.pb-c.h"
 #include "stream.pb-c.h"
 
-#define GATHER_BYTES (256u << 10) /* a request is sent when it has so many */
+#define GATHER_BYTES MESH_GIVEN_BYTES /* a request is sent when it has so many */
 #define GATHER_RECORDS 4096
 #define READ_BYTES (4u << 20)
 #define LOOK_US 300000            /* between looks at the cards */
-#define AHEAD_BYTES (8u << 20)    /* under way at most, else an append waits */
+#define AHEAD_BYTES (16u << 20)   /* under way at most, else an append waits: what the stage syncs, and as much behind it */
 
 struct channel {
     struct channel *next;
@@ -162,6 +162,7 @@ static void send_gathered (struct channel *self)
     self->sent = self->sequences[self->count - 1];
     self->requests++;
     uint8_t *bytes = self->bytes;
+    size_t room = self->room;
     self->bytes = NULL;
     self->room = 0;
     mesh_call_given (&client->mesh,
@@ -170,6 +171,7 @@ static void send_gathered (struct channel *self)
                      &ask.base,
                      bytes,
                      self->size,
+                     room,
                      &strata__stream_append_reply__descriptor,
                      client->timeout_ms,
                      on_appended,
@@ -182,7 +184,7 @@ static int grow (struct channel *self, size_t size, struct strata_error *error)
 {
     size_t room = self->size + size > GATHER_BYTES ? self->size + size : self->requests || self->size ? GATHER_BYTES : size;
     if (room > self->room) {
-        uint8_t *bytes = realloc (self->bytes, room ? room : 1);
+        uint8_t *bytes = room == MESH_GIVEN_BYTES && !self->bytes ? mesh_given_new () : realloc (self->bytes, room ? room : 1);
         if (!bytes)
             goto no_memory;
         self->bytes = bytes;
@@ -358,7 +360,7 @@ static void on_page (void *owner, const struct reply *reply, void *arg)
     }
     const Strata__StreamReadReply *body = (const Strata__StreamReadReply *)reply->body;
     page->next = body->next;
-    page->rc = chunks_each (body->chunks, body->n_chunks, reply->blobs, reply->blobs_count, read_record, page, page->error);
+    page->rc = chunks_each (body->chunks, body->n_chunks, reply->blobs, reply->blobs_count, NULL, read_record, page, page->error);
 }
 
 int64_t client_read (struct strata_client *self, const char *peer, const char *stream, uint64_t from, stream_each_f *each, void *arg,

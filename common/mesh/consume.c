@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "core/log.h"
 #include "mesh/chunks.h"
+#include "mesh/in_place.h"
 #include "mesh/mesh_internal.h"
 #include "mesh/service_internal.h"
 #include "store/stream.h"
@@ -37,6 +38,10 @@ struct source {
     const void *last;           /* the last record of those that are being taken */
     size_t last_size;
     int64_t due_us;
+    struct in_place *in_place;  /* NULL: not read so */
+    bool by_socket;             /* a chunk could not be read in its place: never again in this life of the peer's process */
+    uint64_t in_place_bytes;    /* read so far */
+    const char *folder;         /* of the page that is taken */
     struct consumer *consumer;
 };
 
@@ -89,6 +94,7 @@ static bool known (struct source *source, const Strata__StreamReadReply *page)
     if (page->life == source->life)
         return true;
     source->life = source->telling ? page->life : 0;
+    source->by_socket = false;
     if (source->telling && !page->other && page->next >= source->cursor) {
         source->seen.store = page->store;
         if (source->restarted)
@@ -159,6 +165,15 @@ static int take_record (uint64_t sequence, int64_t time_us, const void *record, 
     return 0;
 }
 
+static const uint8_t *read_in_place (const Strata__Chunk *row, size_t size, void *arg, struct strata_error *error)
+{
+    struct source *source = arg;
+    const uint8_t *bytes = in_place_read (source->in_place, source->folder, row, size, error);
+    source->by_socket = source->by_socket || !bytes;
+    source->in_place_bytes += bytes ? size : 0;
+    return bytes;
+}
+
 /* All records below it are committed here. */
 static uint64_t committed (struct source *source)
 {
@@ -178,7 +193,8 @@ static bool take_records (struct source *source, Strata__Chunk *const *chunks, s
     source->last = NULL;
     if (count || upto > source->cursor)
         recording_page (service, source->peer, source->consumer->stream, 0, UINT64_MAX);
-    int rc = chunks_each (chunks, count, blobs, blobs_count, take_record, source, &error);
+    const struct chunks_places places = { read_in_place, source };
+    int rc = chunks_each (chunks, count, blobs, blobs_count, source->in_place ? &places : NULL, take_record, source, &error);
     if (rc < 0)
         log_warn ("%s of %s: %s", source->consumer->stream, source->peer, error.text);
     if (rc == 0 && upto > source->cursor)
@@ -262,6 +278,9 @@ static void read_from (struct source *source, uint64_t from, bool ahead)
     read.parts = consumer->parts;
     read.consumer = consumer_name (consumer->service);
     read.committed = ahead ? committed (source) : source->cursor; /* leaves after the batch that has it is on disk */
+    if (!source->in_place)
+        source->in_place = in_place_new (consumer->service->workspace, source->shard, consumer->stream);
+    read.in_place = source->in_place && !source->by_socket && in_place_possible (&consumer->service->mesh, source->peer);
     source->telling = !source->life;
     if (source->telling) {
         read.store = source->seen.store;
@@ -312,8 +331,10 @@ static void on_page (void *owner, const struct reply *reply, void *arg)
     bool more = page->upto < page->next && page->upto > source->cursor;
     if (more)
         read_from (source, page->upto, true);
+    bool by_socket = source->by_socket;
+    source->folder = page->folder;
     if (!take_records (source, page->chunks, page->n_chunks, reply->blobs, reply->blobs_count, page->upto))
-        source->due_us = self->now_us + PAUSE_US;
+        source->due_us = source->by_socket && !by_socket ? 0 : self->now_us + PAUSE_US;
     else if (!more && source->announced > source->cursor) {
         source->announced = 0; /* asked once: it may never come */
         read_from (source, source->cursor, false);
@@ -347,6 +368,7 @@ void consume_announced (struct service *self, const Strata__Header *header, cons
         bool in_step = announcement->n_chunks && announcement->chunks[0]->first == source->cursor && !source->reading
                        && !source->restarted && source->life == header->boot && source->due_us > self->now_us
                        && c->parts <= 1;
+        source->folder = ""; /* those that come along have no places */
         if (in_step && take_records (source, announcement->chunks, announcement->n_chunks, blobs, blobs_count, 0)
             && source->cursor >= announcement->next)
             continue;
@@ -403,11 +425,16 @@ void service_consume_part (struct service *self, const char *from, const char *s
 void consume_metrics (struct service *self)
 {
     size_t pages = 0, sources = 0;
+    uint64_t in_place = 0;
     for (struct consumer *c = self->consumers; c; c = c->next)
-        for (size_t i = 0; i < c->sources_count; i++, sources++)
+        for (size_t i = 0; i < c->sources_count; i++, sources++) {
             pages += c->sources[i]->reading;
-    if (sources)
-        service_metric (self, "read_ahead_bytes", (double)pages * READ_BYTES, (double)sources * READ_BYTES);
+            in_place += c->sources[i]->in_place_bytes;
+        }
+    if (!sources)
+        return;
+    service_metric (self, "read_ahead_bytes", (double)pages * READ_BYTES, (double)sources * READ_BYTES);
+    service_metric (self, "read_in_place_bytes", (double)in_place, 0);
 }
 
 void consume_fini (struct service *self)
@@ -415,8 +442,10 @@ void consume_fini (struct service *self)
     while (self->consumers) {
         struct consumer *consumer = self->consumers;
         self->consumers = consumer->next;
-        for (size_t i = 0; i < consumer->sources_count; i++)
+        for (size_t i = 0; i < consumer->sources_count; i++) {
+            in_place_free (&consumer->sources[i]->in_place);
             free (consumer->sources[i]);
+        }
         free (consumer->sources);
         free (consumer);
     }

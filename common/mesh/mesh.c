@@ -18,6 +18,7 @@
 #define CARDS_EVERY_TICKS 3  /* folders on network file systems tell nobody when they change: look */
 #define RECONNECT_EVERY_TICKS 20 /* peers that could not be connected to, or refused us */
 
+#define SEND_BUFFER (1 << 20) /* of a socket; the system gives as much of it as it allows */
 #define CARDS_SETTLE_US 3000000
 
 int64_t mesh_now_us (void)
@@ -351,6 +352,7 @@ static zsock_t *new_dealer (void)
     zsock_set_rcvtimeo (dealer, 0);
     zsock_set_linger (dealer, 0);
     zsock_set_maxmsgsize (dealer, WIRE_MAX_MESSAGE);
+    zsock_set_sndbuf (dealer, SEND_BUFFER);
     zsock_set_reconnect_ivl (dealer, 50);
     zsock_set_reconnect_ivl_max (dealer, 500);
     return dealer;
@@ -584,6 +586,7 @@ static zsock_t *bind_socket (int type, const char *endpoint, struct strata_error
         return NULL;
     }
     zsock_set_maxmsgsize (socket, WIRE_MAX_MESSAGE);
+    zsock_set_sndbuf (socket, SEND_BUFFER);
     zsock_set_sndtimeo (socket, 0);
     zsock_set_rcvtimeo (socket, 0);
     zsock_set_linger (socket, 200);

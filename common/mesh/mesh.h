@@ -112,9 +112,15 @@ void mesh_call (struct mesh *self, const char *peer, uint32_t type, const Protob
                 size_t blobs_count, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
                 void *owner, void *arg);
 /* For a client, which has no commit to wait for: leaves at once, to the stage that keeps the producer (route.h). The one blob is
- * malloc'ed, and the call takes it over. "Full" and "elsewhere" are no final answers: it is tried again until timeout_ms. */
+ * malloc'ed, blob_room bytes, and the call takes it over. "Full" and "elsewhere" are no final answers: it is tried again until
+ * timeout_ms. */
 void mesh_call_given (struct mesh *self, const char *producer, uint32_t type, const ProtobufCMessage *body, void *blob, size_t blob_size,
-                      const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback, void *owner, void *arg);
+                      size_t blob_room, const ProtobufCMessageDescriptor *reply_body, int timeout_ms, mesh_reply_f *callback,
+                      void *owner, void *arg);
+#define MESH_GIVEN_BYTES (256u << 10)
+#define MESH_GIVEN_KEPT 8 /* in a process, to be used again */
+/* malloc'ed, MESH_GIVEN_BYTES. NULL: out of memory. */
+void *mesh_given_new (void);
 /* Leaves at once instead of after this turn's commit: only for requests that change nothing and tell nothing that is not on
  * disk yet. */
 void mesh_call_ahead (struct mesh *self, const char *peer, uint32_t type, const ProtobufCMessage *body,

@@ -217,11 +217,25 @@ static bool is_wanted (const struct service *self)
     const struct {
         const char *service;
         bool on;
-    } choices[] = { { "select", replay->select }, { "schedule", replay->schedule }, { "feedback", replay->feedback } };
+    } choices[] = { { "select", replay->select },
+                    { "schedule", replay->schedule },
+                    { "feedback", replay->feedback },
+                    { "stage", replay->stage } };
     for (size_t i = 0; i < sizeof (choices) / sizeof (choices[0]); i++)
         if (strcmp (choices[i].service, self->spec->name) == 0)
             return choices[i].on;
     return false;
+}
+
+static void on_fact (void *arg, void *fact, size_t size)
+{
+    service_fact (arg, fact, size);
+}
+
+void recording_attach (struct service *self)
+{
+    const struct shard_facts facts = { on_fact, self, self->replay != NULL };
+    shard_set_facts (self->shard, &facts);
 }
 
 void recording_open (struct service *self)
@@ -237,8 +251,10 @@ void recording_open (struct service *self)
     self->journal = journal_open (dir, self->shard, &limits, &error);
     if (!self->journal)
         log_warn ("inputs are not recorded: %s", error.text);
-    else
+    else {
         self->outputs = journal_outputs (self->journal);
+        recording_attach (self);
+    }
 }
 
 void recording_start (struct service *self, bool in_place)

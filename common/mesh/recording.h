@@ -13,6 +13,8 @@
 /* Opens the record of the shard that was just taken, where the campaign asks for it. Never fails: a service whose inputs
  * can't be recorded works all the same, and says so. */
 void recording_open (struct service *self);
+/* What works on the shard records its facts here, or is given them by the replay. Again for each shard that is opened. */
+void recording_attach (struct service *self);
 /* Right before spec.start, which belongs to it. */
 void recording_start (struct service *self, bool in_place);
 /* Makes a checkpoint when one is due: ends the core and starts it from the store. -1: it did not start. */

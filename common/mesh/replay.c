@@ -392,6 +392,7 @@ static void start (struct replay *self, const struct journal_item *item)
     if (!service->shard)
         return;
     shard_set_digest (service->shard, digest);
+    recording_attach (service);
     if (item->parts_count == 1)
         snprintf (service->replica, sizeof (service->replica), "%.*s", (int)item->parts[0].size, (const char *)item->parts[0].data);
     service->active = service_start_core (service, false, &error) == 0;

@@ -1,253 +1,34 @@
-/* service.c - see service.h: a replica's life from its arguments to its clean end. */
+/* service.c - see service.h: a replica's turns, and its becoming active. What its core may ask: service_ask.c; the process: service_main.c. */
 #include "mesh/service.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/crash_point.h"
 #include "core/log.h"
-#include "core/node.h"
-#include "mesh/rebuild.h"
 #include "mesh/replies.h"
-#include "mesh/route.h"
 #include "mesh/service_internal.h"
 #include "mesh/stream_server.h"
 #include "status.pb-c.h"
 #include "store/damage.h"
 #include "store/stream.h"
-#include "stream.pb-c.h"
 
 #define HEARTBEAT_MS 500
 #define HOUSEKEEPING_MS 100
 #define AGAIN_US 500000
 #define SWEEP_US 60000000
 #define EVENTS_KEPT 100000
-#define EVENT_TIMEOUT_MS 60000
 #define REFUSED_EVENT_US 10000000 /* between events on refused peers */
-
-/* ---- what a service may ask ---- */
-
-void service_set_state (struct service *self, void *state)
-{
-    self->state = state;
-}
-
-void *service_state (struct service *self)
-{
-    return self->state;
-}
-
-struct shard *service_shard (struct service *self)
-{
-    return self->shard;
-}
-
-unsigned service_shard_number (struct service *self)
-{
-    return self->mesh.card.shard;
-}
-
-const struct campaign *service_campaign (struct service *self)
-{
-    return self->campaign;
-}
-
-const char *service_workspace (struct service *self)
-{
-    return self->workspace;
-}
-
-const char *service_bin_dir (struct service *self)
-{
-    return self->bin_dir;
-}
-
-const char *service_replica (struct service *self)
-{
-    return self->replica;
-}
-
-uv_loop_t *service_loop (struct service *self)
-{
-    return &self->loop;
-}
-
-int64_t service_now_us (struct service *self)
-{
-    return self->now_us;
-}
-
-bool service_hands_over (struct service *self)
-{
-    return self->hands_over;
-}
-
-void service_quit (struct service *self, int code)
-{
-    self->quit = true;
-    self->code = code;
-}
-
-uint64_t service_append (struct service *self, const char *stream, const ProtobufCMessage *record)
-{
-    uint64_t sequence = 0;
-    struct strata_error error;
-    zframe_t *packed = wire_frame (record);
-    uint32_t size = (uint32_t)zframe_size (packed);
-    if (stream_append (self->shard,
-                       stream,
-                       NULL,
-                       0,
-                       zframe_data (packed),
-                       zframe_size (packed),
-                       self->now_us,
-                       &sequence,
-                       &error)
-        < 0)
-        log_error ("%s", error.text);
-    else
-        announce_records (self, stream, sequence, &size, 1, zframe_data (packed), size);
-    zframe_destroy (&packed);
-    return sequence;
-}
-
-/* A service without a shard has its events kept by stage. */
-static void send_event (struct service *self, const ProtobufCMessage *event)
-{
-    Strata__StreamAppend append = STRATA__STREAM_APPEND__INIT;
-    zframe_t *packed = wire_frame (event);
-    uint32_t size = (uint32_t)zframe_size (packed);
-    struct blob blob = { zframe_data (packed), size };
-    append.stream = "events";
-    append.sizes = &size;
-    append.n_sizes = 1;
-    service_call (self,
-                  "stage",
-                  STRATA__MESSAGE_TYPE__TYPE_STREAM_APPEND,
-                  &append.base,
-                  &blob,
-                  1,
-                  &strata__stream_append_reply__descriptor,
-                  EVENT_TIMEOUT_MS,
-                  NULL,
-                  NULL);
-    zframe_destroy (&packed);
-}
-
-void service_event (struct service *self, const char *kind, const char *subject, const char *fmt, ...)
-{
-    char text[2048];
-    va_list ap;
-    va_start (ap, fmt);
-    vsnprintf (text, sizeof (text), fmt, ap);
-    va_end (ap);
-    log_info ("%s %s: %s", kind, subject, text);
-    Strata__Event event = STRATA__EVENT__INIT;
-    event.time_us = self->now_us;
-    event.service = self->replica;
-    event.kind = (char *)kind;
-    event.subject = (char *)subject;
-    event.text = text;
-    if (!self->shard) {
-        send_event (self, &event.base);
-        return;
-    }
-    service_append (self, "events", &event.base);
-}
-
-void service_metric (struct service *self, const char *name, double value, double limit)
-{
-    if (self->metrics_count == self->metrics_size) {
-        size_t size = self->metrics_size ? self->metrics_size * 2 : 64;
-        Strata__Metric *grown = realloc (self->metrics, size * sizeof (*grown));
-        if (!grown)
-            return;
-        self->metrics = grown;
-        self->metrics_size = size;
-    }
-    Strata__Metric *metric = &self->metrics[self->metrics_count];
-    strata__metric__init (metric);
-    metric->name = strdup (name);
-    metric->value = value;
-    metric->limit = limit;
-    self->metrics_count += metric->name != NULL;
-}
-
 /* Shown before what the service itself says is wrong, and kept apart from it: each ends for a reason of its own. */
 static void store_trouble (struct service *self, const char *text)
 {
     if (strcmp (text, self->store_trouble) != 0)
         log_warn ("%s", text[0] ? text : "the trouble with the store is over");
     snprintf (self->store_trouble, sizeof (self->store_trouble), "%s", text);
-}
-
-void service_trouble (struct service *self, const char *fmt, ...)
-{
-    char text[sizeof (self->trouble)] = "";
-    if (fmt) {
-        va_list ap;
-        va_start (ap, fmt);
-        vsnprintf (text, sizeof (text), fmt, ap);
-        va_end (ap);
-    }
-    if (strcmp (text, self->trouble) != 0)
-        log_warn ("%s", text[0] ? text : "the trouble is over");
-    memcpy (self->trouble, text, sizeof (text));
-}
-
-void service_on_heartbeat (struct service *self, heartbeat_f *callback, void *arg)
-{
-    self->on_heartbeat = callback;
-    self->on_heartbeat_arg = arg;
-    mesh_subscribe (&self->mesh, "hb");
-}
-
-int service_admit (struct service *self, const char *producer, bool known, struct strata_error *error)
-{
-    return self->spec->admit ? self->spec->admit (self, producer, known, error) : 0;
-}
-
-/* A card that can't be written now is written by on_housekeeping. */
-void service_retires (struct service *self, bool retires)
-{
-    if (self->mesh.card.retiring == retires)
-        return;
-    self->mesh.card.retiring = retires;
-    self->card_due = true;
-    self->again_us = 0;
-}
-
-const char *service_object_stage (struct service *self, const char *ns, const char *key)
-{
-    return mesh_route_object (&self->mesh, ns, key);
-}
-
-void service_forget_routes (struct service *self)
-{
-    mesh_route_forget (&self->mesh);
-}
-
-size_t service_peers (struct service *self, char names[][64], size_t max)
-{
-    const struct card *cards[1024];
-    size_t count = mesh_peers (&self->mesh, cards, 1024);
-    for (size_t i = 0; i < count && i < max && i < 1024; i++)
-        snprintf (names[i], 64, "%s", cards[i]->replica);
-    return count;
-}
-
-size_t service_stages (struct service *self, char names[][64], size_t max)
-{
-    return mesh_route_stages (&self->mesh, names, max);
 }
 
 /* ---- the turn ---- */
@@ -307,9 +88,20 @@ int service_commit (struct service *self, bool all)
     return 0;
 }
 
+static void on_service_timer (uv_timer_t *timer);
+
+/* Only after the commit: a timer that sets itself to now would run again before it. */
 static int commit (void *arg)
 {
-    return service_commit (arg, false);
+    struct service *self = arg;
+    int rc = service_commit (self, false);
+    for (size_t i = 0; rc == 0 && self->timers && i < self->timers_count; i++) {
+        struct timer_state *state = &self->timers[i];
+        if (state->soon)
+            uv_timer_start (&state->timer, on_service_timer, 0, state->spec->every_ms);
+        state->soon = false;
+    }
+    return rc;
 }
 
 static void on_publication (struct mesh *mesh, const char *topic, struct wire_message *message, void *arg)
@@ -401,6 +193,13 @@ static void on_service_timer (uv_timer_t *timer)
     self->now_us = mesh_now_us ();
     recording_tick (self, (size_t)(state - self->timers));
     state->spec->tick (self, self->now_us);
+}
+
+void service_tick_soon (struct service *self, void (*tick) (struct service *service, int64_t now_us))
+{
+    for (size_t i = 0; self->timers && i < self->timers_count; i++) /* a replay has none */
+        if (self->timers[i].spec->tick == tick)
+            self->timers[i].soon = true;
 }
 
 /* ---- becoming active ---- */
@@ -608,142 +407,8 @@ static void on_signal (uv_signal_t *handle, int signum)
     self->hands_over = over;
 }
 
-/* ---- from arguments to the end ---- */
-
-static void usage (FILE *out, const struct service_spec *spec)
+int service_begin (struct service *self, struct strata_error *error)
 {
-    fprintf (out,
-             "strata-%s: %s\n\n"
-             "usage: strata-%s --campaign FILE --workspace DIR [--replica N]\n"
-             "       strata-%s --campaign FILE --workspace DIR --replay SHARD [--from TURN] [--scratch DIR] [--json]\n\n"
-             "One replica of the service; 'strata up' starts it. It ends cleanly on SIGTERM and SIGINT; on SIGUSR1 it hands over\n"
-             "to another replica, or to its own next process, and leaves the campaign's jobs alone.\n"
-             "  --campaign FILE    the campaign file\n"
-             "  --workspace DIR    the campaign's folder, that every node sees\n"
-             "  --replica N        which replica this is (default 0)\n"
-             "  --replay SHARD     tells this shard's recorded inputs to the service's code again and compares what comes\n"
-             "                     out; see 'strata replay --help', which calls this\n"
-             "  --rebuild DIR      makes the shard anew in DIR from what the other stores hold, and ends; 'strata repair' does\n"
-             "  --help             this text\n"
-             "STRATA_LOG=debug|info|warn|error sets what is logged to stderr.\n",
-             spec->name,
-             spec->about,
-             spec->name,
-             spec->name);
-}
-
-static int parse_arguments (struct service *self, int argc, char **argv, const char **campaign, struct replay_options *replay)
-{
-    static const struct option options[] = { { "campaign", required_argument, NULL, 'c' },
-                                             { "workspace", required_argument, NULL, 'w' },
-                                             { "replica", required_argument, NULL, 'r' },
-                                             { "replay", required_argument, NULL, 'p' },
-                                             { "from", required_argument, NULL, 'f' },
-                                             { "scratch", required_argument, NULL, 's' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "rebuild", required_argument, NULL, 'b' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { 0 } };
-    const char *workspace = NULL;
-    long replica = 0;
-    char *end = NULL;
-    for (int opt; (opt = getopt_long (argc, argv, "h", options, NULL)) != -1;)
-        switch (opt) {
-        case 'c':
-            *campaign = optarg;
-            break;
-        case 'w':
-            workspace = optarg;
-            break;
-        case 'r':
-            replica = strtol (optarg, &end, 10);
-            if (*end || replica < 0 || replica > 9999) {
-                fprintf (stderr, "strata-%s: --replica %s: 0 to 9999 is allowed\n", self->spec->name, optarg);
-                return 2;
-            }
-            break;
-        case 'p':
-            replay->shard = optarg;
-            break;
-        case 'f':
-            replay->from = optarg;
-            break;
-        case 's':
-            replay->scratch = optarg;
-            break;
-        case 'j':
-            replay->json = true;
-            break;
-        case 'b':
-            self->rebuild = optarg;
-            break;
-        case 'h':
-            usage (stdout, self->spec);
-            return -1;
-        default:
-            usage (stderr, self->spec);
-            return 2;
-        }
-    if (!*campaign || !workspace || optind < argc) {
-        usage (stderr, self->spec);
-        return 2;
-    }
-    if (!realpath (workspace, self->workspace)) {
-        fprintf (stderr, "strata-%s: workspace %s: %s\n", self->spec->name, workspace, strerror (errno));
-        return 2;
-    }
-    snprintf (self->replica, sizeof (self->replica), "%.40s-%ld", self->spec->name, replica);
-    self->number = (unsigned)replica;
-    return 0;
-}
-
-static int make_folder (const char *workspace, const char *name, struct strata_error *error)
-{
-    char path[4200];
-    snprintf (path, sizeof (path), "%s/%s", workspace, name);
-    if (mkdir (path, 0777) < 0 && errno != EEXIST)
-        return strata_fail (error, "folder %s can't be made: %s", path, strerror (errno));
-    return 0;
-}
-
-/* One process a replica name: two would answer each other's requests. */
-static int lock_name (struct service *self, struct strata_error *error)
-{
-    char path[4300];
-    snprintf (path, sizeof (path), "%s/cards/%s.lock", self->workspace, self->replica);
-    self->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (self->lock_fd < 0)
-        return strata_fail (error, "%s: %s", path, strerror (errno));
-    if (flock (self->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return strata_fail (error, "%s runs already (%s is locked); give another --replica", self->replica, path);
-    return 0;
-}
-
-static void find_bin_dir (struct service *self)
-{
-    char exe[4096];
-    ssize_t n = readlink ("/proc/self/exe", exe, sizeof (exe) - 1);
-    if (n <= 0)
-        return;
-    exe[n] = '\0';
-    char *slash = strrchr (exe, '/');
-    if (slash)
-        *slash = '\0';
-    snprintf (self->bin_dir, sizeof (self->bin_dir), "%s", exe);
-}
-
-static int set_up (struct service *self, struct strata_error *error)
-{
-    char node[REPLICA_NAME_MAX];
-    node_name (node, sizeof (node));
-    if (make_folder (self->workspace, "cards", error) < 0 || make_folder (self->workspace, "shards", error) < 0
-        || lock_name (self, error) < 0)
-        return -1;
-    self->started_us = self->now_us = mesh_now_us ();
-    if (strcmp (self->campaign->mesh.transport, "tcp") == 0)
-        self->mesh.tcp_interface = self->campaign->mesh.interface;
-    if (mesh_init (&self->mesh, &self->loop, self->workspace, self->replica, self->spec->name, node, error) < 0)
-        return -1;
     self->mesh.on_request = service_take_request;
     self->mesh.on_publication = on_publication;
     self->mesh.on_peer = on_peer;
@@ -776,72 +441,4 @@ static int set_up (struct service *self, struct strata_error *error)
         uv_timer_start (&state->timer, on_service_timer, state->spec->every_ms, state->spec->every_ms);
     }
     return publish (self, error);
-}
-
-static void close_walked (uv_handle_t *handle, void *arg)
-{
-    if (!uv_is_closing (handle))
-        uv_close (handle, NULL);
-}
-
-static void tear_down (struct service *self)
-{
-    service_end_core (self);
-    if (self->shard && !self->held)
-        service_commit (self, self->active);
-    if (self->mesh.open)
-        card_remove (self->workspace, self->replica);
-    announce_fini (self);
-    mesh_fini (&self->mesh);
-    uv_walk (&self->loop, close_walked, NULL);
-    uv_run (&self->loop, UV_RUN_DEFAULT);
-    uv_loop_close (&self->loop);
-    journal_close (&self->journal);
-    shard_close (&self->shard);
-    if (self->lock_fd >= 0)
-        close (self->lock_fd);
-    free (self->timers);
-    free (self->metrics);
-    campaign_free (&self->campaign);
-}
-
-int service_main (const struct service_spec *spec, int argc, char **argv)
-{
-    static struct service service; /* large; one a process */
-    struct service *self = &service;
-    struct campaign_mistakes mistakes = { 0 };
-    struct strata_error error = { "" };
-    struct replay_options replay = { 0 };
-    const char *campaign = NULL;
-    *self = (struct service){ .spec = spec, .lock_fd = -1 };
-    int rc = parse_arguments (self, argc, argv, &campaign, &replay);
-    if (rc)
-        return rc < 0 ? 0 : rc;
-    log_init (self->replica);
-    signal (SIGPIPE, SIG_IGN);
-    self->campaign = campaign_load (campaign, &mistakes);
-    for (size_t i = 0; !self->campaign && i < mistakes.count; i++)
-        fprintf (stderr, "%s\n", mistakes.lines[i]);
-    campaign_mistakes_fini (&mistakes);
-    if (!self->campaign)
-        return 2;
-    find_bin_dir (self);
-    if (replay.shard)
-        return replay_main (self, &replay);
-    if (self->rebuild) {
-        rc = rebuild_run (spec, self->campaign, self->workspace, self->rebuild);
-        campaign_free (&self->campaign);
-        return rc;
-    }
-    uv_loop_init (&self->loop);
-    if (set_up (self, &error) < 0) {
-        log_error ("%s", error.text);
-        self->code = 1;
-    } else {
-        log_info ("up, pid %d, workspace %s", (int)getpid (), self->workspace);
-        uv_run (&self->loop, UV_RUN_DEFAULT);
-        log_info ("down with code %d", self->code);
-    }
-    tear_down (self);
-    return self->code;
 }

@@ -90,6 +90,8 @@ const char *service_workspace (struct service *self);      /* absolute */
 const char *service_bin_dir (struct service *self);        /* where the programs are */
 const char *service_replica (struct service *self);        /* "select-0" */
 uv_loop_t *service_loop (struct service *self);
+/* The next tick of the timer with this function comes right after this turn's commit, then every every_ms again. */
+void service_tick_soon (struct service *self, void (*tick) (struct service *service, int64_t now_us));
 int64_t service_now_us (struct service *self);             /* UTC, the same through one turn */
 /* A turn ends before the loop waits for events: what any uv callback changed is committed then too. */
 /* In drain: this process alone ends, and another one goes on with its shard at once (scaling, a rolling restart). What

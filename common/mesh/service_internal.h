@@ -17,6 +17,7 @@ struct timer_state {
     uv_timer_t timer;
     struct service *service;
     const struct service_timer *spec;
+    bool soon;                  /* ticks right after this turn */
 };
 
 struct service {
@@ -70,6 +71,8 @@ struct service {
 };
 
 /* service.c */
+/* Once the sockets are bound: from now on the loop runs turns, and housekeeping takes the shard. -1: the card can't be written. */
+int service_begin (struct service *self, struct strata_error *error);
 int service_commit (struct service *self, bool all);     /* all: the record of inputs too, whatever waits there */
 int service_start_core (struct service *self, bool in_place, struct strata_error *error);
 void service_sweep (struct service *self);

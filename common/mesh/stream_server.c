@@ -207,6 +207,7 @@ static size_t up_to (uint32_t asked, size_t most)
 struct page {
     struct chunks chunks;
     uint32_t parts, part;
+    bool places;
     size_t max_records, max_bytes;
     uint64_t upto;
 };
@@ -222,7 +223,7 @@ static int add_to_page (const struct stream_chunk *chunk, size_t skip, size_t co
         while (fits < count && page->chunks.records + fits < page->max_records
                && (bytes == 0 || bytes + chunk->sizes[skip + fits] <= page->max_bytes))
             bytes += chunk->sizes[skip + fits++];
-        if (fits == 0 || chunks_add (chunk, skip, fits, &page->chunks))
+        if (fits == 0 || (page->places ? chunks_add_place : chunks_add) (chunk, skip, fits, &page->chunks))
             count = 0; /* full */
     }
     page->upto = chunk->first + skip + fits;
@@ -233,7 +234,8 @@ static void on_read (struct service *service, struct request *request, const Pro
 {
     const Strata__StreamRead *read = (const Strata__StreamRead *)body;
     struct shard *shard = service_shard (service);
-    struct page page = { .parts = read->parts, .part = read->part };
+    /* The records of one that says how far it has come are kept for it. */
+    struct page page = { .parts = read->parts, .part = read->part, .places = read->in_place && read->consumer[0] };
     if (!stream_name_valid (read->stream) || (read->consumer[0] && !producer_name_valid (read->consumer))) {
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "stream '%.80s': not a valid name", read->stream);
         return;
@@ -263,6 +265,9 @@ static void on_read (struct service *service, struct request *request, const Pro
     reply.first = stat.first;
     reply.next = stat.next;
     reply.upto = page.upto;
+    const char *folder = strrchr (shard_path (shard), '/');
+    if (page.places && folder)
+        reply.folder = (char *)folder + 1;
     reply.chunks = page.chunks.rows;
     reply.n_chunks = page.chunks.count;
     request_reply_chunks (request, &reply.base, &page.chunks);

@@ -106,14 +106,32 @@ uint64_t shard_changes (const struct shard *self);  /* puts and deletes so far *
  * from the first shard_set_digest on. */
 uint64_t shard_digest (const struct shard *self);
 void shard_set_digest (struct shard *self, uint64_t digest);
+/* What code that works on a shard asks of the world otherwise than by its inputs (mesh/service.h, service_fact): recorded, and
+ * given again by a replay, which asks the world nothing. */
+struct shard_facts {
+    void (*fact) (void *arg, void *fact, size_t size); /* NULL: nobody records */
+    void *arg;
+    bool replays;
+};
+void shard_set_facts (struct shard *self, const struct shard_facts *facts);
+/* In a replay the recorded answer is put in the place of `fact`. */
+void shard_fact (struct shard *self, void *fact, size_t size);
+/* An answer of 0 or more, or of -1 with errno and its sentence: records it, or puts the recorded one in its place. */
+int shard_fact_rc (struct shard *self, int rc, struct strata_error *error);
+bool shard_replays (const struct shard *self);
+bool shard_records (const struct shard *self);
+/* In memory something has changed that what comes later depends on: the input that did it is recorded, whatever it left here. */
+void shard_touch (struct shard *self);
+/* Calls each (key, size, value, value_size, arg) for every change from now on, as shard_batch_each does; NULL: ends that. */
+typedef void shard_change_f (const void *key, size_t key_size, const void *value, size_t value_size, void *arg);
+void shard_watch (struct shard *self, shard_change_f *each, void *arg);
 /* A copy of what is committed in the new folder `dir` on the same file system: files that never change again are linked, so
  * it costs milliseconds and no room until the shard throws its own ones away. */
 int shard_copy (struct shard *self, const char *dir, struct strata_error *error);
 /* Opens such a copy to work on it: without a lease and an anchor, and no commit waits for the disk. */
 struct shard *shard_open_copy (const char *dir, struct strata_error *error);
 /* Calls each (key, size, value, value_size, arg) for every change in the batch; value NULL: a delete. */
-void shard_batch_each (struct shard *self, void (*each) (const void *key, size_t key_size, const void *value,
-                                                         size_t value_size, void *arg), void *arg);
+void shard_batch_each (struct shard *self, shard_change_f *each, void *arg);
 /* ---- iterating keys with a prefix in byte order; sees the batch. Don't put or delete between begin and end. ---- */
 struct shard_iter {
     const uint8_t *key;         /* whole key, with the prefix */

@@ -292,6 +292,17 @@ static bool all_same (const uint32_t *sizes, size_t count)
     return true;
 }
 
+/* False: they stand in the batch, since they are few, or the disk has no room for a segment. */
+static bool put_apart (struct shard *shard, struct stream *stream, const uint8_t *bytes, size_t size, uint64_t *segment, uint64_t *offset)
+{
+    bool replays = shard_replays (shard);
+    bool written = !replays && stream_log_write (stream->log, stream->meta.next, bytes, size, segment, offset) == 0;
+    shard_fact (shard, &written, sizeof (written));
+    if (replays && written && stream_log_write (stream->log, stream->meta.next, bytes, size, segment, offset) < 0)
+        shard_die (shard, "writing records of", stream->name, strerror (errno));
+    return written;
+}
+
 /* Stores `count` > 0 records as the stream's next chunk. */
 static void put_chunk (struct shard *shard, struct stream *stream, const char *producer, const uint32_t *sizes, size_t count,
                        const uint8_t *bytes, size_t size, int64_t now_us, bool apart)
@@ -301,7 +312,7 @@ static void put_chunk (struct shard *shard, struct stream *stream, const char *p
     uint8_t kind = even ? KIND_EVEN : 0, place[16];
     uint64_t segment, offset;
     struct shard_key key;
-    if (apart && size >= STREAM_LOG_MIN && stream_log_write (stream->log, stream->meta.next, bytes, size, &segment, &offset) == 0) {
+    if (apart && size >= STREAM_LOG_MIN && put_apart (shard, stream, bytes, size, &segment, &offset)) {
         kind |= KIND_LOG;
         pack_u64 (place, segment);
         pack_u64 (place + 8, offset);
@@ -464,6 +475,17 @@ static void load_chunk (const struct stream_chunk *chunk, void *bytes)
             stream_log_path (place->stream->log, place->segment, file);
         damaged (place->shard, place->stream->name, chunk->first, file);
     }
+}
+
+bool stream_chunk_place (const struct stream_chunk *chunk, uint64_t *segment, uint64_t *offset, uint32_t *crc)
+{
+    const struct stream_place *place = chunk->place;
+    if (place->inside || !place->checked)
+        return false;
+    *segment = place->segment;
+    *offset = place->offset;
+    *crc = place->crc;
+    return true;
 }
 
 size_t stream_chunk_bytes (const struct stream_chunk *chunk, size_t skip, size_t count)

@@ -67,6 +67,8 @@ struct stream_chunk {
 /* The bytes of records skip .. skip + count - 1: stream_chunk_bytes of them. They are checked against the chunk's checksum;
  * damaged ones end the process. */
 void stream_chunk_copy (const struct stream_chunk *chunk, size_t skip, size_t count, void *bytes);
+/* Where all of the chunk's bytes stand in a segment file, and their CRC-32C. False: they stand in the store. */
+bool stream_chunk_place (const struct stream_chunk *chunk, uint64_t *segment, uint64_t *offset, uint32_t *crc);
 size_t stream_chunk_bytes (const struct stream_chunk *chunk, size_t skip, size_t count);
 /* As stream_read, a chunk at a time: records skip .. skip + count - 1 of it are asked for. Don't read the stream in `each`. */
 typedef int stream_each_chunk_f (const struct stream_chunk *chunk, size_t skip, size_t count, void *arg);

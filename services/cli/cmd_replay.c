@@ -32,7 +32,7 @@ int cmd_replay (const struct cli_args *args)
     char *slash = n > 0 ? memrchr (self, '/', (size_t)n) : NULL;
     snprintf (program, sizeof (program), "%.*s/strata-%.40s", slash ? (int)(slash - self) : 1, slash ? self : ".", service);
     if (strchr (service, '/') || access (program, X_OK) < 0)
-        return cli_fail (args, CLI_USAGE, "there is no service '%s'; select, schedule and feedback are recorded", service);
+        return cli_fail (args, CLI_USAGE, "there is no service '%s'; select, schedule, feedback and stage are recorded", service);
     shard_name (service, args->shard, shard, sizeof (shard));
     const char *argv[20] = { program, "--campaign", workspace.file, "--workspace", workspace.path, "--replay", shard };
     size_t argc = 7;

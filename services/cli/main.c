@@ -79,7 +79,7 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON | CLI_ACCEPT_LOSS, 0, 1, cmd_repair },
     { "replay", "SERVICE [--shard S] [--from TURN] [--scratch DIR] [--workspace DIR] [--json]",
       "tells a service its recorded inputs again, and compares what comes out",
-      "SERVICE is select, schedule or feedback; S its shard (default 0). Its code starts from the oldest checkpoint, or the\n"
+      "SERVICE is select, schedule, feedback or stage; S its shard (default 0). Its code starts from the oldest checkpoint, or the\n"
       "one at TURN, and is told all that came in since. Every turn's changes, and every key and value of the store at\n"
       "each later checkpoint and now, must come out the same; the first difference is told with its turn and key.\n"
       "Works while the campaign runs: it only reads. Copies go to DIR, else to $TMPDIR or /tmp, and are removed again.\n"

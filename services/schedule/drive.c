@@ -131,6 +131,7 @@ static void launch (struct drive *self, const Strata__Job *job, const struct cam
             .walltime_s = type->walltime_s,
             .grace_s = type->grace_s,
             .memory_mb = type->memory_mb,
+            .output_mb = type->output_mb,
             .nodes = job->nodes,
             .nodes_count = job->n_nodes,
             .cores = job->cores,

@@ -148,6 +148,12 @@ int engine_changed (void *self, void (*each) (const char *id, void *arg), void *
 void engine_turn (void *self);
 const char *engine_trouble (void *self);
 
+/* All but the name, and the function that opens it with its table. */
+#define ENGINE_EXECUTOR(executor_name, open_function) { \
+    .name = (executor_name), .open = (open_function), .close = engine_close, .capacity = engine_capacity, .launch = engine_launch, \
+    .poll = engine_poll, .stop = engine_stop, .changed = engine_changed, .turn = engine_turn, .trouble = engine_trouble, \
+}
+
 /* ---- engine_files.c: what stands on disk ---- */
 /* <attempt>/run.sh: the environment of the order and its shepherd, in the words of a shell. */
 int engine_write_script (const struct engine *self, const struct executor_order *order, const char *folder,

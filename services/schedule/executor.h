@@ -27,7 +27,7 @@ struct executor_order {
     struct executor_ref ref;
     char **argv;                        /* ends with NULL */
     const char **environment;           /* "NAME=value", ends with NULL: over what this process has */
-    unsigned walltime_s, grace_s, memory_mb;
+    unsigned walltime_s, grace_s, memory_mb, output_mb;
     const uint32_t *nodes, *cores, *gpus;   /* cores and gpus: the nodes' own numbers, node after node, as many on each */
     size_t nodes_count, cores_count, gpus_count;
     char **success;
@@ -77,7 +77,7 @@ struct executor_ops {
     bool (*outgrown) (void *self);
 };
 
-extern const struct executor_ops executor_local, executor_nodes, executor_slurm;
+extern const struct executor_ops executor_local, executor_nodes, executor_slurm, executor_flux;
 
 /* NULL when there is none of this name. */
 const struct executor_ops *executor_find (const char *name);

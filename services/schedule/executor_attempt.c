@@ -97,6 +97,7 @@ int shepherd_command_init (struct shepherd_command *self, const char *shepherd, 
     snprintf (self->walltime, sizeof (self->walltime), "%u", order->walltime_s);
     snprintf (self->grace, sizeof (self->grace), "%u", order->grace_s);
     snprintf (self->memory, sizeof (self->memory), "%u", order->memory_mb);
+    snprintf (self->output, sizeof (self->output), "%u", order->output_mb);
     snprintf (self->lock, sizeof (self->lock), "%d", lock_fd);
     self->cores = calloc (order->cores_count + 1, 12);
     self->argv = calloc (words + 2 * order->success_count + 20, sizeof (*self->argv));
@@ -110,6 +111,7 @@ int shepherd_command_init (struct shepherd_command *self, const char *shepherd, 
     add_option (self, &n, "--walltime", self->walltime);
     add_option (self, &n, "--grace", self->grace);
     add_option (self, &n, "--memory-mb", self->memory);
+    add_option (self, &n, "--output-mb", self->output);
     if (lock_fd >= 0)
         add_option (self, &n, "--lock-fd", self->lock);
     else

@@ -22,7 +22,7 @@ enum executor_state attempt_look (const char *folder, pid_t *pid, struct outcome
 
 /* argv of the shepherd for an order. */
 struct shepherd_command {
-    char attempt[16], walltime[16], grace[16], memory[16], lock[16];
+    char attempt[16], walltime[16], grace[16], memory[16], output[16], lock[16];
     char *cores;
     char **argv;                /* ends with NULL */
 };

@@ -4,6 +4,7 @@
  * moment in which nobody holds it, so a lock that is free always means that nobody runs. A shepherd is not our child in
  * any way that matters: it has its own session, and a scheduler that comes later finds it by its lock.
  */
+#include <czmq.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,21 +23,38 @@
 #include "core/log.h"
 #include "core/procs.h"
 #include "executor_attempt.h"
+#include "id_list.h"
 
 extern char **environ;
 
 #define LOCK_FD 3               /* of the lock in the shepherd */
 
+#define LOOK_MS 5000            /* between looks at all, whoever started them */
+
+/* A shepherd that we started and have not reaped. */
+struct child {
+    pid_t pid;
+    char *id;                   /* of its job */
+};
+
 struct local {
     char *workspace, *shepherd;
-    pid_t *children;            /* shepherds that we started and have not reaped */
+    struct child *children;
     size_t children_count, children_room;
+    zhash_t *running;           /* pid by job id: of the newest shepherd of the job */
+    struct id_list ended;       /* jobs whose shepherds were reaped since `changed` was asked last */
+    bool strangers;             /* an attempt was polled that runs under a shepherd of a scheduler before us */
+    int64_t looked_ms;          /* when `changed` last had all polled; 0: never */
 };
 
 static void local_close (void **arg)
 {
     struct local *self = *arg;
     if (self) {
+        for (size_t i = 0; i < self->children_count; i++)
+            free (self->children[i].id);
+        zhash_destroy (&self->running);
+        id_list_fini (&self->ended);
         free (self->workspace);
         free (self->shepherd);
         free (self->children);
@@ -48,7 +66,7 @@ static void local_close (void **arg)
 static void *local_open (const struct executor_config *config, struct strata_error *error)
 {
     struct local *self = calloc (1, sizeof (*self));
-    if (!self || !(self->workspace = strdup (config->workspace)))
+    if (!self || !(self->workspace = strdup (config->workspace)) || !(self->running = zhash_new ()))
         strata_fail (error, "out of memory");
     else if ((self->shepherd = shepherd_find (config->bin_dir, error)))
         return self;
@@ -64,8 +82,13 @@ static int local_capacity (void *arg, struct machine *machine, struct strata_err
 static void reap (struct local *self)
 {
     for (size_t i = self->children_count; i-- > 0;)
-        if (waitpid (self->children[i], NULL, WNOHANG) != 0)
+        if (waitpid (self->children[i].pid, NULL, WNOHANG) != 0) {
+            id_list_add (self->children[i].id, &self->ended);
+            if ((uintptr_t)zhash_lookup (self->running, self->children[i].id) == (uintptr_t)self->children[i].pid)
+                zhash_delete (self->running, self->children[i].id);
+            free (self->children[i].id);
             self->children[i] = self->children[--self->children_count];
+        }
 }
 
 /* ---- launch ---- */
@@ -121,27 +144,30 @@ static int start_shepherd (struct local *self, const struct executor_order *orde
                            uint32_t *pid, struct strata_error *error)
 {
     struct shepherd_command command = { .argv = NULL };
-    pid_t child = 0;
+    struct child child = { 0, strdup (order->ref.id) };
     char **env = merge_environment (order->environment);
     if (self->children_count == self->children_room) {
         size_t room = self->children_room ? self->children_room * 2 : 16;
-        pid_t *more = realloc (self->children, room * sizeof (*more));
+        struct child *more = realloc (self->children, room * sizeof (*more));
         if (more) {
             self->children = more;
             self->children_room = room;
         }
     }
     int rc = -1;
-    if (!env || shepherd_command_init (&command, self->shepherd, order, true, LOCK_FD) != 0
+    if (!env || !child.id || shepherd_command_init (&command, self->shepherd, order, true, LOCK_FD) != 0
         || self->children_count == self->children_room)
         strata_fail (error, "out of memory");
-    else if ((errno = spawn (self, command.argv, env, folder, lock, &child)) != 0)
+    else if ((errno = spawn (self, command.argv, env, folder, lock, &child.pid)) != 0)
         strata_fail (error, "%s could not be started: %s", self->shepherd, strerror (errno));
     else {
         self->children[self->children_count++] = child;
-        *pid = (uint32_t)child;
+        zhash_update (self->running, child.id, (void *)(uintptr_t)child.pid);
+        *pid = (uint32_t)child.pid;
+        child.id = NULL;
         rc = 0;
     }
+    free (child.id);
     shepherd_command_fini (&command);
     free (env);
     return rc;
@@ -180,7 +206,7 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
 /* ---- what became of it ---- */
 
 /* The shepherd is gone and left no word. Its command died with it; what it had started is found by its environment. */
-static enum executor_state clear_lost (const struct local *self, const struct executor_ref *ref)
+static enum executor_state clear_lost (struct local *self, const struct executor_ref *ref)
 {
     char job[300], workspace[PATH_MAX];
     snprintf (job, sizeof (job), "STRATA_JOB=%.255s", ref->id);
@@ -188,7 +214,10 @@ static enum executor_state clear_lost (const struct local *self, const struct ex
     size_t found = procs_kill_by_environment (job, workspace, SIGKILL);
     if (found)
         log_warn ("%s attempt %u lost its shepherd: killed %zu processes that were left", ref->id, ref->attempt, found);
-    return found ? EXECUTOR_RUNNING : EXECUTOR_LOST;
+    if (!found)
+        return EXECUTOR_LOST;
+    id_list_add (ref->id, &self->ended); /* they take a while: to be asked again */
+    return EXECUTOR_RUNNING;
 }
 
 static enum executor_state local_poll (void *arg, const struct executor_ref *ref, struct outcome *outcome)
@@ -196,11 +225,31 @@ static enum executor_state local_poll (void *arg, const struct executor_ref *ref
     struct local *self = arg;
     char folder[ATTEMPT_FOLDER_MAX];
     pid_t pid;
-    reap (self);
     if (attempt_folder (ref, folder) != 0)
         return EXECUTOR_NEVER;
     enum executor_state state = attempt_look (folder, &pid, outcome);
+    self->strangers |= state == EXECUTOR_RUNNING && !zhash_lookup (self->running, ref->id);
     return state == EXECUTOR_LOST ? clear_lost (self, ref) : state;
+}
+
+/* The end of a shepherd that we started is told by the kernel. One of a scheduler before us is not our child: while there are such,
+ * all are looked at. */
+static int local_changed (void *arg, void (*each) (const char *id, void *arg), void *each_arg)
+{
+    struct local *self = arg;
+    int64_t now_ms = zclock_mono ();
+    struct id_list ended;
+    reap (self);
+    ended = self->ended;
+    self->ended = (struct id_list){ NULL, 0, 0 };
+    for (size_t i = 0; i < ended.count; i++)
+        each (ended.ids[i], each_arg);
+    id_list_fini (&ended);
+    if (self->looked_ms && !self->strangers && now_ms - self->looked_ms < LOOK_MS)
+        return 0;
+    self->looked_ms = now_ms;
+    self->strangers = false;
+    return -1;
 }
 
 static void local_stop (void *arg, const struct executor_ref *ref)
@@ -220,4 +269,5 @@ const struct executor_ops executor_local = {
     .launch = local_launch,
     .poll = local_poll,
     .stop = local_stop,
+    .changed = local_changed,
 };

@@ -204,15 +204,4 @@ static void *slurm_open (const struct executor_config *config, struct strata_err
     return engine_open (&slurm, config, error);
 }
 
-const struct executor_ops executor_slurm = {
-    .name = "slurm",
-    .open = slurm_open,
-    .close = engine_close,
-    .capacity = engine_capacity,
-    .launch = engine_launch,
-    .poll = engine_poll,
-    .stop = engine_stop,
-    .changed = engine_changed,
-    .turn = engine_turn,
-    .trouble = engine_trouble,
-};
+const struct executor_ops executor_slurm = ENGINE_EXECUTOR ("slurm", slurm_open);

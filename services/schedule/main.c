@@ -1,5 +1,6 @@
 /* main.c - the schedule service: the core's jobs to an executor, its questions to select, its answers to who asks. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,8 +182,12 @@ static void on_tick (struct service *service, int64_t now_us)
     self->full = full;
     /* Looking first: cores that come free are given away in the same turn. */
     drive_tick (&self->drive, now_us);
+    size_t launching = schedule_count (self->core, SCHEDULE_LAUNCHING);
     if (!full)
         schedule_tick (self->core, now_us);
+    /* They start once this turn is on disk. */
+    if (schedule_count (self->core, SCHEDULE_LAUNCHING) > launching)
+        service_tick_soon (service, on_tick);
     for (size_t i = 0; i < schedule_proposals (self->core); i++)
         if (schedule_proposal_due (self->core, i, now_us)) {
             schedule_proposal_sent (self->core, i);
@@ -405,6 +410,23 @@ static void on_update (struct service *service, struct request *request, const P
 /* The executor's hold on its processes outlives a core that only starts anew from its store. */
 static void *kept_executor;
 
+/* Cores are given away again as soon as a process that we started has ended, not at the next tick. */
+static uv_signal_t children;
+
+static void on_child (uv_signal_t *handle, int number)
+{
+    service_tick_soon (handle->data, on_tick);
+}
+
+static void watch_children (struct service *service)
+{
+    if (children.data || service_replays (service))
+        return;
+    uv_signal_init (service_loop (service), &children);
+    children.data = service;
+    uv_signal_start (&children, on_child, SIGCHLD);
+}
+
 static void stop (struct service *service)
 {
     struct state *self = service_state (service);
@@ -451,7 +473,7 @@ static int open_executor (struct service *service, struct state *self, struct st
     self->recorded.executor = kept_executor;
     kept_executor = NULL;
     if (!self->recorded.ops)
-        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local, nodes or slurm", name);
+        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local, nodes, slurm or flux", name);
     if (!self->recorded.executor && !service_replays (service))
         self->recorded.executor = self->recorded.ops->open (&config, error);
     if (!self->recorded.executor && !service_replays (service))
@@ -476,6 +498,7 @@ static int start (struct service *service, struct strata_error *error)
     self->drive.core = self->core;
     self->drive.context = (struct template_context){ service_workspace (service), campaign->dir,
                                                      service_bin_dir (service), campaign->seed };
+    watch_children (service);
     log_info ("%zu nodes, %zu jobs not ended, %zu of them running", machine_nodes (&self->machine), schedule_live (self->core),
               schedule_count (self->core, SCHEDULE_RUNNING) + schedule_count (self->core, SCHEDULE_STOPPING));
     return 0;

@@ -20,6 +20,7 @@ static const char usage[] =
     "  --grace S        from SIGTERM to SIGKILL (default 20)\n"
     "  --cores LIST     bind it to these processors, e.g. 0,1 (default: not bound)\n"
     "  --memory-mb M    end it when its processes use more than M MiB (default: no limit)\n"
+    "  --output-mb M    end it when its stdout and stderr together have more than M MiB (default: no limit)\n"
     "  --success FILE   after exit code 0, FILE in FOLDER must be there and not empty; may be repeated\n"
     "  --lock-fd FD     attempt-N/lock, open and locked (for strata-schedule)\n"
     "  --guard          end what is left when this process itself is killed (for batch systems)\n"
@@ -69,7 +70,7 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
         { "cores", required_argument, NULL, 'c' },    { "memory-mb", required_argument, NULL, 'm' },
         { "success", required_argument, NULL, 's' },  { "lock-fd", required_argument, NULL, 'l' },
         { "guard", no_argument, NULL, 'G' },          { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "output-mb", required_argument, NULL, 'o' }, { NULL, 0, NULL, 0 },
     };
     int c, rc = 0;
     unsigned fd;
@@ -81,6 +82,7 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
         case 'g': rc = parse_number ("--grace", optarg, 0, INT_MAX, &options->grace_s); break;
         case 'c': rc = parse_cores (options, optarg); break;
         case 'm': rc = parse_number ("--memory-mb", optarg, 0, INT_MAX, &options->memory_mb); break;
+        case 'o': rc = parse_number ("--output-mb", optarg, 0, INT_MAX, &options->output_mb); break;
         case 's': options->success[options->success_count++] = optarg; break;
         case 'l':
             rc = parse_number ("--lock-fd", optarg, 3, 1000000, &fd);

@@ -254,6 +254,10 @@ static void tell_end (const struct shepherd_options *options, const char *dir, c
         snprintf (reason, size, "used %.0f MiB of memory where %u are allowed, and was killed", watch->memory_mb,
                   options->memory_mb);
         break;
+    case STRATA__JOB_END__END_OUTPUT:
+        snprintf (reason, size, "wrote %.0f MiB to stdout and stderr where %u are allowed (output_mb), and was killed", watch->output_mb,
+                  options->output_mb);
+        break;
     default:
         tell_own_end (options, dir, watch->status, oom, outcome);
     }
@@ -322,6 +326,7 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
         log_info ("%s attempt %u: pid %d runs \"%s\"", dir, options->attempt, (int)child, options->argv[0]);
         crash_point ("shepherd.started");
         watch.child = child;
+        watch.folder = folder;
         shepherd_watch (&watch, options);
         tell_end (options, dir, &watch, shepherd_oom_kills () > oom_before, &outcome);
     }

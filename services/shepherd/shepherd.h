@@ -16,6 +16,7 @@ struct shepherd_options {
     unsigned walltime_s;        /* 0: none */
     unsigned grace_s;           /* from SIGTERM to SIGKILL */
     unsigned memory_mb;         /* of all its processes together; 0: no limit */
+    unsigned output_mb;         /* of stdout and stderr together; 0: no limit */
     uint32_t *cores;            /* the kernel's numbers of the processors to bind to; none: not bound */
     size_t cores_count;
     const char **success;       /* files in dir that must be there and not empty after exit code 0 */
@@ -36,9 +37,11 @@ struct shepherd_watch {
     int child;                  /* pid of the command, a session of its own */
     int status;                 /* of waitpid */
     double max_rss_mb;
-    Strata__JobEnd why;         /* what we ended it for: END_STOPPED, END_WALLTIME, END_MEMORY; END_NONE: nothing */
+    Strata__JobEnd why;         /* what we ended it for: END_STOPPED, END_WALLTIME, END_MEMORY, END_OUTPUT; END_NONE: nothing */
     bool killed;                /* SIGTERM was not enough */
     double memory_mb;           /* in use when the limit was passed */
+    const char *folder;         /* the attempt's, with stdout and stderr */
+    double output_mb;           /* in them when the limit was passed */
     size_t left_over;           /* processes that outlived the command */
 };
 /* Blocks until the command and all its descendants are gone. Signals must be blocked (shepherd_watch_signals). */

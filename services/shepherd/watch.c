@@ -6,9 +6,12 @@
  * cgroup needs rights that a user of a cluster doesn't have. A burst between two looks is caught by the kernel only.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,6 +106,19 @@ static size_t signal_all (const struct shepherd_watch *self, bool gone, int sig)
     return n;
 }
 
+static double output_mb (const char *folder)
+{
+    static const char *const names[] = { "stdout", "stderr" };
+    double bytes = 0;
+    for (size_t i = 0; i < sizeof (names) / sizeof (names[0]); i++) {
+        char path[PATH_MAX];
+        struct stat st;
+        if (snprintf (path, sizeof (path), "%s/%s", folder, names[i]) < (int)sizeof (path) && stat (path, &st) == 0)
+            bytes += (double)st.st_size;
+    }
+    return bytes / (1 << 20);
+}
+
 /* What it must be ended for now, END_NONE if nothing. */
 static Strata__JobEnd judge (struct shepherd_watch *self, const struct shepherd_options *options, int sig,
                              int64_t started_ms, int64_t *looked_ms)
@@ -112,6 +128,8 @@ static Strata__JobEnd judge (struct shepherd_watch *self, const struct shepherd_
         return STRATA__JOB_END__END_STOPPED;
     if (options->walltime_s && now - started_ms >= (int64_t)options->walltime_s * 1000)
         return STRATA__JOB_END__END_WALLTIME;
+    if (options->output_mb && (self->output_mb = output_mb (self->folder)) > options->output_mb)
+        return STRATA__JOB_END__END_OUTPUT;
     if (now - *looked_ms < (options->memory_mb ? LOOK_LIMITED_MS : LOOK_MS))
         return STRATA__JOB_END__END_NONE;
     *looked_ms = now;
@@ -128,7 +146,7 @@ static int64_t next_look_ms (const struct shepherd_options *options, int64_t sta
 {
     if (ending)
         return ENDING_MS;
-    int64_t wait = options->memory_mb ? LOOK_LIMITED_MS : LOOK_MS;
+    int64_t wait = options->memory_mb || options->output_mb ? LOOK_LIMITED_MS : LOOK_MS;
     if (options->walltime_s) {
         int64_t left = started_ms + (int64_t)options->walltime_s * 1000 - now_ms ();
         wait = left < wait ? left : wait;
@@ -163,8 +181,8 @@ void shepherd_watch (struct shepherd_watch *self, const struct shepherd_options 
             self->why = judge (self, options, sig, started_ms, &looked_ms);
             if (self->why != STRATA__JOB_END__END_NONE) {
                 ending = true;
-                /* Memory can't wait: what grows takes the whole machine down within a grace. */
-                bool at_once = self->why == STRATA__JOB_END__END_MEMORY || options->grace_s == 0;
+                /* These can't wait: what grows takes the whole machine down, or fills its disk, within a grace. */
+                bool at_once = self->why == STRATA__JOB_END__END_MEMORY || self->why == STRATA__JOB_END__END_OUTPUT || options->grace_s == 0;
                 kill_ms = now_ms () + (at_once ? 0 : (int64_t)options->grace_s * 1000);
                 if (!at_once)
                     signal_all (self, gone, SIGTERM);

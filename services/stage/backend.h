@@ -28,6 +28,9 @@ struct backend_item {
 
 struct backend_ops {
     const char *name;
+    /* All that it has stands in the shard: what it does follows from that and what it is asked. Of the others each answer, with
+     * what they change in the shard, is a fact from outside (copies.c). */
+    bool in_store;
     /* root: folder of all objects (made if missing; unused by backends without files). owner: this shard's name,
      * unique among those that share the root. Ends what a crash left unfinished. */
     struct backend *(*open) (struct shard *shard, const char *root, const char *owner, struct strata_error *error);

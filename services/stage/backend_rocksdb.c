@@ -102,6 +102,7 @@ static int rocks_settle (struct backend *self, struct strata_error *error)
 
 const struct backend_ops backend_rocksdb = {
     .name = "rocksdb",
+    .in_store = true,
     .open = rocks_open,
     .close = rocks_close,
     .put = rocks_put,

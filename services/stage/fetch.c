@@ -87,6 +87,27 @@ static struct fetches *fetches_of (struct service *service)
     return ((struct state *)service_state (service))->fetches;
 }
 
+/* ---- what the cache says: facts, since its files are none of the store ---- */
+
+static int fact (struct service *service, int rc)
+{
+    service_fact (service, &rc, sizeof (rc));
+    return rc;
+}
+
+/* The version's file, NULL: it is not there. A replay knows no more than that it is. */
+static const char *find (struct service *service, const char *ns, const char *key, const Strata__ObjectInfo *version)
+{
+    struct state *state = service_state (service);
+    const char *path = service_replays (service) ? "" : cache_find (state->cache, ns, key, version);
+    return fact (service, path ? 0 : -1) == 0 ? path ? path : "" : NULL;
+}
+
+static int write_part (struct service *service, struct cache_file *file, uint64_t offset, struct blob part, struct strata_error *error)
+{
+    return fact (service, service_replays (service) ? 0 : cache_write (file, offset, part.data, part.size, error));
+}
+
 struct fetches *fetch_new (void)
 {
     return calloc (1, sizeof (struct fetches));
@@ -214,7 +235,7 @@ static void take_chunk (struct chunk *chunk, const struct reply *reply)
         flight->failed = true;
         flight->code = STRATA__REFUSAL_CODE__REFUSED_MALFORMED;
         strata_fail (&flight->error, "a part of object %s/%s was damaged on its way", flight->ns, flight->key);
-    } else if (cache_write (flight->file, chunk->offset, reply->blobs[0].data, chunk->size, &flight->error) < 0)
+    } else if (write_part (flight->service, flight->file, chunk->offset, reply->blobs[0], &flight->error) < 0)
         flight->failed = flight->no_room = true;
     else {
         chunk->state = CHUNK_DONE;
@@ -284,8 +305,7 @@ static void each_ask (struct flight *flight, void (*tell) (struct ask *ask, cons
 
 static void tell_path (struct ask *ask, const struct flight *flight)
 {
-    struct state *state = service_state (ask->service);
-    const char *path = cache_find (state->cache, flight->ns, flight->key, &flight->version);
+    const char *path = find (ask->service, flight->ns, flight->key, &flight->version);
     answer (ask, &flight->version, path ? path : "");
 }
 
@@ -314,7 +334,7 @@ static void flight_fail (struct flight *flight)
 static void flight_finish (struct flight *flight)
 {
     struct fetches *self = fetches_of (flight->service);
-    if (cache_check (flight->file, &flight->error) < 0) {
+    if (fact (flight->service, service_replays (flight->service) ? 0 : cache_check (flight->file, &flight->error)) < 0) {
         if (flight->mixed) {
             log_warn ("%s; it is fetched anew from %s", flight->error.text, flight->sources[flight->sources_count - 1]);
             for (size_t i = 0; i < flight->count; i++)
@@ -329,7 +349,7 @@ static void flight_finish (struct flight *flight)
         flight_fail (flight);
         return;
     }
-    if (cache_end (&flight->file, &flight->error) < 0) {
+    if (fact (flight->service, service_replays (flight->service) ? 0 : cache_end (&flight->file, &flight->error)) < 0) {
         flight->no_room = true;
         flight_fail (flight);
         return;
@@ -418,12 +438,12 @@ static void fill_here (struct ask *ask, const Strata__ObjectInfo *version, struc
         ask_end (ask);
         return;
     }
-    int rc = cache_write (file, 0, data, info.size, &error);
+    int rc = write_part (ask->service, file, 0, (struct blob){ data, info.size }, &error);
     if (rc == 0)
-        rc = cache_end (&file, &error);
+        rc = fact (ask->service, service_replays (ask->service) ? 0 : cache_end (&file, &error));
     free (data);
     cache_abort (&file);
-    const char *path = rc == 0 ? cache_find (state->cache, ask->ns, ask->key, version) : NULL;
+    const char *path = rc == 0 ? find (ask->service, ask->ns, ask->key, version) : NULL;
     state->fetches->from_origin += path != NULL;
     if (rc < 0)
         log_warn ("%s", error.text);
@@ -436,7 +456,7 @@ static void located (struct ask *ask, const Strata__ObjectInfo *version, char *c
     struct state *state = service_state (ask->service);
     struct fetches *self = state->fetches;
     struct strata_error error;
-    const char *path = cache_find (state->cache, ask->ns, ask->key, version);
+    const char *path = find (ask->service, ask->ns, ask->key, version);
     if (path) {
         self->hits++;
         answer (ask, version, path);
@@ -448,8 +468,8 @@ static void located (struct ask *ask, const Strata__ObjectInfo *version, char *c
             join (ask, f);
             return;
         }
-    struct cache_file *file = cache_begin (state->cache, ask->ns, ask->key, version, &error);
-    if (!file) {
+    struct cache_file *file = service_replays (ask->service) ? NULL : cache_begin (state->cache, ask->ns, ask->key, version, &error);
+    if (fact (ask->service, file ? 0 : -1) < 0) {
         answer (ask, version, "");
         return;
     }
@@ -486,6 +506,24 @@ static void on_located (struct service *service, const struct reply *reply, void
         refuse (ask, reply->code, reply->error);
 }
 
+/* A hint that came by messages which left nothing else behind: a fact for what depends on it. */
+static size_t known_holders (const struct ask *ask, const Strata__ObjectInfo *info, char *peers[HOLDERS_EACH])
+{
+    static char names[HOLDERS_EACH][REPLICA_NAME_MAX];
+    struct state *state = service_state (ask->service);
+    uint32_t count = service_replays (ask->service) ? 0 : (uint32_t)holders_of (state->holders, ask->ns, ask->key, info, peers);
+    for (size_t i = 0; i < count; i++)
+        snprintf (names[i], sizeof (names[i]), "%s", peers[i]);
+    service_fact (ask->service, &count, sizeof (count));
+    if (count > HOLDERS_EACH)
+        count = HOLDERS_EACH; /* only from a broken record */
+    for (size_t i = 0; i < count; i++) {
+        service_fact_text (ask->service, names[i], sizeof (names[i]));
+        peers[i] = names[i];
+    }
+    return count;
+}
+
 static void locate_here (struct ask *ask)
 {
     struct state *state = service_state (ask->service);
@@ -501,7 +539,7 @@ static void locate_here (struct ask *ask)
         serve_refuse (ask->service, ask->request, ask->ns, ask->key, &error);
         ask_end (ask);
     } else if (stage_stat (state->core, ask->ns, ask->key, &info, &error) == 0)
-        located (ask, &info, peers, holders_of (state->holders, ask->ns, ask->key, &info, peers));
+        located (ask, &info, peers, known_holders (ask, &info, peers));
     else if (errno == ENOENT && ask->wait)
         ask->state = ASK_WAITING;
     else {
@@ -539,7 +577,7 @@ void fetch_handle (struct service *service, struct request *request, const Proto
                         fetch->key);
         return;
     }
-    struct ask *ask = state->cache && self->asks_count < ASKS_MAX ? calloc (1, sizeof (*ask)) : NULL;
+    struct ask *ask = state->cached && self->asks_count < ASKS_MAX ? calloc (1, sizeof (*ask)) : NULL;
     if (!ask) {
         request_reply (request, &none.base);
         return;

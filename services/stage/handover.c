@@ -29,10 +29,10 @@
 #include "core/crash_point.h"
 #include "core/log.h"
 #include "core/replicas.h"
-#include "mesh/claims.h"
 #include "serve.h"
 #include "store/queue.h"
 #include "store/stream.h"
+#include "world.h"
 
 #define HANDOVER_KEY "stage/handover"
 #define LOOK_US 300000        /* between looks at the wanted number, and at what is left */
@@ -143,23 +143,39 @@ static void set_retiring (struct handover *self, bool retiring, int64_t now_us)
         service_event (self->service, "stage-stays", service_replica (self->service), "is wanted again");
 }
 
-static void look_at_wanted (struct handover *self, int64_t now_us)
+/* True when the number that is wanted may have changed. scaled: it was asked for, and does not stand in the campaign file. */
+static bool read_wanted (struct handover *self, int64_t now_us, uint32_t *wanted, uint32_t *scaled)
 {
     struct replicas_stamp stamp = replicas_stamp (service_workspace (self->service));
-    struct replicas wanted;
+    struct replicas replicas;
     struct strata_error error;
     if (self->looked_us && memcmp (&stamp, &self->stamp, sizeof (stamp)) == 0)
-        return;
+        return false;
     self->looked_us = now_us;
-    if (replicas_read (service_workspace (self->service), service_campaign (self->service), &wanted, &error) < 0) {
+    if (replicas_read (service_workspace (self->service), service_campaign (self->service), &replicas, &error) < 0) {
         log_warn ("%s; all stays as it is", error.text);
-        return;
+        return false;
     }
     int stage = replicas_service ("stage");
     self->stamp = stamp;
-    self->wanted = wanted.wanted[stage];
+    *wanted = replicas.wanted[stage];
+    *scaled = replicas.scaled[stage];
+    return true;
+}
+
+static void look_at_wanted (struct handover *self, int64_t now_us)
+{
+    struct {
+        uint32_t changed, wanted, scaled;
+    } fact = { 0 };
+    if (!service_replays (self->service))
+        fact.changed = read_wanted (self, now_us, &fact.wanted, &fact.scaled);
+    service_fact (self->service, &fact, sizeof (fact));
+    if (!fact.changed)
+        return;
+    self->wanted = fact.wanted;
     /* One that was started by hand, beside what the campaign file says, stays. */
-    set_retiring (self, wanted.scaled[stage] && self->number >= self->wanted, now_us);
+    set_retiring (self, fact.scaled && self->number >= self->wanted, now_us);
 }
 
 /* Whoever starts here has something to hand over again, from his first claim on. */
@@ -167,7 +183,7 @@ static int begin_anew (struct service *service, struct strata_error *error)
 {
     struct claim retired;
     claim_of_retired (&retired, service_workspace (service), service_replica (service));
-    return claim_drop (&retired, error);
+    return world_claim_drop (service_shard (service), &retired, error);
 }
 
 struct handover *handover_new (struct service *service, struct strata_error *error)
@@ -540,7 +556,7 @@ static void pick_slots (struct picking *p)
 }
 
 /* Claims of producers that have no records here: their first one was refused, or never came. True when none is left. */
-static bool pass_bare_claims (struct handover *self)
+static bool look_at_bare_claims (struct handover *self)
 {
     struct claim claim;
     struct strata_error error;
@@ -569,6 +585,14 @@ static bool pass_bare_claims (struct handover *self)
     if (passed && claim_sync (&claim, &error) < 0)
         log_warn ("%s", error.text);
     return self->claims_clean;
+}
+
+static bool pass_bare_claims (struct handover *self)
+{
+    struct shard *shard = service_shard (self->service);
+    bool clean = !shard_replays (shard) && look_at_bare_claims (self);
+    shard_fact (shard, &clean, sizeof (clean));
+    return clean;
 }
 
 /* ---- what is left, and the end ---- */
@@ -655,10 +679,11 @@ static void look_at_left (struct handover *self, int64_t now_us)
 /* One above this one still hands over, maybe to us. */
 static bool others_first (const struct handover *self)
 {
-    for (unsigned i = self->number + 1; i < REPLICAS_MAX; i++)
-        if (replicas_stage_unfinished (service_workspace (self->service), i))
-            return true;
-    return false;
+    bool there = false;
+    for (unsigned i = self->number + 1; i < REPLICAS_MAX && !there && !service_replays (self->service); i++)
+        there = replicas_stage_unfinished (service_workspace (self->service), i);
+    service_fact (self->service, &there, sizeof (there));
+    return there;
 }
 
 static void finish (struct handover *self, int64_t now_us)
@@ -679,7 +704,7 @@ static void finish (struct handover *self, int64_t now_us)
     }
     if (!self->empty_us) { /* who read of us there a moment ago still gets his answer */
         claim_of_keeper (&keeper, service_workspace (self->service), state->shard);
-        if (claim_drop (&keeper, &error) < 0)
+        if (world_claim_drop (service_shard (self->service), &keeper, &error) < 0)
             log_warn ("%s", error.text);
         else
             self->empty_us = now_us;
@@ -687,7 +712,7 @@ static void finish (struct handover *self, int64_t now_us)
     if (!self->empty_us || now_us - self->empty_us < LINGER_US)
         return;
     claim_of_retired (&retired, service_workspace (self->service), state->shard);
-    if (claim_take (&retired, state->shard, owner, &error) < 0 || claim_sync (&retired, &error) < 0) {
+    if (world_claim_take (service_shard (self->service), &retired, state->shard, owner, &error) < 0 || world_claim_sync (service_shard (self->service), &retired, &error) < 0) {
         log_warn ("%s", error.text);
         return;
     }

@@ -342,13 +342,19 @@ void serve_tick (struct service *service, int64_t now_us)
     }
 }
 
+/* Belongs to the process: a core that starts anew in place goes on with it. */
+static struct cache *cache_kept;
+
 void serve_stop (struct service *service)
 {
     struct state *self = service_state (service);
     if (!self)
         return;
     fetch_free (&self->fetches);
-    cache_close (&self->cache, !service_hands_over (service));
+    if (service_restarts (service))
+        cache_kept = self->cache; /* its files are mapped by programs of the node */
+    else if (self->cache)
+        cache_close (&self->cache, !service_hands_over (service));
     holders_free (&self->holders);
     waits_free (&self->waits);
     handover_free (&self->handover);
@@ -359,13 +365,31 @@ void serve_stop (struct service *service)
     service_set_state (service, NULL);
 }
 
+/* Without its cache a stage serves all the same. */
+static void open_cache (struct service *service, struct state *self)
+{
+    const struct campaign_stage *config = &service_campaign (service)->stage;
+    struct strata_error why = { "" };
+    if (!config->cache.mb)
+        return;
+    self->cache = cache_kept;
+    cache_kept = NULL;
+    if (!self->cache && !service_replays (service))
+        self->cache = cache_open (config->cache.folder, service_workspace (service), self->shard, (uint64_t)config->cache.mb << 20, &why);
+    self->cached = self->cache != NULL;
+    service_fact (service, &self->cached, sizeof (self->cached));
+    if (self->cached)
+        return;
+    service_fact_text (service, why.text, sizeof (why.text));
+    service_event (service, "cache-unusable", service_replica (service), "%s: this stage goes on without a cache", why.text);
+}
+
 int serve_start (struct service *service, struct strata_error *error)
 {
     const struct campaign_stage *config = &service_campaign (service)->stage;
     char root[4096];
     if ((size_t)snprintf (root, sizeof (root), "%s/objects", service_workspace (service)) >= sizeof (root))
         return strata_fail (error, "workspace %.200s...: the path is too long", service_workspace (service));
-    struct strata_error why = { "" };
     struct state *self = calloc (1, sizeof (*self));
     if (!self)
         return strata_fail (error, "out of memory");
@@ -380,11 +404,7 @@ int serve_start (struct service *service, struct strata_error *error)
     self->fetches = fetch_new ();
     self->holders = holders_new ();
     self->handover = self->slots ? handover_new (service, error) : NULL;
-    /* Without its cache a stage serves all the same. */
-    if (config->cache.mb
-        && !(self->cache = cache_open (config->cache.folder, service_workspace (service), self->shard,
-                                       (uint64_t)config->cache.mb << 20, &why)))
-        service_event (service, "cache-unusable", service_replica (service), "%s: this stage goes on without a cache", why.text);
+    open_cache (service, self);
     /* Each shard of feedback reads its part: nothing is trimmed before all of them have, also those that never ran yet. */
     const struct campaign_feedback *feedback = &service_campaign (service)->feedback;
     for (unsigned i = 0; feedback->shards > 1 && i < feedback->shards; i++) {

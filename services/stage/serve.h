@@ -19,7 +19,8 @@ struct state {
     struct moves *moves;
     struct waits *waits;
     struct handover *handover;
-    struct cache *cache; /* NULL: there is none */
+    struct cache *cache; /* NULL: there is none, or a replay, which has no files */
+    bool cached;         /* there is one */
     struct fetches *fetches;
     struct holders *holders;
     char shard[64];    /* "stage-0": how claims name us */

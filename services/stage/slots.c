@@ -7,14 +7,15 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "mesh/claims.h"
 #include "store/stream.h"
+#include "world.h"
 
 #define CLAIMED_KEY "stage/claimed" /* 1: all that the shard keeps is claimed */
 
 enum state { NOT_OURS, OURS, HELD, PASSED };
 
 struct slots {
+    struct shard *shard;
     char workspace[4096], stage[REPLICA_NAME_MAX];
     uint8_t states[CLAIM_SLOTS];
     const Strata__Handover *held; /* what is being handed over; NULL: nothing is */
@@ -46,7 +47,7 @@ static int become_keeper (struct slots *self, struct strata_error *error)
     if (self->keeper)
         return 0;
     claim_of_keeper (&claim, self->workspace, self->stage);
-    if (claim_take (&claim, self->stage, owner, error) < 0 || claim_sync (&claim, error) < 0)
+    if (world_claim_take (self->shard, &claim, self->stage, owner, error) < 0 || world_claim_sync (self->shard, &claim, error) < 0)
         return -1;
     self->keeper = true;
     return 0;
@@ -59,6 +60,7 @@ static void set_ours (struct slots *self, unsigned slot)
     self->states[slot] = OURS;
     self->count++;
     self->version++;
+    shard_touch (self->shard); /* also by a read */
 }
 
 static int going (struct slots *self, const char *what, const char *name, struct strata_error *error)
@@ -78,12 +80,12 @@ static int take_slot (struct slots *self, unsigned slot, char owner[REPLICA_NAME
     struct claim claim;
     claim_of_slot (&claim, self->workspace, slot);
     if (self->closed) {
-        int rc = claim_read (&claim, owner, error);
+        int rc = world_claim_read (self->shard, &claim, owner, error);
         return rc > 0 ? strcmp (owner, self->stage) == 0 : rc < 0 ? -1 : going (self, "slot", claim.name, error);
     }
     if (become_keeper (self, error) < 0)
         return -1;
-    int rc = claim_take (&claim, self->stage, owner, error);
+    int rc = world_claim_take (self->shard, &claim, self->stage, owner, error);
     self->slots_due |= rc > 0;
     return rc;
 }
@@ -101,7 +103,7 @@ int slots_look (struct slots *self, const char *ns, const char *key, struct stra
     if (self->states[slot] == OURS || self->states[slot] == HELD)
         return 0;
     claim_of_slot (&claim, self->workspace, slot);
-    int rc = claim_read (&claim, owner, error);
+    int rc = world_claim_read (self->shard, &claim, owner, error);
     if (rc > 0 && strcmp (owner, self->stage) != 0)
         return object_elsewhere (ns, key, owner, error);
     if (rc > 0) { /* handed over to us a moment ago: nothing is told before that is on disk */
@@ -161,7 +163,7 @@ int slots_take_producer (struct slots *self, const char *producer, bool known, s
     if (known)
         return 0;
     claim_of_producer (&claim, self->workspace, producer);
-    int rc = self->closed ? claim_read (&claim, owner, error) : claim_take (&claim, self->stage, owner, error);
+    int rc = self->closed ? world_claim_read (self->shard, &claim, owner, error) : world_claim_take (self->shard, &claim, self->stage, owner, error);
     /* Also of one of ours, but its first record on this stream: it is handed over soon, or has nothing to hand over. */
     if (self->closed && rc >= 0 && (rc == 0 || strcmp (owner, self->stage) == 0))
         return going (self, "producer", producer, error);
@@ -204,11 +206,11 @@ void slots_hold (struct slots *self, const Strata__Handover *item)
 static int pass (struct slots *self, const struct claim *claim, const char *to, struct strata_error *error)
 {
     char owner[REPLICA_NAME_MAX];
-    int rc = claim_read (claim, owner, error);
+    int rc = world_claim_read (self->shard, claim, owner, error);
     if (rc < 0 || (rc > 0 && strcmp (owner, to) == 0))
         return rc < 0 ? -1 : 0;
     if (rc > 0 && strcmp (owner, self->stage) == 0)
-        return claim_pass (claim, to, error);
+        return world_claim_pass (self->shard, claim, to, error);
     errno = EXDEV;
     return strata_fail (error, "claim %s is %s's: %s can't pass it on", claim->name, rc ? owner : "nobody", self->stage);
 }
@@ -226,7 +228,7 @@ int slots_pass (struct slots *self, const Strata__Handover *item, struct strata_
         if ((rc = pass (self, &claim, item->target, error)) == 0)
             self->states[item->slots[i]] = PASSED;
     }
-    return rc == 0 && claim.name[0] ? claim_sync (&claim, error) : rc;
+    return rc == 0 && claim.name[0] ? world_claim_sync (self->shard, &claim, error) : rc;
 }
 
 void slots_drop (struct slots *self, const Strata__Handover *item)
@@ -243,7 +245,7 @@ void slots_drop (struct slots *self, const Strata__Handover *item)
 static int offered (struct slots *self, const struct claim *claim, const char *from, struct strata_error *error)
 {
     char owner[REPLICA_NAME_MAX];
-    int rc = claim_read (claim, owner, error);
+    int rc = world_claim_read (self->shard, claim, owner, error);
     if (rc < 0 || (rc > 0 && strcmp (owner, self->stage) == 0))
         return rc;
     if (rc > 0 && strcmp (owner, from) == 0)
@@ -363,13 +365,14 @@ struct slots *slots_new (struct shard *shard, const char *workspace, const char 
         strata_fail (error, "out of memory");
         return NULL;
     }
+    self->shard = shard;
     snprintf (self->workspace, sizeof (self->workspace), "%s", workspace);
     snprintf (self->stage, sizeof (self->stage), "%s", stage);
     for (unsigned slot = 0; slot < CLAIM_SLOTS && rc >= 0; slot++) {
         struct claim claim;
         char owner[REPLICA_NAME_MAX];
         claim_of_slot (&claim, workspace, slot);
-        rc = claim_read (&claim, owner, error);
+        rc = world_claim_read (self->shard, &claim, owner, error);
         self->states[slot] = rc > 0 && strcmp (owner, stage) == 0 ? OURS : NOT_OURS;
         self->count += self->states[slot] == OURS;
     }

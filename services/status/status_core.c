@@ -336,7 +336,7 @@ bool status_take_events (struct status_core *self, const char *replica, const St
         return source->behind;
     }
     struct taking taking = { self, source, now_us };
-    if (chunks_each (reply->chunks, reply->n_chunks, blobs, blobs_count, add_pending, &taking, &error) < 0)
+    if (chunks_each (reply->chunks, reply->n_chunks, blobs, blobs_count, NULL, add_pending, &taking, &error) < 0)
         return false; /* asked again with the next look */
     /* A store that was replaced by an older or empty one: go on from its end. */
     if (reply->next && reply->next < source->next)

@@ -18,7 +18,8 @@ static const char campaign_text[] =
     "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
     "jobs: [{name: a, start: always, command: [\"true\"]}]\n"
     "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
-    "stage: {quota_mb: 65536, queue_mb: %u}\n";
+    "stage: {quota_mb: 65536, queue_mb: %u}\n"
+    "replay: {stage: %s, keep_mb: 4096, checkpoint_mb: 1024}\n";
 
 static struct bench_mesh *running;
 static pid_t owner;
@@ -94,7 +95,7 @@ void bench_mesh_up (struct bench_mesh *self, unsigned queue_mb, int core)
     FILE *f = fopen (self->campaign, "w"), *model = fopen (path, "w");
     if (!f || !model)
         bench_fail ("%s: %s", self->workspace, strerror (errno));
-    fprintf (f, campaign_text, queue_mb);
+    fprintf (f, campaign_text, queue_mb, self->record ? "true" : "false");
     fputs ("model", model);
     fclose (f);
     fclose (model);

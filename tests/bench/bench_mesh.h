@@ -12,6 +12,7 @@ struct bench_mesh {
     char workspace[64], campaign[96];
     pid_t stage;
     const struct service_spec *spec; /* run as the stage instead of the program, when not NULL */
+    bool record;                     /* the stage's inputs, for strata replay */
 };
 
 /* Starts the stage on core `core` (-1: any); every stream of it holds queue_mb MiB. Ends the process when it can't. */

@@ -20,12 +20,13 @@
 #define LEASE_MS 60000
 #define TAKES_AHEAD 4
 
-enum { WHAT, RECORDS, SIZE, BATCH, QUEUED, OPTIONS };
+enum { WHAT, RECORDS, SIZE, BATCH, QUEUED, RECORD, OPTIONS };
 static struct bench_option options[OPTIONS] = {
     [WHAT] = { "what", "streams, queues, lockstep, trace (of lockstep), requests or takes", "streams" },
     [RECORDS] = { "records", "how many (requests: how many requests)", "20000" },
     [SIZE] = { "size", "bytes of a record", "1024" },
     [BATCH] = { "batch", "records of one take and one acknowledgement", "256" },
+    [RECORD] = { "record", "1: the stage's inputs are recorded for strata replay", "0" },
     [QUEUED] = { "queued", "records that wait already (requests, takes)", "1000" },
 };
 static uint64_t records, size, batch, queued;
@@ -95,7 +96,7 @@ static void on_taken (struct service *service, const struct reply *reply, void *
         bench_fail ("strata: %s", reply->error);
     const Strata__QueueTakeReply *taken = (const Strata__QueueTakeReply *)reply->body;
     self->takes--;
-    if (chunks_each (taken->chunks, taken->n_chunks, reply->blobs, reply->blobs_count, see_taken, self, &error) < 0)
+    if (chunks_each (taken->chunks, taken->n_chunks, reply->blobs, reply->blobs_count, NULL, see_taken, self, &error) < 0)
         bench_fail ("strata: %s", error.text);
     if (taken->count) {
         Strata__QueueAck ack = STRATA__QUEUE_ACK__INIT;
@@ -393,6 +394,7 @@ int main (int argc, char **argv)
     queued = bench_number (&options[QUEUED]);
     bench_share (records, size);
     bool asking = strcmp (what, "requests") == 0;
+    mesh.record = bench_number (&options[RECORD]);
     mesh.spec = strcmp (what, "trace") == 0 ? &stage_spec : NULL;
     bench_mesh_up (&mesh, 16384, asking ? 0 : -1);
     if (strcmp (what, "streams") == 0 || strcmp (what, "queues") == 0)

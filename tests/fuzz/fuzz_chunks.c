@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     for (size_t i = 0; i < BLOBS; i++)
         blobs[i] = (struct blob){ parts[i + 1].data, parts[i + 1].size };
     struct seen seen = { blobs, count - 1, 0 };
-    int rc = chunks_each (reply->chunks, reply->n_chunks, blobs, count - 1, see, &seen, &error);
+    int rc = chunks_each (reply->chunks, reply->n_chunks, blobs, count - 1, NULL, see, &seen, &error);
     fuzz_require_sentence (rc, &error);
     for (size_t i = 0; i < reply->n_chunks; i++) {
         const Strata__Chunk *row = reply->chunks[i];

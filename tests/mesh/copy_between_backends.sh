@@ -43,6 +43,7 @@ for backend in tar redis; do
 jobs: [{name: nothing, start: selection, command: ["true"]}]
 feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}
 END
+    echo "replay: {stage: true, keep_mb: 64, checkpoint_mb: 4}" >> "$campaign"
     "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 
     # Broken off in the middle, then the same command again.
@@ -94,7 +95,7 @@ END
         same "$work/out"
     fi
     "$bin/strata" down > "$work/down" 2>&1 || { cat "$work/down"; fail "strata down"; }
-    audit_is_clean
+    audit_is_clean; replays_identical stage-0 stage-1
     grep -q "objects" "$work/audit" || fail "the audit does not speak of objects"
     rm -rf "$workspace"
 done

@@ -89,6 +89,17 @@ is_alive () { "$bin/strata" status --json 2> /dev/null | json "next(r['alive'] a
 
 audit_is_clean () { "$bin/strata" audit > "$work/audit" 2>&1 || { cat "$work/audit"; fail "the audit found a violation"; }; sed 's/^/  /' "$work/audit"; }
 
+# replays_identical SHARD...: told its recorded inputs again, each comes out the same, turn by turn and key by key.
+replays_identical () {
+    local shard
+    for shard in "$@"; do
+        "$bin/strata" replay "${shard%-*}" --shard "$shard" --json > "$work/replay.json" 2> "$work/replay.err" \
+            || { cat "$work/replay.json" "$work/replay.err"; fail "$shard was replayed differently"; }
+        json "d['identical'] and d['turns'] > 0" < "$work/replay.json" | grep -q True || fail "$shard was replayed differently"
+        echo "  $shard: $(json "'%d turns from %d, %d stores compared, inputs %s' % (d['turns'], d['from_turn'], d['stores_compared'], d['inputs'])" < "$work/replay.json")"
+    done
+}
+
 # preloaded_python ARGUMENT...: Python that may load a library of ours, which a sanitizer's build needs help for.
 # strata_python ARGUMENT...: one that finds the binding of the build tree.
 library=$(dirname "$bin")/libstrata.so

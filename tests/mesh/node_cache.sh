@@ -5,6 +5,7 @@
 make_campaign -e "s|^stage: {|stage: {cache: {folder: $work/cache, mb: 8}, |" -e 's/^schedule:.*/schedule: {executor: local, cores: 1}/' \
     -e 's/^replicas:.*/replicas: {stage: 1}/'
 grep -q "cache: {folder" "$campaign" || fail "the campaign has no cache"
+echo "replay: {stage: true, keep_mb: 64, checkpoint_mb: 4}" >> "$campaign"
 "$bin/strata" up "$campaign" > "$work/up" || fail "strata up: $(cat "$work/up")"
 until_true 30 "stage is up" is_alive stage-0
 
@@ -42,3 +43,4 @@ until_true 10 "it is pinned no more" shows ' 0 pinned'
 "$bin/strata" down > /dev/null || fail "strata down"
 [ -z "$(ls -A "$work/cache")" ] || fail "left on the node: $(find "$work/cache")"
 audit_is_clean
+replays_identical stage-0

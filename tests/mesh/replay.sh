@@ -1,27 +1,20 @@
 #!/usr/bin/env bash
-# strata replay tells select, schedule and feedback their recorded inputs again and gets the same stores, key by key, while the
+# strata replay tells select, schedule, feedback and stage their recorded inputs again and gets the same stores, key by key, while the
 # campaign runs and after it, across kills and checkpoints and with another number of threads. A record that was changed, and
 # code that decides otherwise, are found and named. The record stays below its bound.
 . "$(dirname "$0")/lib.sh"
 
 keep_mb=24
+shards="select-0 schedule-0 feedback-0 feedback-1 stage-0"
 sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/"2000"/"1000"/' tests/crash/campaign.yaml > "$campaign"
 sed -i 's/^  frames: 200/  frames: 200\n  shards: 2/' "$campaign"
-echo "replay: {keep_mb: $keep_mb, checkpoint_mb: 2}" >> "$campaign"
+echo "replay: {keep_mb: $keep_mb, checkpoint_mb: 2, stage: true}" >> "$campaign"
 "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 7 || fail "crash-load model"
 "$bin/strata" up "$campaign" || fail "strata up"
 
 # The highest figure of a service's replicas: feedback has one for each of its two shards.
 metric () {
     "$bin/strata" status --json 2> /dev/null | json "int(max([r['metrics'].get('$2',{}).get('value',0) for r in d['replicas'] if r['service']=='$1' and r['alive'] and r['active']] or [0]))" || echo 0
-}
-replays () { # SERVICE FIELD-EXPRESSION: true of the report
-    "$bin/strata" replay "${1%-*}" --shard "$1" --json > "$work/replay.json" 2> "$work/replay.err" || { cat "$work/replay.json" "$work/replay.err"; return 1; }
-    json "$2" < "$work/replay.json" | grep -q True
-}
-identical () { # SHARD
-    replays "$1" "d['identical'] and d['turns'] > 0" || fail "$1 was replayed differently"
-    echo "  $1: $(json "'%d turns from %d, %d stores compared, inputs %s' % (d['turns'], d['from_turn'], d['stores_compared'], d['inputs'])" < "$work/replay.json")"
 }
 # kill_holder SERVICE: SIGKILL of the replica that works; it, or its standby, serves again.
 kill_holder () {
@@ -34,26 +27,37 @@ kill_holder () {
 }
 
 until_true 60 "simulations are finished" at_least schedule simulation_succeeded 3
-for shard in select-0 schedule-0 feedback-0 feedback-1; do identical $shard; done
+replays_identical $shards
+# Records of a size that stands in segment files, beside the store.
+cat > "$work/large.py" <<'PY'
+import strata
+with strata.Client() as client:
+    for n in range(1, 101):
+        client.append("large", "a-program", n, bytes([n]) * 50000)
+    client.flush()
+PY
+strata_python "$work/large.py" || fail "appending large records"
+ls "$workspace"/shards/stage-0/*/large.*.records > /dev/null || fail "large records stand in no segment: $(ls "$workspace"/shards/stage-0/*)"
+replays_identical stage-0
 for service in select schedule feedback stage schedule select feedback; do
     kill_holder $service
-    identical schedule-0
+    replays_identical schedule-0
 done
 until_true 60 "more simulations are finished" at_least schedule simulation_succeeded 20
 until_true 60 "a report was taken up" at_least feedback reports_taken 1
 until_true 120 "feedback has made checkpoints while it ran" at_least feedback replay_checkpoints 2
-for service in select schedule feedback; do
+for service in select schedule feedback stage; do
     bytes=$(metric $service replay_bytes)
     [ "$bytes" -gt 0 ] && [ "$bytes" -le $((keep_mb << 20)) ] || fail "$service has a record of $bytes bytes"
 done
-for shard in select-0 schedule-0 feedback-0 feedback-1; do identical $shard; done
+replays_identical $shards
 "$bin/strata" down > /dev/null || fail "strata down"
 audit_is_clean
 echo "  the core was away for a checkpoint for $(grep -ho "inputs' record, .*" "$workspace"/log/*.log | sed 's/.*record, //' | sort -n | tail -n 1) at most"
-for shard in select-0 schedule-0 feedback-0 feedback-1; do
-    OMP_NUM_THREADS=1 identical $shard
+for shard in $shards; do
+    OMP_NUM_THREADS=1 replays_identical $shard
     one=$(json "d['digest']" < "$work/replay.json")
-    OMP_NUM_THREADS=2 identical $shard
+    OMP_NUM_THREADS=2 replays_identical $shard
     [ "$one" = "$(json "d['digest']" < "$work/replay.json")" ] || fail "$shard differs with the number of threads"
 done
 
@@ -108,7 +112,7 @@ cp "$work/segment" "$segment"
 printf 'X' | dd of="$segment" bs=1 seek=120 conv=notrunc 2> /dev/null
 different "a record's checksum is wrong" --campaign "$campaign"
 cp "$work/segment" "$segment"
-identical select-0
+replays_identical select-0
 "$bin/strata" replay patch > "$work/out" 2>&1 && fail "a replay of patch, which has no record, succeeded"
 "$bin/strata" replay nothing > "$work/out" 2>&1
 [ $? = 2 ] && grep -q "no service 'nothing'" "$work/out" || { cat "$work/out"; fail "an unknown service was not refused"; }

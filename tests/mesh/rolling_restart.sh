@@ -20,13 +20,16 @@ for i in $(seq $CLIENTS); do
     pids+=($!)
 done
 
-services () { pgrep -f -- "strata-(stage|select|schedule|feedback|patch|status) .*$workspace" | sort; }
+# Children of the supervisor: one that a service has just forked, to run a job, has its name for a moment.
+supervisor=$(pgrep -o -f -- "strata (up|run) $campaign") || fail "no supervisor runs"
+services () { pgrep -P "$supervisor" -f -- "strata-(stage|select|schedule|feedback|patch|status) .*$workspace" | sort; }
 metric_of () { metric schedule "$1"; }
 stopped_before=$("$bin/strata" jobs --json | json "sum(j['end'] == 'stopped' for j in d['jobs'])")
 for round in 1 2; do
     # A new version is installed as package managers do it: under the same name, by rename.
     for program in "$bin"/strata*; do cp "$program" "$program.new" && mv "$program.new" "$program" || fail "$program"; done
     services > "$work/before"
+    [ "$(wc -l < "$work/before")" = 11 ] || fail "$(wc -l < "$work/before") processes of services, not 11"
     jobs=$(metric_of jobs_succeeded)
     "$bin/strata" restart > "$work/restart" 2>&1 || { cat "$work/restart"; fail "strata restart, round $round"; }
     sed 's/^/    /' "$work/restart"

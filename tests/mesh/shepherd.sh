@@ -78,6 +78,14 @@ run --memory-mb 60 -- /usr/bin/python3 -c 'import time; x = bytearray (200 << 20
 check "a job over its memory limit is ended for it" ended memory 0
 check "and how much it used is told" has "where 60 are allowed"
 
+fresh output
+run --output-mb 2 -- sh -c 'yes & yes >&2'
+check "a job that writes without end is ended for it" ended output 0
+
+fresh little_output
+run --output-mb 2 -- sh -c 'head -c 1500000 /dev/zero; sleep 0.6'
+check "one that stays below its limit is not" ended exit 0
+
 fresh tree_memory
 run --memory-mb 60 -- sh -c '/usr/bin/python3 -c "import time; x = bytearray (200 << 20); time.sleep (100)" & wait'
 check "the memory of its children counts too" ended memory 0

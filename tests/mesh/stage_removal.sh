@@ -8,6 +8,7 @@ mkdir -p "$work"
 sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/^replicas:.*/replicas: {stage: 2, patch: 2}/' \
     -e 's/"--pace-ms", "2000"/"--pace-ms", "500"/' tests/crash/campaign.yaml > "$campaign"
 "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 3 || fail "crash-load model"
+echo "replay: {stage: true, keep_mb: 64, checkpoint_mb: 4}" >> "$campaign"
 "$bin/strata" up "$campaign" > "$work/up" 2>&1 || { cat "$work/up"; fail "strata up"; }
 
 status () { "$bin/strata" status --json 2> /dev/null; }
@@ -87,5 +88,6 @@ all_read () { status | json "all(c == s['next'] for r in d['replicas'] if r['ser
 until_true 60 "feedback has read all, and all snapshots are cut" all_read
 "$bin/strata" down > /dev/null || fail "strata down"
 audit_is_clean
+replays_identical stage-0 stage-1
 "$bin/crash-load" recount --workspace "$workspace" --frames 20 > "$work/recount" 2>&1 || fail "recount: $(cat "$work/recount")"
 sed 's/^/  /' "$work/recount"

@@ -123,7 +123,7 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
       "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, cores, "
-      "gpus, nodes, near, share, parts, gpu_share, model, walltime, tries, memory_mb, grace, success, exit_codes, buffer" },
+      "gpus, nodes, near, share, parts, gpu_share, model, walltime, tries, memory_mb, output_mb, grace, success, exit_codes, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
     { "    after: setup\n", "    after: setup\n    after: setup\n",
@@ -162,7 +162,7 @@ static const struct wrong keys_and_types[] = {
     { "campaign: test\n", "campaign: test\nstage:\n",
       "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, cache, not an empty value" },
     { "campaign: test\n", "campaign: test\nschedule: {executor: pbs}\n",
-      "c.yaml:3: schedule.executor: must be one of local, slurm, not pbs" },
+      "c.yaml:3: schedule.executor: must be one of local, slurm, flux, not pbs" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 72\n",
       "c.yaml:7: patch.points: must be an odd whole number from 3 to 999, not 72" },
     { "  candidates: patches\n", "  candidates: patches\n  lipid_only: \"33\"\n",

@@ -59,6 +59,66 @@ static void a_launch_again_tells_the_pid_of_who_runs_it (void **state)
     bench_free (bench);
 }
 
+struct heard {
+    size_t count, of_last;
+    const char *last;
+};
+
+static void hear (const char *id, void *arg)
+{
+    struct heard *heard = arg;
+    heard->count++;
+    heard->of_last += strcmp (id, heard->last) == 0;
+}
+
+static void only_the_job_that_ended_is_to_be_looked_at (void **state)
+{
+    struct bench *bench = bench_local ();
+    struct job *runs = bench_job (bench, UNTIL_GO), *ends = bench_job (bench, "true");
+    struct heard heard = { .last = ends->id };
+    int rc = 0;
+    assert_int_equal (bench->ops->changed (bench->executor, hear, &heard), -1);
+    bench_tick (bench);
+    for (int64_t end_ms = bench_now_ms () + bench_limit_ms (); rc == 0 && !heard.of_last && bench_now_ms () < end_ms; pause_ms (5))
+        rc = bench->ops->changed (bench->executor, hear, &heard);
+    assert_int_equal (heard.of_last, 1);
+    assert_int_equal (heard.count, 1);
+    bench_go (runs);
+    assert_int_equal (bench_wait_end (bench, runs), EXECUTOR_ENDED);
+    bench_free (bench);
+}
+
+static void jobs_of_a_scheduler_before_this_one_are_looked_at_while_they_run (void **state)
+{
+    struct bench *bench = bench_local ();
+    struct job *job = bench_job (bench, UNTIL_GO);
+    struct heard heard = { .last = job->id };
+    bench_wait_state (bench, job, EXECUTOR_RUNNING);
+    bench_restart (bench);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal (bench->ops->changed (bench->executor, hear, &heard), -1);
+        bench_look (bench, job);
+        assert_int_equal (job->state, EXECUTOR_RUNNING);
+    }
+    bench_go (job);
+    assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
+    assert_int_equal (bench->ops->changed (bench->executor, hear, &heard), -1);
+    assert_int_equal (bench->ops->changed (bench->executor, hear, &heard), 0);
+    assert_int_equal (heard.count, 0);
+    bench_free (bench);
+}
+
+static void a_job_that_writes_without_end_is_ended_and_the_reason_says_so (void **state)
+{
+    struct bench *bench = bench_local ();
+    struct job *job = bench_job (bench, "yes");
+    job->order.output_mb = 1;
+    assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
+    assert_int_equal (job->outcome.end, END (OUTPUT));
+    assert_non_null (strstr (job->outcome.reason, "where 1 are allowed"));
+    bench_free (bench);
+}
+
 static void a_broken_outcome_counts_as_lost_and_says_why (void **state)
 {
     static const char *const cases[] = {
@@ -106,6 +166,9 @@ int main (int argc, char **argv)
         cmocka_unit_test (the_cores_are_those_that_this_process_may_use),
         cmocka_unit_test (a_job_is_bound_to_its_cores),
         cmocka_unit_test (a_launch_again_tells_the_pid_of_who_runs_it),
+        cmocka_unit_test (only_the_job_that_ended_is_to_be_looked_at),
+        cmocka_unit_test (jobs_of_a_scheduler_before_this_one_are_looked_at_while_they_run),
+        cmocka_unit_test (a_job_that_writes_without_end_is_ended_and_the_reason_says_so),
         cmocka_unit_test (a_broken_outcome_counts_as_lost_and_says_why),
         cmocka_unit_test (what_can_not_be_launched_is_refused_with_the_path),
     };

@@ -182,18 +182,6 @@ static void append (struct strata_client *c, uint64_t from, uint64_t to)
             fail_msg ("append: %s", error.text);
 }
 
-static Strata__StreamStatReply *ask_stat (struct strata_client *c)
-{
-    struct strata_error error = { "" };
-    Strata__StreamStat ask = STRATA__STREAM_STAT__INIT;
-    ProtobufCMessage *reply;
-    if (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &ask.base, NULL, 0,
-                        &strata__stream_stat_reply__descriptor, &reply, NULL, NULL, &error)
-        < 0)
-        fail_msg ("stat: %s", error.text);
-    return (Strata__StreamStatReply *)reply;
-}
-
 /* Waits until every consumer of stream "a" is at `committed`; returns how many there are. */
 static size_t wait_committed (struct strata_client *c, uint64_t committed)
 {

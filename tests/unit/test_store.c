@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -397,6 +398,102 @@ static void what_a_crash_left_behind_the_records_is_not_read (void **state)
     assert_int_equal (stream_read (shard, "a", 0, SIZE_MAX, SIZE_MAX, see_large, &from), 80);
     assert_int_equal (record_files (dir), 2);
     shard_close (&shard);
+    remove_folder (dir);
+}
+
+/* A process of its own that forgets old records, writes over their files, and is killed: `cut` says how far it came. */
+enum cut { BEFORE_REUSE, WRITTEN, SYNCED, COMMITTED, CUTS };
+
+static void __attribute__ ((noreturn)) reuse_and_die (const char *dir, enum cut cut)
+{
+    struct strata_error error;
+    struct shard *shard = shard_open (dir, &error);
+    uint64_t next = append_many (shard, 1, 40u << 20);
+    forget_below (shard, next);
+    if (files_named (dir, "*.spare") != STREAM_LOG_SPARES)
+        _exit (1);
+    if (cut != BEFORE_REUSE) {
+        next = append_many (shard, next, 12u << 20);
+        for (int i = 0; i < 10; i++, next += LARGE_COUNT)
+            append_large (shard, next);
+    }
+    if (cut == SYNCED)
+        shard_settle (shard);
+    else if (cut == COMMITTED)
+        shard_commit (shard, &error);
+    _exit (0);
+}
+
+static void run_and_join (const char *dir, enum cut cut, void (*run) (const char *dir, enum cut cut), int *status)
+{
+    pid_t pid = fork ();
+    assert_true (pid >= 0);
+    if (pid == 0)
+        run (dir, cut);
+    assert_int_equal (waitpid (pid, status, 0), pid);
+}
+
+static void what_stood_in_a_file_that_is_written_over_is_never_a_record_again (void **state)
+{
+    struct strata_error error;
+    struct stream_stat stat;
+    for (int cut = 0; cut < CUTS; cut++) {
+        char dir[64];
+        int status;
+        folder (dir, sizeof (dir));
+        run_and_join (dir, (enum cut)cut, reuse_and_die, &status);
+        assert_int_equal (status, 0);
+        struct shard *shard = shard_open (dir, &error);
+        assert_non_null (shard);
+        stream_stat (shard, "a", &stat);
+        uint64_t from = stat.first, again;
+        /* 40 MiB of which all was forgotten; then 12 MiB, and 400 records that count only with their batch. */
+        uint64_t chunk = LARGE * LARGE_COUNT, old = ((40u << 20) + chunk - 1) / chunk * LARGE_COUNT;
+        uint64_t kept = cut == BEFORE_REUSE ? 0 : ((12u << 20) + chunk - 1) / chunk * LARGE_COUNT + (cut == COMMITTED ? 400 : 0);
+        assert_int_equal (stat.next, old + kept + 1);
+        assert_int_equal (stat.next - stat.first, kept);
+        assert_int_equal (stream_read (shard, "a", 0, SIZE_MAX, SIZE_MAX, see_large, &from), kept);
+        again = append_many (shard, stat.next, 20u << 20);
+        from = stat.first;
+        assert_int_equal (stream_read (shard, "a", 0, SIZE_MAX, SIZE_MAX, see_large, &from), again - stat.first);
+        assert_int_equal (files_named (dir, "*.spare"), 0); /* of the process that died */
+        shard_close (&shard);
+        remove_folder (dir);
+    }
+}
+
+static void read_all_and_die (const char *dir, enum cut cut)
+{
+    struct strata_error error;
+    uint64_t from;
+    struct stream_stat stat;
+    struct rlimit none = { 0, 0 };
+    setrlimit (RLIMIT_CORE, &none);
+    struct shard *shard = shard_open (dir, &error);
+    stream_stat (shard, "a", &stat);
+    from = stat.first;
+    stream_read (shard, "a", 0, SIZE_MAX, SIZE_MAX, see_large, &from);
+    _exit (0);
+}
+
+/* A disk that lost a write after it had told that it was done leaves the bytes of before: they look like records. */
+static void bytes_of_before_in_the_place_of_a_record_are_damage (void **state)
+{
+    struct strata_error error;
+    char dir[64], command[300];
+    int status;
+    folder (dir, sizeof (dir));
+    run_and_join (dir, COMMITTED, reuse_and_die, &status);
+    assert_int_equal (status, 0);
+    /* The reused file's first record, as it was: the stream's first, 3000 bytes of 1. */
+    snprintf (command, sizeof (command),
+              "f=$(find '%s' -name 'a.*.records' | sort | tail -n 1) && head -c %d /dev/zero | tr '\\0' '\\1' | dd of=\"$f\" conv=notrunc 2> /dev/null",
+              dir, LARGE);
+    assert_int_equal (system (command), 0);
+    run_and_join (dir, COMMITTED, read_all_and_die, &status);
+    assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGABRT);
+    assert_null (shard_open (dir, &error));
+    assert_int_equal (errno, EBADMSG);
     remove_folder (dir);
 }
 
@@ -868,6 +965,8 @@ int main (void)
         cmocka_unit_test (files_of_forgotten_records_are_written_over_and_only_a_few_wait_for_it),
         cmocka_unit_test (files_that_are_linked_or_of_another_holder_are_not_written_over),
         cmocka_unit_test (what_a_crash_left_behind_the_records_is_not_read),
+        cmocka_unit_test (what_stood_in_a_file_that_is_written_over_is_never_a_record_again),
+        cmocka_unit_test (bytes_of_before_in_the_place_of_a_record_are_damage),
         cmocka_unit_test (records_of_an_older_store_are_read),
         cmocka_unit_test (a_batch_is_kept_but_for_its_repeats),
         cmocka_unit_test (records_are_taken_and_acknowledged_in_runs_and_each_once),

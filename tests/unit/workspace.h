@@ -22,9 +22,11 @@
 #include <cmocka.h>
 
 #include "mesh/cards.h"
+#include "mesh/client.h"
 #include "mesh/service.h"
 #include "mesh/wire.h"
 #include "status.pb-c.h"
+#include "stream.pb-c.h"
 #include "strata.h"
 
 /* A campaign file's head, sound but for the sections that a test writes itself (feedback, stage, ...). */
@@ -147,6 +149,19 @@ static inline struct strata_client *client_open (int timeout_ms)
     if (!c)
         fail_msg ("%s", error.text);
     return c;
+}
+
+/* The streams of stage; the caller frees it. */
+static inline Strata__StreamStatReply *ask_stat (struct strata_client *c)
+{
+    struct strata_error error = { "" };
+    Strata__StreamStat ask = STRATA__STREAM_STAT__INIT;
+    ProtobufCMessage *reply;
+    if (client_request (c, "stage", STRATA__MESSAGE_TYPE__TYPE_STREAM_STAT, &ask.base, NULL, 0,
+                        &strata__stream_stat_reply__descriptor, &reply, NULL, NULL, &error)
+        < 0)
+        fail_msg ("stat: %s", error.text);
+    return (Strata__StreamStatReply *)reply;
 }
 
 /* A socket that hears the heartbeats of a replica, each waited for 10 s at most. Waits until the replica has a card. */
