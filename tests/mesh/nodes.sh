@@ -6,7 +6,7 @@
 mkdir -p "$work"
 make_small_campaign -e 's/^schedule:.*/schedule: {executor: nodes, node_timeout: 3}/' -e 's/cores: 0/cores: 1/' \
     -e 's/"--pace-ms", "2000"/"--pace-ms", "700"/' -e 's/tries: 4$/tries: 8/' -e 's/tries: 3$/tries: 8/'
-on () { local node=$1; shift; STRATA_NODE=$node STRATA_ADDRESS=127.0.0.$(($(printf %d "'$node") - 96)) STRATA_FORCE_TCP= "$@"; }
+on () { local node=$1; shift; STRATA_NODE=$node STRATA_ADDRESS=127.0.0.$(($(printf %d "'$node") - 96)) "$@"; }
 
 # All of a node ends at once, as when it loses its power: supervisor, services, and the jobs with their shepherds.
 power_off () {
