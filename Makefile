@@ -194,6 +194,8 @@ part-objs = $(patsubst %.c,$(BUILD)/%.o,$(filter $(1)/%,$(PART_SRC)))
 
 # The one program that runs the cores of others.
 services/emulate-parts := services/select services/schedule services/feedback
+# Starts jobs as schedule's executor for one machine does: by the same code.
+services/launch-parts := services/schedule
 
 define program  # $(1) folder, $(2) binary
 $(BUILD)/bin/$(2): $(BUILD)/$(1)/main.o $(foreach p,$(1) $($(1)-parts),$(call part-objs,$(p))) $(BUILD)/libstrata.a

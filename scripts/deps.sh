@@ -10,7 +10,7 @@ packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-
 case ${1:-} in
 '') ;;
 --tests) packages+=(libcmocka-dev python3-mdanalysis jq redis-server nats-server libnats-dev python3-faiss python3-pip
-    python3-setuptools python3-wheel slurm-wlm munge gnuplot-nox dssp freesasa pymol-data mustang-testdata python3-torch python3-matplotlib) ;;
+    python3-setuptools python3-wheel slurm-wlm munge openssh-server gnuplot-nox dssp freesasa pymol-data mustang-testdata python3-torch python3-matplotlib) ;;
 *) echo "usage: scripts/deps.sh [--tests]" >&2; exit 2 ;;
 esac
 

@@ -5,6 +5,7 @@
  * from the same table (campaign_schema.c); the defaults of keys that are not there are filled in here.
  */
 #include "core/campaign.h"
+#include "core/nodes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,6 +179,29 @@ static void sum_parts (struct campaign *self)
     }
 }
 
+static int replace (char **text, const char *with)
+{
+    char *copy = strdup (with);
+    if (!copy)
+        return -1;
+    free (*text);
+    *text = copy;
+    return 0;
+}
+
+/* "auto" becomes what it means on this node: jobs of other nodes can't come in by Unix sockets. */
+static int settle_mesh (struct campaign *self)
+{
+    char address[128];
+    bool local = strcmp (self->schedule.executor, "local") == 0;
+    if (strcmp (self->mesh.transport, "auto") == 0 && replace (&self->mesh.transport, local ? "ipc" : "tcp") != 0)
+        return -1;
+    if (strcmp (self->mesh.interface, "auto") != 0)
+        return 0;
+    nodes_address (address, sizeof (address));
+    return replace (&self->mesh.interface, local ? "127.0.0.1" : address);
+}
+
 static struct campaign *load (const unsigned char *text, size_t size, const char *path, const char *dir,
                               struct campaign_found *found)
 {
@@ -193,7 +217,7 @@ static struct campaign *load (const unsigned char *text, size_t size, const char
         self->dir = strdup (dir);
         self->fingerprint = crc32c (text, size);
         if (fill_defaults (&yaml, campaign_schema.fields, campaign_yaml_root (&yaml), (char *)self) || !self->path
-            || !self->dir) {
+            || !self->dir || settle_mesh (self) != 0) {
             campaign_found_add (found, 1, "file", "out of memory while reading it");
             campaign_free (&self);
         }

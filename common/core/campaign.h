@@ -142,7 +142,8 @@ struct campaign_machine {
 };
 
 struct campaign_schedule {
-    char *executor;         /* "local", "slurm", "flux" */
+    char *executor;         /* "local", "nodes", "slurm", "flux" */
+    unsigned node_timeout_s; /* default 60 */
     struct campaign_engine engine;
     unsigned cores;         /* 0 = all there are */
     unsigned gpus;          /* default 0 */
@@ -217,8 +218,8 @@ struct campaign_stage {
 
 /* How services listen. Unix sockets always; with tcp also TCP sockets, each under CURVE (docs/security.md). */
 struct campaign_mesh {
-    char *transport;        /* "ipc" or "tcp" */
-    char *interface;        /* network interface for TCP, by name or address; default 127.0.0.1 */
+    char *transport;        /* "ipc" or "tcp": once loaded never "auto" */
+    char *interface;        /* network interface for TCP, by name or address; once loaded never "auto" */
     unsigned lease_s;       /* YAML key `lease`: a holder that shows no life for so long loses its shard; default 3 */
 };
 

@@ -27,9 +27,9 @@
 #define DAY_S 86400
 #define YEAR_S 31536000
 
-static const char *const transports[] = { "ipc", "tcp", NULL };
+static const char *const transports[] = { "auto", "ipc", "tcp", NULL };
 static const char *const backends[] = { "file", "rocksdb", "tar", "redis", NULL };
-static const char *const executors[] = { "local", "slurm", "flux", NULL };
+static const char *const executors[] = { "local", "nodes", "slurm", "flux", NULL };
 static const char *const encoders[] = { "pca", "network", NULL };
 static const char *const samplers[] = { "farthest-point", "binned", "random", NULL };
 static const char *const batches[] = { "re-rank", "rank-once", NULL };
@@ -59,12 +59,14 @@ static const struct campaign_field replicas_fields[] = {
 };
 
 static const struct campaign_field mesh_fields[] = {
-    { .key = "transport", WORD (struct campaign_mesh, transport, transports), .fallback = "ipc",
-      .help = "How services listen: Unix sockets alone, or also TCP (under CURVE) for other nodes.",
+    { .key = "transport", WORD (struct campaign_mesh, transport, transports), .fallback = "auto",
+      .help = "How services listen: Unix sockets alone (`ipc`), or also TCP (under CURVE) for other nodes; `auto`: TCP unless "
+              "`schedule.executor` is `local`.",
       .example = "transport: tcp" },
     { .key = "interface", .kind = KIND_TEXT, AT (struct campaign_mesh, interface), .min = 1, .max = 100,
-      .fallback = "127.0.0.1",
-      .help = "Network interface for TCP, by name or address; a name when nodes differ.", .example = "interface: ib0" },
+      .fallback = "auto",
+      .help = "Network interface for TCP, by name or address; a name when nodes differ. `auto`: what STRATA_ADDRESS says, else the "
+              "first that is up; 127.0.0.1 when `schedule.executor` is `local`.", .example = "interface: ib0" },
     { .key = "lease", WHOLE (struct campaign_mesh, lease_s, 1, 3600), .fallback = "3",
       .help = "Seconds without a sign of life after which a standby takes a replica's shard; longer than the longest "
               "turn of a service's loop.",
@@ -247,8 +249,12 @@ static const struct campaign_field machine_fields[] = {
 
 static const struct campaign_field schedule_fields[] = {
     { .key = "executor", WORD (struct campaign_schedule, executor, executors), .fallback = "local",
-      .help = "What starts jobs: `local` starts processes on this machine, `slurm` and `flux` hand them to these.",
+      .help = "What starts jobs: `local` starts processes on this machine, `nodes` on all nodes that `strata up --join` was called "
+              "on, `slurm` and `flux` hand them to these.",
       .example = "executor: slurm" },
+    { .key = "node_timeout", WHOLE (struct campaign_schedule, node_timeout_s, 1, 86400), .fallback = "60",
+      .help = "Seconds without an answer after which a node of `nodes` is lost, and its jobs are started elsewhere.",
+      .example = "node_timeout: 120" },
     { .key = "engine", MAP (struct campaign_schedule, engine, engine_fields),
       .help = "How the engine is spoken to; not used by `local`.", .example = "engine: {queue: gpu, options: [--account=cancer]}" },
     { .key = "cores", WHOLE (struct campaign_schedule, cores, 0, 10000000), .fallback = "0",

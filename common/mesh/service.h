@@ -97,7 +97,8 @@ int64_t service_now_us (struct service *self);             /* UTC, the same thro
 /* In drain: this process alone ends, and another one goes on with its shard at once (scaling, a rolling restart). What
  * outlives the process, such as jobs, is left as it is. */
 bool service_hands_over (struct service *self);
-/* Ends the process after this turn with exit code `code`. */
+/* Ends the process after this turn with exit code `code`. SERVICE_AGAIN: the supervisor starts it anew at once; it has not died. */
+#define SERVICE_AGAIN 75
 void service_quit (struct service *self, int code);
 
 /* Records an Event (status.proto) in the stream "events" of this shard (bounded: the newest 100,000 are kept), and in the

@@ -36,11 +36,12 @@ enum cli_option {
     CLI_CSV = 1 << 23,    /* --csv */
     CLI_RECURSIVE = 1 << 24, /* -r, --recursive */
     CLI_ALL = 1 << 25,    /* --all */
+    CLI_JOIN = 1 << 26,   /* --join */
 };
 
 struct cli_args {
     const char *workspace;
-    bool json, foreground, follow, deep, accept_loss;
+    bool json, foreground, join, follow, deep, accept_loss;
     int timeout_s; /* 0: none */
     const char *state, *type;
     const char *shard, *from, *scratch;

@@ -9,11 +9,11 @@ static int foreground (struct launch *launch)
 {
     struct strata_error error;
     pid_t holder;
-    int fd = workspace_lock (&launch->workspace, &holder, &error);
-    if (fd < 0)
+    struct supervisor_locks locks;
+    if (supervisor_lock (&launch->workspace, !launch->join, &locks, &holder, &error) < 0)
         return cli_fail (NULL, CLI_FAILED, "%s", error.text);
-    int code = supervisor_run (launch->campaign, &launch->workspace, fd, dup (STDOUT_FILENO));
-    close (fd);
+    int code = supervisor_run (launch->campaign, &launch->workspace, &locks, dup (STDOUT_FILENO));
+    supervisor_unlock (&locks);
     return code ? CLI_FAILED : CLI_OK;
 }
 

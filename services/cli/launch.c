@@ -15,7 +15,7 @@
 #include "supervisor.h"
 
 #define READY_S 60
-#define STOP_S 150 /* the supervisor's own limits are shorter together */
+#define STOP_S 400 /* the supervisor's own limits are shorter together */
 #define NAMES_MAX (REPLICAS_SERVICES * REPLICAS_MAX)
 
 static volatile sig_atomic_t caught;
@@ -38,10 +38,15 @@ void launch_catch_signals (volatile sig_atomic_t **stop)
 int launch_init (struct launch *self, const struct cli_args *args)
 {
     struct strata_error error;
-    *self = (struct launch){ .report_fd = -1 };
+    *self = (struct launch){ .report_fd = -1, .join = args->join };
     self->campaign = cli_load_campaign (args->rest[0]);
     if (!self->campaign)
         return CLI_USAGE;
+    if (self->join && strcmp (self->campaign->schedule.executor, "local") == 0) {
+        launch_fini (self);
+        return cli_fail (args, CLI_USAGE, "jobs of `schedule: {executor: local}` run on one node alone; `executor: nodes` starts them on "
+                                          "all that join");
+    }
     if (supervisor_check (&error) == 0
         && workspace_make (self->campaign, args->workspace, &self->workspace, &error) == 0
         && (strcmp (self->campaign->mesh.transport, "tcp") != 0 || keys_exist (self->workspace.path)
@@ -63,12 +68,13 @@ int launch_start (struct launch *self, bool attach)
 {
     struct strata_error error;
     pid_t holder;
-    int fd = workspace_lock (&self->workspace, &holder, &error);
-    if (fd < 0 && attach && holder) {
+    struct supervisor_locks locks;
+    int rc = supervisor_lock (&self->workspace, !self->join, &locks, &holder, &error);
+    if (rc < 0 && attach && holder) {
         self->attached = true;
         return CLI_OK;
     }
-    if (fd < 0 || supervisor_spawn (self->campaign, &self->workspace, fd, &self->report_fd, &error) < 0)
+    if (rc < 0 || supervisor_spawn (self->campaign, &self->workspace, &locks, &self->report_fd, &error) < 0)
         return cli_fail (NULL, CLI_FAILED, "%s", error.text);
     fcntl (self->report_fd, F_SETFL, O_NONBLOCK);
     return CLI_OK;
@@ -224,17 +230,18 @@ bool launch_stop (const struct workspace *workspace, volatile sig_atomic_t *stop
     FILE *log = fopen (path, "re");
     if (log)
         fseek (log, 0, SEEK_END);
-    pid_t pid = workspace_supervisor (workspace);
-    if (pid)
-        kill (pid, SIGTERM);
+    struct strata_error error;
+    if (workspace_supervisor (workspace) && workspace_stop (workspace, &error) < 0)
+        fprintf (stderr, "strata: %s\n", error.text);
     double end = cli_now_s () + STOP_S;
-    while (pid && workspace_supervisor (workspace) == pid && cli_now_s () < end) {
+    while (workspace_supervisor (workspace) && cli_now_s () < end) {
         if (log)
             follow (log, out);
         if (*stop != seen) {
             seen = *stop;
             fprintf (out, "  hurries\n");
-            kill (pid, SIGTERM);
+            if (workspace_stop (workspace, &error) < 0)
+                fprintf (stderr, "strata: %s\n", error.text);
         }
         usleep (50000);
     }
@@ -242,5 +249,5 @@ bool launch_stop (const struct workspace *workspace, volatile sig_atomic_t *stop
         follow (log, out);
         fclose (log);
     }
-    return workspace_supervisor (workspace) != pid || !pid;
+    return !workspace_supervisor (workspace);
 }

@@ -12,6 +12,7 @@ struct launch {
     struct workspace workspace;
     int report_fd; /* lines of the supervisor that was started; -1: it ran already */
     bool attached; /* it ran already */
+    bool join;     /* this node joins a campaign that is up */
 };
 
 /* Loads the file and makes the workspace. 0, or an exit code (said to stderr). */

@@ -18,10 +18,12 @@ static const struct command commands[] = {
       "Ctrl-C stops cleanly; run it again to go on.\n"
       "If the campaign is up already, it attaches to it; Ctrl-C then leaves it up.\n" EXIT_CODES ", 130 interrupted",
       CLI_WORKSPACE | CLI_TIMEOUT, 1, 1, cmd_run },
-    { "up", "FILE [--workspace DIR] [--foreground]", "starts the services of a campaign",
+    { "up", "FILE [--join] [--workspace DIR] [--foreground]", "starts the services of a campaign",
       "Returns when all services are there; they run on under a supervisor, which starts again what dies.\n"
+      "--join: makes this node one more of a campaign that is up; it takes its share of the services, and jobs\n"
+      "(schedule.executor: nodes). The nodes' names are STRATA_NODE, or their hosts'. deploy/ does it on many.\n"
       "--foreground: stays, and is the supervisor; Ctrl-C stops the campaign, a second one hurries.\n" EXIT_CODES,
-      CLI_WORKSPACE | CLI_FOREGROUND, 1, 1, cmd_up },
+      CLI_WORKSPACE | CLI_FOREGROUND | CLI_JOIN, 1, 1, cmd_up },
     { "down", "[--workspace DIR]", "stops the services; jobs are stopped so that they can go on later", EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 0, cmd_down },
     { "status", "[--workspace DIR] [--json]", "shows every figure with its age", EXIT_CODES, CLI_WORKSPACE | CLI_JSON,
@@ -180,6 +182,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "workspace", required_argument, NULL, CLI_WORKSPACE },
         { "json", no_argument, NULL, CLI_JSON },
         { "foreground", no_argument, NULL, CLI_FOREGROUND },
+        { "join", no_argument, NULL, CLI_JOIN },
         { "timeout", required_argument, NULL, CLI_TIMEOUT },
         { "follow", no_argument, NULL, CLI_FOLLOW },
         { "state", required_argument, NULL, CLI_STATE },
@@ -219,6 +222,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         }
         args->json = args->json || opt == CLI_JSON;
         args->foreground = args->foreground || opt == CLI_FOREGROUND;
+        args->join = args->join || opt == CLI_JOIN;
         args->follow = args->follow || opt == CLI_FOLLOW;
         args->deep = args->deep || opt == CLI_DEEP;
         args->accept_loss = args->accept_loss || opt == CLI_ACCEPT_LOSS;

@@ -17,11 +17,14 @@
 #include <unistd.h>
 
 #include "core/crash_point.h"
+#include "core/node.h"
 #include "core/replicas.h"
 #include "logs.h"
 #include "mesh/cards.h"
+#include "mesh/service.h"
+#include "spread.h"
 
-#define CHILDREN_MAX (REPLICAS_SERVICES * REPLICAS_MAX)
+#define CHILDREN_MAX (REPLICAS_SERVICES * REPLICAS_MAX + 1)
 #define BACKOFF_FIRST_US 100000LL
 #define BACKOFF_LAST_US 5000000LL
 #define LIFE_US 10000000LL /* a life as long as this resets the backoff */
@@ -37,10 +40,11 @@ static const struct kind {
     const char *service;
     int64_t limit_us; /* from SIGTERM to SIGKILL */
 } kinds[] = {
-    { "schedule", 60000000 }, { "patch", 10000000 }, { "select", 10000000 },
+    { "schedule", 60000000 }, { "launch", 120000000 }, { "patch", 10000000 }, { "select", 10000000 },
     { "feedback", 10000000 }, { "status", 5000000 }, { "stage", 10000000 },
 };
 #define KINDS (sizeof (kinds) / sizeof (kinds[0]))
+#define OTHERS_US 150000000LL /* that a phase waits at most for other nodes to end what goes before it */
 
 /* Why a replica was asked to end, while the others go on. HANDS_OVER: a stage that is wanted no longer: it sees that itself,
  * hands on what it keeps, which may take long and goes on after its death, and ends when nothing of it is missed. */
@@ -66,8 +70,12 @@ struct supervisor {
     size_t count;
     struct replicas wanted;
     struct replicas_stamp stamp; /* of the file that they were read from */
+    struct spread spread;
+    bool first;       /* the campaign ends with us; else the node leaves it */
+    bool leaves;      /* stopping while the campaign goes on */
+    int64_t others_us; /* since when this phase waits for other nodes; 0: it does not */
     int64_t logs_us;             /* when the logs were looked at */
-    int report_fd, lock_fd;
+    int report_fd;
     FILE *log;
     bool stopping, hurry;
     size_t phase;     /* kinds before it are stopped */
@@ -105,6 +113,47 @@ static void __attribute__ ((format (printf, 2, 3))) say (struct supervisor *self
         close (self->report_fd); /* nobody listens any more */
         self->report_fd = -1;
     }
+}
+
+void supervisor_log_name (bool first, char *name, size_t size)
+{
+    char node[NODE_NAME_MAX];
+    node_name (node, sizeof (node));
+    snprintf (name, size, first ? "supervisor" : "supervisor-%s", node);
+}
+
+int supervisor_lock (const struct workspace *workspace, bool first, struct supervisor_locks *locks, pid_t *holder,
+                     struct strata_error *error)
+{
+    char node[NODE_NAME_MAX];
+    *locks = (struct supervisor_locks){ -1, -1 };
+    *holder = 0;
+    node_name (node, sizeof (node));
+    if (first && (locks->up = workspace_lock (workspace, holder, error)) < 0)
+        return -1;
+    if ((locks->node = nodes_lock (workspace->path, node, error)) >= 0) {
+        bool others = nodes_live (workspace->path, node);
+        if (!others)
+            nodes_forget_down (workspace->path);
+        if (nodes_go_down (workspace->path))
+            strata_fail (error, "the campaign of %s goes down just now; wait for `strata down`", workspace->path);
+        else if (!first && !others)
+            strata_fail (error, "the campaign of %s is not up on any node: there is nothing to join; begin with `strata up` on its first "
+                                "node", workspace->path);
+        else if (nodes_join (workspace->path, node, first && !others, error) == 0)
+            return 0;
+    }
+    supervisor_unlock (locks);
+    return -1;
+}
+
+void supervisor_unlock (struct supervisor_locks *locks)
+{
+    if (locks->up >= 0)
+        close (locks->up);
+    if (locks->node >= 0)
+        close (locks->node);
+    *locks = (struct supervisor_locks){ -1, -1 };
 }
 
 size_t supervisor_plan (const struct replicas *wanted, char (*names)[64], size_t max)
@@ -204,7 +253,7 @@ static void child_ended (struct supervisor *self, struct child *child, int statu
         say (self, "%s ended with %s", child->replica, how);
         return;
     }
-    if (child->leave == RESTARTS) {
+    if (child->leave == RESTARTS || (WIFEXITED (status) && WEXITSTATUS (status) == SERVICE_AGAIN)) {
         say (self, "%s ended with %s; starts again", child->replica, how);
         child->leave = STAYS;
         child->backoff_us = 0;
@@ -326,10 +375,41 @@ static void fit_stages (struct supervisor *self, unsigned wanted, bool scaled)
     }
 }
 
+/* Among several nodes replicas have their places by their numbers (core/nodes.h). One that is to come here is still run by another
+ * node, maybe: it comes when that one has let it go. */
+static void fit_spread (struct supervisor *self, const struct replicas *replicas, size_t kind)
+{
+    const char *service = replicas_services[kind], *workspace = self->workspace->path;
+    bool stages = strcmp (service, "stage") == 0;
+    for (unsigned number = 0; number < REPLICAS_MAX; number++) {
+        char replica[64];
+        snprintf (replica, sizeof (replica), "%s-%u", service, number);
+        struct child *child = find_child (self, replica);
+        bool stays = number < replicas->wanted[kind];
+        bool unfinished = stages && !stays && replicas->scaled[kind] && replicas_stage_unfinished (workspace, number);
+        bool here = (stays || unfinished) && spread_owns (&self->spread, number);
+        if (here && !child && !card_is_held (workspace, replica))
+            child = add_child (self, service, number);
+        if (!child || child->leave == GOES)
+            continue;
+        if (!here && !unfinished && child->leave != HANDS_OVER)
+            ask_to_leave (self, child, GOES);
+        else if (unfinished && child->leave != HANDS_OVER) {
+            say (self, "%s hands over what it keeps, and goes", replica);
+            child->leave = HANDS_OVER;
+        } else if (here && stays && child->leave == HANDS_OVER)
+            child->leave = STAYS;
+    }
+}
+
 static void fit (struct supervisor *self, const struct replicas *replicas, size_t kind)
 {
     const char *service = replicas_services[kind];
     unsigned wanted = replicas->wanted[kind];
+    if (!spread_alone (&self->spread)) {
+        fit_spread (self, replicas, kind);
+        return;
+    }
     if (strcmp (service, "stage") == 0) {
         fit_stages (self, wanted, replicas->scaled[kind]);
         return;
@@ -368,7 +448,8 @@ static void see_off (struct supervisor *self)
         if (child->leave == STAYS || child->leave == HANDS_OVER || self->stopping) {
             i++;
         } else if (child->leave == GOES && !child->pid) {
-            card_remove (self->workspace->path, child->replica); /* of one that was killed */
+            if (!card_is_held (self->workspace->path, child->replica)) /* by another node */
+                card_remove (self->workspace->path, child->replica); /* of one that was killed */
             remove_sockets (self, child->replica);
             say (self, "%s is gone", child->replica);
             *child = self->children[--self->count];
@@ -389,7 +470,8 @@ static void look_at_wanted (struct supervisor *self)
     struct strata_error error;
     struct replicas wanted;
     struct replicas_stamp stamp = replicas_stamp (self->workspace->path);
-    if (self->stopping || memcmp (&stamp, &self->stamp, sizeof (stamp)) == 0)
+    bool looked = spread_look (&self->spread) && !spread_alone (&self->spread);
+    if (self->stopping || (!looked && memcmp (&stamp, &self->stamp, sizeof (stamp)) == 0))
         return;
     self->stamp = stamp;
     if (replicas_read (self->workspace->path, self->campaign, &wanted, &error) < 0) {
@@ -418,6 +500,26 @@ static void signal_phase (struct supervisor *self, int signum)
             kill (self->children[i].pid, signum);
 }
 
+/* The whole campaign goes down, in the same order on all nodes. */
+static bool waits_for_others (struct supervisor *self)
+{
+    const char *before[KINDS];
+    if (self->leaves || self->hurry || self->code || spread_alone (&self->spread))
+        return false;
+    for (size_t i = 0; i < self->phase; i++)
+        before[i] = kinds[i].service;
+    int64_t now = now_us ();
+    if (!spread_runs_elsewhere (&self->spread, before, self->phase))
+        self->others_us = 0;
+    else if (!self->others_us)
+        self->others_us = now;
+    else if (now - self->others_us > OTHERS_US) {
+        say (self, "other nodes have not ended what goes before %s in %.0f s", kinds[self->phase].service, (double)OTHERS_US / 1e6);
+        return false;
+    }
+    return self->others_us != 0;
+}
+
 /* Moves stopping on; true when nothing runs any more. */
 static bool stop_step (struct supervisor *self)
 {
@@ -428,6 +530,8 @@ static bool stop_step (struct supervisor *self)
             running += self->children[i].pid && self->children[i].kind == self->phase;
         if (!running)
             continue;
+        if (!self->phase_us && waits_for_others (self))
+            return false;
         if (!self->phase_us) {
             say (self, "stops %s%s", kinds[self->phase].service, self->phase == 0 ? " and its jobs" : "");
             signal_phase (self, SIGTERM);
@@ -451,8 +555,12 @@ static void take_signal (struct supervisor *self, int signum)
     if (signum == SIGCHLD || signum < 0)
         return;
     if (!self->stopping) {
-        say (self, "signal %d: stops the campaign", signum);
+        struct strata_error error;
+        say (self, "signal %d: %s", signum, self->first ? "stops the campaign" : "the node leaves the campaign");
         self->stopping = true;
+        self->leaves = !self->first;
+        if (self->first && !spread_alone (&self->spread) && nodes_say_down (self->workspace->path, &error) < 0)
+            say (self, "%s; the other nodes go on", error.text);
     } else if (!self->hurry) {
         say (self, "signal %d again: hurries", signum);
         self->hurry = true;
@@ -477,12 +585,31 @@ static void remove_dead_cards (struct supervisor *self)
     free (cards);
 }
 
+/* `strata down` on another node. */
+static void look_at_down (struct supervisor *self)
+{
+    if (self->stopping || !nodes_go_down (self->workspace->path))
+        return;
+    say (self, "the campaign goes down");
+    self->stopping = true;
+}
+
+/* The last one to end leaves nothing that would keep the campaign down. */
+static void end_down (struct supervisor *self)
+{
+    if (!self->leaves && !spread_others_live (&self->spread))
+        nodes_forget_down (self->workspace->path);
+}
+
 static int set_up (struct supervisor *self, sigset_t *signals)
 {
     struct strata_error error;
-    self->log = logs_open (self->workspace->path, "supervisor");
+    char name[NODE_NAME_MAX + 16];
+    supervisor_log_name (self->first, name, sizeof (name));
+    self->log = logs_open (self->workspace->path, name);
     self->pid = getpid ();
-    if (supervisor_bin_dir (self->bin_dir, sizeof (self->bin_dir), &error) < 0) {
+    if (supervisor_bin_dir (self->bin_dir, sizeof (self->bin_dir), &error) < 0
+        || spread_init (&self->spread, self->workspace->path, &error) < 0) {
         say (self, "%s", error.text);
         return -1;
     }
@@ -490,6 +617,8 @@ static int set_up (struct supervisor *self, sigset_t *signals)
     self->stamp = replicas_stamp (self->workspace->path);
     if (replicas_read (self->workspace->path, self->campaign, &self->wanted, &error) < 0)
         say (self, "%s; the campaign file's numbers are taken", error.text);
+    if (strcmp (self->campaign->schedule.executor, "nodes") == 0)
+        add_child (self, "launch", (unsigned)self->spread.mine);
     for (size_t i = 0; i < REPLICAS_SERVICES; i++)
         fit (self, &self->wanted, i);
     sigemptyset (signals);
@@ -517,10 +646,13 @@ static void look_at_logs (struct supervisor *self)
         if (logs_bound (self->workspace->path, self->children[i].replica) < 0)
             say (self, "log/%s.log reached its bound and can't be kept as .1 (%s): it begins anew", self->children[i].replica,
                  strerror (errno));
-    logs_bound (self->workspace->path, "supervisor");
+    char name[NODE_NAME_MAX + 16];
+    supervisor_log_name (self->first, name, sizeof (name));
+    logs_bound (self->workspace->path, name);
 }
 
-int supervisor_run (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int report_fd)
+int supervisor_run (const struct campaign *campaign, const struct workspace *workspace, const struct supervisor_locks *locks,
+                    int report_fd)
 {
     sigset_t signals;
     struct timespec wait = { 0, LOOK_US * 1000 };
@@ -528,16 +660,19 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
     if (!self)
         return 1;
     *self =
-        (struct supervisor){ .campaign = campaign, .workspace = workspace, .report_fd = report_fd, .lock_fd = lock_fd };
+        (struct supervisor){ .campaign = campaign, .workspace = workspace, .report_fd = report_fd, .first = locks->up >= 0 };
     int code = 1;
     if (set_up (self, &signals) < 0)
         goto done;
-    workspace_lock_sign (lock_fd, self->pid);
+    if (locks->up >= 0)
+        workspace_lock_sign (locks->up, self->pid);
+    nodes_sign (locks->node, self->pid);
     crash_point ("supervisor.locked");
     say (self, "up, pid %d, campaign %s, workspace %s", (int)self->pid, campaign->name, workspace->path);
     for (;;) {
         reap (self);
         see_off (self);
+        look_at_down (self);
         look_at_wanted (self);
         look_at_logs (self);
         for (size_t i = 0; i < self->count; i++) {
@@ -552,9 +687,11 @@ int supervisor_run (const struct campaign *campaign, const struct workspace *wor
     }
     for (size_t i = 0; i < self->count; i++)
         remove_sockets (self, self->children[i].replica);
+    end_down (self);
     say (self, "down");
     code = self->code;
 done:
+    spread_fini (&self->spread);
     if (self->log)
         fclose (self->log);
     if (self->report_fd >= 0)
@@ -563,8 +700,8 @@ done:
     return code;
 }
 
-int supervisor_spawn (const struct campaign *campaign, const struct workspace *workspace, int lock_fd, int *report_fd,
-                      struct strata_error *error)
+int supervisor_spawn (const struct campaign *campaign, const struct workspace *workspace, struct supervisor_locks *locks,
+                      int *report_fd, struct strata_error *error)
 {
     int ends[2];
     if (pipe2 (ends, O_CLOEXEC) < 0)
@@ -583,13 +720,15 @@ int supervisor_spawn (const struct campaign *campaign, const struct workspace *w
             _exit (pid < 0);
         close (ends[0]);
         fcntl (ends[1], F_SETFL, O_NONBLOCK);
-        if (logs_redirect (workspace->path, "supervisor") < 0)
+        char name[NODE_NAME_MAX + 16];
+        supervisor_log_name (locks->up >= 0, name, sizeof (name));
+        if (logs_redirect (workspace->path, name) < 0)
             _exit (1);
-        _exit (supervisor_run (campaign, workspace, lock_fd, ends[1]));
+        _exit (supervisor_run (campaign, workspace, locks, ends[1]));
     }
     waitpid (pid, NULL, 0);
     close (ends[1]);
-    close (lock_fd); /* the child's copy holds the lock */
+    supervisor_unlock (locks); /* the child's copies hold the locks */
     *report_fd = ends[0];
     return 0;
 }

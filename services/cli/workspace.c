@@ -16,6 +16,7 @@
 
 #include "core/files.h"
 #include "core/node.h"
+#include "core/nodes.h"
 #include "mesh/cards.h"
 
 static int copy_file (const char *from, const char *to, struct strata_error *error)
@@ -304,13 +305,14 @@ bool workspace_is_live (const struct workspace *self)
     node_name (node, sizeof (node));
     for (size_t i = 0; i < count; i++) {
         /* A killed replica's card stays, and its pid may be somebody else's by now. */
-        live += strcmp (cards[i].node, node) != 0 || workspace_runs (cards[i].pid, "strata-");
+        live += strcmp (cards[i].node, node) != 0 ? card_is_held (self->path, cards[i].replica) : workspace_runs (cards[i].pid, "strata-");
     }
     free (cards);
     return live > 0;
 }
 
-pid_t workspace_supervisor (const struct workspace *self)
+/* Of the first node; node: that one's name. */
+static pid_t first_supervisor (const struct workspace *self, char node[REPLICA_NAME_MAX])
 {
     char path[4200];
     pid_t pid = 0;
@@ -319,7 +321,31 @@ pid_t workspace_supervisor (const struct workspace *self)
     if (fd < 0)
         return 0;
     if (flock (fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-        pid = read_pid (fd);
+        pid = read_holder (fd, node);
     close (fd);
     return pid;
+}
+
+pid_t workspace_supervisor (const struct workspace *self)
+{
+    char node[REPLICA_NAME_MAX];
+    struct nodes nodes;
+    struct strata_error error;
+    pid_t pid = first_supervisor (self, node);
+    if (pid || nodes_read (self->path, &nodes, &error) < 0)
+        return pid;
+    for (size_t i = 0; i < nodes.count && !pid; i++)
+        pid = (pid_t)nodes_supervisor (self->path, nodes.names[i]);
+    nodes_fini (&nodes);
+    return pid;
+}
+
+int workspace_stop (const struct workspace *self, struct strata_error *error)
+{
+    char node[REPLICA_NAME_MAX] = "", here[REPLICA_NAME_MAX];
+    pid_t pid = first_supervisor (self, node);
+    node_name (here, sizeof (here));
+    if (!pid || strcmp (node, here) != 0)
+        return nodes_say_down (self->path, error);
+    return kill (pid, SIGTERM) == 0 ? 0 : strata_fail (error, "the supervisor, pid %d, can't be signalled: %s", (int)pid, strerror (errno));
 }

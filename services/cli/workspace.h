@@ -35,11 +35,13 @@ int workspace_lock (const struct workspace *self, pid_t *holder, struct strata_e
 void workspace_lock_sign (int fd, pid_t pid);
 /* Whether `pid` is a process of this machine whose name begins with `name`, and not one that only waits to be reaped. */
 bool workspace_runs (long pid, const char *name);
-/* Whether a process of this node that has a card runs. A card of another node counts as running. */
+/* Whether a process that has a card runs, on whichever node. */
 bool workspace_is_live (const struct workspace *self);
 /* How many jobs run on this node, up or not: a shepherd outlives the services. */
 size_t workspace_shepherds (const struct workspace *self);
-/* The supervisor's pid; 0 when none runs. */
+/* The pid of the first node's supervisor, or of another node's that lives; 0: the campaign is up on no node. */
 pid_t workspace_supervisor (const struct workspace *self);
+/* Asks all supervisors to end: the first node's by SIGTERM when it is this node, else by the file `down`. */
+int workspace_stop (const struct workspace *self, struct strata_error *error);
 
 #endif

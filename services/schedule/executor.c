@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const struct executor_ops *const all[] = { &executor_local, &executor_slurm, &executor_flux };
+static const struct executor_ops *const all[] = { &executor_local, &executor_nodes, &executor_slurm, &executor_flux };
 
 const struct executor_ops *executor_find (const char *name)
 {

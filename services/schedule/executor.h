@@ -8,6 +8,7 @@
 #ifndef SCHEDULE_EXECUTOR_H
 #define SCHEDULE_EXECUTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,9 +69,15 @@ struct executor_ops {
     void (*turn) (void *self);
     /* What keeps the engine from taking jobs, as a sentence; NULL: nothing. Valid until the next turn. */
     const char *(*trouble) (void *self);
+    /* ---- of those that see nodes come and go; else NULL ---- */
+    /* True, and a node that has not answered for so long that it counts as lost, or that answers again; each is told once. What
+     * was given to a lost node is forgotten. */
+    bool (*moved) (void *self, size_t *node, bool *lost);
+    /* There are nodes that `capacity` did not tell of: the service is to begin again with them. */
+    bool (*outgrown) (void *self);
 };
 
-extern const struct executor_ops executor_local, executor_slurm, executor_flux;
+extern const struct executor_ops executor_local, executor_nodes, executor_slurm, executor_flux;
 
 /* NULL when there is none of this name. */
 const struct executor_ops *executor_find (const char *name);

@@ -119,6 +119,26 @@ static const char *recorded_trouble (void *arg)
     return self->trouble[0] ? self->trouble : NULL;
 }
 
+static bool recorded_moved (void *arg, size_t *node, bool *lost)
+{
+    struct executor_recorded *self = arg;
+    if (!self->ops->moved)
+        return false;
+    bool moved = !service_replays (self->service) && self->ops->moved (self->executor, node, lost);
+    service_fact (self->service, &moved, sizeof (moved));
+    if (!moved)
+        return false;
+    service_fact (self->service, node, sizeof (*node));
+    service_fact (self->service, lost, sizeof (*lost));
+    return true;
+}
+
+static bool recorded_outgrown (void *arg)
+{
+    struct executor_recorded *self = arg;
+    return self->ops->outgrown && !service_replays (self->service) && self->ops->outgrown (self->executor);
+}
+
 struct changed_ids {
     struct service *service;
     void (*each) (const char *id, void *arg);
@@ -162,4 +182,6 @@ const struct executor_ops executor_recorded = {
     .changed = recorded_changed,
     .turn = recorded_turn,
     .trouble = recorded_trouble,
+    .moved = recorded_moved,
+    .outgrown = recorded_outgrown,
 };

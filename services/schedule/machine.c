@@ -25,6 +25,11 @@ void machine_fini (struct machine *self)
     *self = (struct machine){ NULL, 0 };
 }
 
+void machine_drop_last (struct machine *self)
+{
+    group_fini (&self->groups[--self->count]);
+}
+
 static int no_memory (struct strata_error *error)
 {
     return strata_fail (error, "out of memory for the description of the machine");

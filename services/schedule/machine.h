@@ -38,6 +38,8 @@ struct machine {
  * are too many cores or GPUs on a node, or no memory. */
 struct machine_group *machine_add (struct machine *self, size_t nodes, unsigned cores, unsigned gpus, uint64_t memory_mb,
                                    struct strata_error *error);
+/* Takes the last group away again; there must be one. */
+void machine_drop_last (struct machine *self);
 /* As the campaign file describes it; nothing is added when it does not. */
 int machine_add_described (struct machine *self, const struct campaign_machine *described, struct strata_error *error);
 void machine_fini (struct machine *self);

@@ -140,10 +140,42 @@ static bool is_full (struct service *service)
     return full;
 }
 
+/* Set while the executor, and not a person, says that a node is lost: it works again when it answers. */
+static void gone_key (struct shard_key *key, size_t node)
+{
+    shard_key (key, "gone/%zu", node);
+}
+
+static void look_at_nodes (struct service *service, struct state *self, int64_t now_us)
+{
+    struct strata_error error;
+    struct shard_key key;
+    struct shard *shard = service_shard (service);
+    size_t node = 0;
+    bool lost = false;
+    while (self->drive.ops->moved (self->drive.executor, &node, &lost)) {
+        gone_key (&key, node);
+        if (lost && schedule_node (self->core, node) != RESOURCES_LOST) {
+            shard_put (shard, key.data, key.size, "", 0);
+            if (schedule_set_node (self->core, node, RESOURCES_LOST, now_us, &error) != 0)
+                log_error ("%s", error.text);
+        } else if (!lost && shard_has (shard, key.data, key.size)) {
+            shard_delete (shard, key.data, key.size);
+            if (schedule_set_node (self->core, node, RESOURCES_UP, now_us, &error) != 0)
+                log_error ("%s", error.text);
+        }
+    }
+}
+
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
     bool full = is_full (service);
+    look_at_nodes (service, self, now_us);
+    if (self->drive.ops->outgrown (self->drive.executor)) {
+        service_event (service, "nodes-joined", "schedule", "more nodes have joined: begins again with them");
+        service_quit (service, SERVICE_AGAIN);
+    }
     if (full != self->full)
         service_event (service, full ? "disk-full" : "disk-has-room", "schedule", "%s",
                        full ? "no job is started until there is room again" : "jobs are started again");
@@ -441,7 +473,7 @@ static int open_executor (struct service *service, struct state *self, struct st
     self->recorded.executor = kept_executor;
     kept_executor = NULL;
     if (!self->recorded.ops)
-        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local, slurm or flux", name);
+        return strata_fail (error, "schedule.executor: %s is not built into this strata-schedule; use local, nodes, slurm or flux", name);
     if (!self->recorded.executor && !service_replays (service))
         self->recorded.executor = self->recorded.ops->open (&config, error);
     if (!self->recorded.executor && !service_replays (service))

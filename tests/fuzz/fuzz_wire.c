@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "feedback.pb-c.h"
+#include "launch.pb-c.h"
 #include "fuzz.h"
 #include "mesh/wire.h"
 #include "patch.pb-c.h"

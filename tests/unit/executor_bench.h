@@ -77,11 +77,17 @@ static inline void *bench_open (const struct executor_ops *ops, const char *work
 {
     struct strata_error error = { "" };
     struct executor_config config = { workspace, bin_dir, NULL };
+    struct machine machine = { NULL, 0 };
     void *executor = ops->open (&config, &error);
-    if (!executor)
+    /* One that sees nodes come and go knows them from here on. */
+    if (!executor || (ops->moved && ops->capacity (executor, &machine, &error) != 0))
         fail_msg ("%s (make all builds it)", error.text);
+    machine_fini (&machine);
     return executor;
 }
+
+/* Called with the workspace of each new bench: starts what the executor needs there. NULL: nothing. */
+static void (*bench_prepare) (const char *workspace);
 
 static inline struct bench *bench_new (const struct executor_ops *ops)
 {
@@ -90,6 +96,8 @@ static inline struct bench *bench_new (const struct executor_ops *ops)
     bench->ops = ops;
     strcpy (bench->workspace, "/tmp/strata-executor-XXXXXX");
     assert_non_null (mkdtemp (bench->workspace));
+    if (bench_prepare)
+        bench_prepare (bench->workspace);
     bench->executor = bench_open (ops, bench->workspace);
     return bench;
 }

@@ -162,7 +162,7 @@ static const struct wrong keys_and_types[] = {
     { "campaign: test\n", "campaign: test\nstage:\n",
       "c.yaml:3: stage: must be a mapping with the keys backend, quota_mb, queue_mb, namespaces, cache, not an empty value" },
     { "campaign: test\n", "campaign: test\nschedule: {executor: pbs}\n",
-      "c.yaml:3: schedule.executor: must be one of local, slurm, flux, not pbs" },
+      "c.yaml:3: schedule.executor: must be one of local, nodes, slurm, flux, not pbs" },
     { "  candidates: patches\n", "  candidates: patches\n  points: 72\n",
       "c.yaml:7: patch.points: must be an odd whole number from 3 to 999, not 72" },
     { "  candidates: patches\n", "  candidates: patches\n  lipid_only: \"33\"\n",

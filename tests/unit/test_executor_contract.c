@@ -3,6 +3,10 @@
  * Slurm is a real one (scripts/slurm.sh): two nodes of eight processors that don't exist, on 127.0.0.1. Flux is used when
  * this test runs inside an instance of it (`flux start build/tests/test_executor_contract`).
  */
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "core/nodes.h"
 #include "executor_bench.h"
 
 #define CASE(name) static void name (struct bench *bench)
@@ -237,6 +241,49 @@ CASE (many_jobs_run_once_each_also_when_the_scheduler_is_started_anew_meanwhile)
     }
 }
 
+/* ---- the agent of a node, for executor `nodes` ---- */
+
+static pid_t agent;
+
+static const char agent_campaign[] =
+    "strata: 1\ncampaign: contract\nworkspace: w\nseed: 1\n"
+    "patch: {snapshots: snapshots, candidates: patches, encoder: {kind: pca, model: c.yaml, dimensions: 2}}\n"
+    "select: {from: patches, queues: [{name: all, configuration: other, quota: 1.0}]}\n"
+    "feedback: {from: rdfs, uptake: uptakes, states: [S], rows: [R]}\n"
+    "jobs: [{name: one, start: always, command: [\"true\"]}]\n";
+
+static void start_agent (const char *workspace)
+{
+    struct strata_error error;
+    char file[PATH_MAX], program[PATH_MAX];
+    snprintf (file, sizeof (file), "%s/c.yaml", workspace);
+    snprintf (program, sizeof (program), "%.4000s/strata-launch", bin_dir);
+    FILE *out = fopen (file, "w");
+    assert_non_null (out);
+    fputs (agent_campaign, out);
+    fclose (out);
+    setenv ("STRATA_NODE", "n0", 1);
+    int lock = nodes_lock (workspace, "n0", &error);
+    assert_true (lock >= 0);
+    close (lock);
+    assert_int_equal (nodes_join (workspace, "n0", true, &error), 0);
+    agent = fork ();
+    if (agent == 0) {
+        prctl (PR_SET_PDEATHSIG, SIGKILL);
+        if (!freopen ("/dev/null", "w", stderr))
+            _exit (1);
+        execl (program, program, "--campaign", file, "--workspace", workspace, "--replica", "0", (char *)NULL);
+        _exit (127);
+    }
+    assert_true (agent > 0);
+}
+
+static void end_agent (void)
+{
+    kill (agent, SIGKILL);
+    waitpid (agent, NULL, 0);
+}
+
 /* ---- for each executor ---- */
 
 #define ROW(name) { #name, name }
@@ -271,6 +318,8 @@ static void run_cell (void **state)
     contract[cell->row].run (bench);
     /* No call waits for an engine. Writing an order takes a few milliseconds, on a busy disk more. */
     assert_in_range (bench->longest_ms, 0, bench_limit_ms () / 20);
+    if (cell->ops == &executor_nodes)
+        end_agent ();
     bench_free (bench);
 }
 
@@ -312,6 +361,9 @@ int main (void)
 {
     bench_find_folders ();
     int failed = run_contract ("local") != 0;
+    bench_prepare = start_agent;
+    failed += run_contract ("nodes") != 0;
+    bench_prepare = NULL;
     failed += run_on_slurm ();
     if (!executor_find ("flux") || system ("command -v flux > /dev/null && flux uptime > /dev/null 2>&1") != 0)
         print_message ("flux: SKIPPED, this does not run inside a Flux instance (flux start build/tests/test_executor_contract)\n");
