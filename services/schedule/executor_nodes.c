@@ -41,11 +41,13 @@ struct attempt {
     struct attempt *next, **at; /* of the node */
 };
 
+struct round;
+
 struct node {
     char name[NODE_NAME_MAX], peer[32];
     struct attempt *attempts;
     size_t count;
-    bool asked;                 /* a request is under way */
+    struct round *round;        /* the request that is under way; NULL: none */
     bool urgent;                /* something is to start or to stop */
     bool lost;                  /* and the core was told */
     int64_t asked_us, answered_us;
@@ -191,6 +193,24 @@ static size_t node_called (const struct cluster *self, const char *name)
     return i;
 }
 
+/* What a request was about: attempts may be gone when its answer comes. */
+struct round {
+    struct cluster *cluster;
+    size_t node;
+    char **starts, **looks; /* keys, ended by NULL */
+};
+
+static void round_free (struct round *self)
+{
+    for (size_t i = 0; self->starts && self->starts[i]; i++)
+        free (self->starts[i]);
+    for (size_t i = 0; self->looks && self->looks[i]; i++)
+        free (self->looks[i]);
+    free (self->starts);
+    free (self->looks);
+    free (self);
+}
+
 /* ---- opening ---- */
 
 static void ignore_request (struct mesh *mesh, zframe_t *identity, struct wire_message *message, void *arg)
@@ -213,9 +233,12 @@ static void nodes_close (void **arg)
         uv_run (&self->loop, UV_RUN_DEFAULT);
         uv_loop_close (&self->loop);
     }
-    for (size_t i = 0; i < self->count; i++)
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->nodes[i].round)
+            round_free (self->nodes[i].round);
         while (self->nodes[i].attempts)
             attempt_free (self, self->nodes[i].attempts);
+    }
     zhash_destroy (&self->attempts);
     for (char *id; self->changed && (id = zlist_pop (self->changed));)
         free (id);
@@ -480,25 +503,7 @@ static int nodes_changed (void *arg, void (*each) (const char *id, void *arg), v
 
 /* ---- a request to a node ---- */
 
-/* What a request was about: attempts may be gone when its answer comes. */
-struct round {
-    struct cluster *cluster;
-    size_t node;
-    char **starts, **looks; /* keys, ended by NULL */
-};
-
-static void round_free (struct round *self)
-{
-    for (size_t i = 0; self->starts && self->starts[i]; i++)
-        free (self->starts[i]);
-    for (size_t i = 0; self->looks && self->looks[i]; i++)
-        free (self->looks[i]);
-    free (self->starts);
-    free (self->looks);
-    free (self);
-}
-
-/* "" or why it could not be started. */
+/* text: "", or why it could not be started. */
 static void take_error (struct cluster *self, struct attempt *attempt, const char *text)
 {
     struct outcome outcome = { .end = STRATA__JOB_END__END_NO_START };
@@ -538,7 +543,7 @@ static void on_attended (void *owner, const struct reply *reply, void *arg)
     struct round *round = arg;
     struct cluster *self = round->cluster;
     struct node *node = &self->nodes[round->node];
-    node->asked = false;
+    node->round = NULL;
     if (reply->ok) {
         const Strata__AttendReply *body = (const Strata__AttendReply *)reply->body;
         node->answered_us = mesh_now_us ();
@@ -597,7 +602,7 @@ static void ask (struct cluster *self, size_t number, int64_t now_us)
         round->looks[body.n_look] = copy (a->key);
         looks[body.n_look++] = name;
     }
-    node->asked = true;
+    node->round = round;
     node->urgent = false;
     node->asked_us = now_us;
     mesh_call (&self->mesh, node->peer, STRATA__MESSAGE_TYPE__TYPE_ATTEND, &body.base, NULL, 0, &strata__attend_reply__descriptor,
@@ -665,7 +670,7 @@ static void nodes_turn (void *arg)
         int64_t since_us = now_us - node->asked_us;
         if (now_us - node->answered_us > SILENT_US && since_us > ROUND_US)
             look_at_folders (self, node);
-        if (node->asked)
+        if (node->round)
             continue;
         if (node->urgent || since_us > (node->count ? round_us : self->timeout_us / 4))
             ask (self, i, now_us);
