@@ -547,12 +547,12 @@ static void on_attended (void *owner, const struct reply *reply, void *arg)
     if (reply->ok) {
         const Strata__AttendReply *body = (const Strata__AttendReply *)reply->body;
         node->answered_us = mesh_now_us ();
-        for (size_t i = 0; round->starts[i] && i < body->n_errors; i++) {
+        for (size_t i = 0; i < body->n_errors && round->starts[i]; i++) {
             struct attempt *attempt = zhash_lookup (self->attempts, round->starts[i]);
             if (attempt && attempt->state == EXECUTOR_SUBMITTED)
                 take_error (self, attempt, body->errors[i]);
         }
-        for (size_t i = 0; round->looks[i] && i < body->n_looks; i++) {
+        for (size_t i = 0; i < body->n_looks && round->looks[i]; i++) {
             struct attempt *attempt = zhash_lookup (self->attempts, round->looks[i]);
             if (attempt && !attempt->outcome)
                 take_look (self, attempt, body->looks[i]);

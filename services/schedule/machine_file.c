@@ -72,9 +72,9 @@ static int add_name (struct machine_group *group, size_t at, const char *node, s
 }
 
 /* The group that was added last is one node: it joins the group before it when that is alike. */
-static int settle (struct machine *machine, const char *node, struct strata_error *error)
+static int settle (struct machine *machine, struct machine_group *last, const char *node, struct strata_error *error)
 {
-    struct machine_group *last = &machine->groups[machine->count - 1], *before = machine->count > 1 ? last - 1 : NULL;
+    struct machine_group *before = machine->count > 1 ? last - 1 : NULL;
     if (!before || !alike (before, last))
         return add_name (last, 0, node, error);
     if (add_name (before, before->nodes, node, error) != 0)
@@ -110,8 +110,10 @@ int machine_load (struct machine *machine, const char *workspace, const char *no
     int format = 0, rc = -1;
     snprintf (path, sizeof (path), "%s/nodes/%s.json", workspace, node);
     json_t *json = json_load_file (path, JSON_REJECT_DUPLICATES, &why);
-    if (!json && access (path, F_OK) < 0 && errno == ENOENT)
-        return machine_add (machine, 1, 0, 0, 0, error) && settle (machine, node, error) == 0 ? 0 : -1;
+    if (!json && access (path, F_OK) < 0 && errno == ENOENT) {
+        struct machine_group *none = machine_add (machine, 1, 0, 0, 0, error);
+        return none && settle (machine, none, node, error) == 0 ? 0 : -1;
+    }
     if (!json)
         return strata_fail (error, "%s can't be read: %s", path, why.text);
     if (json_unpack (json, "{s:i s:I s:o s:o}", "format", &format, "memory_mb", &memory_mb, "gpus", &gpus, "cores", &cores) < 0
@@ -125,7 +127,7 @@ int machine_load (struct machine *machine, const char *workspace, const char *no
         else if (group) {
             for (unsigned i = 0; i < group->gpus; i++)
                 group->gpu_socket[i] = (uint16_t)json_integer_value (json_array_get (gpus, i));
-            rc = settle (machine, node, error) == 0 ? 1 : -1;
+            rc = settle (machine, group, node, error) == 0 ? 1 : -1;
         }
     }
     json_decref (json);
