@@ -514,6 +514,17 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
     return 0;
 }
 
+/* Before a failed job is tried again. */
+static int64_t retry_pause_us (const struct live *live)
+{
+    int64_t pause_us = PAUSE_US;
+    if (live->type->campaign->retry_delay_s)
+        return (int64_t)live->type->campaign->retry_delay_s * 1000000;
+    for (uint32_t i = 1; i < live->job->tries && pause_us < PAUSE_MAX_US; i++)
+        pause_us *= 2;
+    return pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
+}
+
 /* final: trying again can't help, whatever tries are left. */
 static int failed (struct schedule *self, struct live *live, bool final, int64_t now_us, struct strata_error *error)
 {
@@ -532,10 +543,7 @@ static int failed (struct schedule *self, struct live *live, bool final, int64_t
         schedule_breaker_failed (self, live, now_us);
         return 0;
     }
-    int64_t pause_us = PAUSE_US;
-    for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
-        pause_us *= 2;
-    schedule_pause (self, live, now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US));
+    schedule_pause (self, live, now_us + retry_pause_us (live));
     schedule_event (self, "job-failed", job->id, "attempt %u: %s; try %u of %u follows", job->attempt, job->reason,
                     job->tries + 1, job->tries_limit);
     schedule_breaker_failed (self, live, now_us);
@@ -605,6 +613,8 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     job->pid = 0;
     set_reason (job, outcome);
     schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
+    if (ran)
+        job->interrupted = outcome->end == END (WALLTIME) || outcome->end == END (LOST) || outcome->end == END (STOPPED) || merlin == MERLIN_RESTART;
     bool always = live->type->campaign->start == JOB_ALWAYS;
     int rc;
     if (always && outcome->end == END (WALLTIME))
