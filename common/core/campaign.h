@@ -119,6 +119,7 @@ struct campaign_job {
     unsigned restart_count;
     struct campaign_run run;
     char *tracker;          /* a JobTracker file; NULL: none */
+    bool checkpoint;        /* one that is stopped goes on where it was; default false, but see schedule_end.c */
     unsigned retry_delay_s; /* before a failed job is tried again; 0 (default): 1, 2, 4 .. 30 s */
     unsigned nodes;         /* cores, gpus and memory_mb are of each; default 1 */
     unsigned cores;         /* 0 = shares cores with others (for a long-running light job); default 1, with parts their sum */
@@ -166,6 +167,7 @@ struct campaign_schedule {
     struct campaign_machine machine;
     unsigned submissions;   /* starts of jobs in a round at the most; 0 (default): no limit */
     unsigned round_s;       /* seconds of a round; default 1 */
+    unsigned end_margin_s;  /* all jobs have ended so long before the allocation does; default 60 */
 };
 
 #define CAMPAIGN_REGION_MAX 256 /* residues of a region */

@@ -268,6 +268,10 @@ static const struct campaign_field schedule_fields[] = {
       .help = "Jobs started in a round at the most; 0: no limit.", .example = "submissions: 500" },
     { .key = "round", WHOLE (struct campaign_schedule, round_s, 1, DAY_S), .fallback = "1",
       .help = "Seconds of a round.", .example = "round: 60" },
+    { .key = "end_margin", WHOLE (struct campaign_schedule, end_margin_s, 0, DAY_S), .fallback = "60",
+      .help = "Seconds before the end of the allocation at which all jobs have ended; what can't end by then is not started. The end is "
+              "that of the Slurm or Flux job that `strata up` runs in, or STRATA_END.",
+      .example = "end_margin: 120" },
     END,
 };
 
@@ -358,6 +362,10 @@ static const struct campaign_field job_fields[] = {
       .help = "The job as a step of Maestro, instead of `command` and what else it says.", .example = "run: {cmd: make, cores: 2}" },
     { .key = "tracker", TEXT (struct campaign_job, tracker),
       .help = "A file of MuMMI's JobTracker that says it instead; relative to the campaign file.", .example = "tracker: jobs_cg.yaml" },
+    { .key = "checkpoint", .kind = KIND_BOOL, AT (struct campaign_job, checkpoint), .fallback = "false",
+      .help = "Whether a job that is stopped goes on where it was, and so may start when its walltime does not fit before the allocation's end. "
+              "Those with `start: always` or `restart` do.",
+      .example = "checkpoint: true" },
     { .key = "retry_delay", WHOLE (struct campaign_job, retry_delay_s, 0, DAY_S), .fallback = "0",
       .help = "Seconds before a failed job is tried again; 0: 1, 2, 4 ... 30.", .example = "retry_delay: 60" },
     { .key = "cores", WHOLE (struct campaign_job, cores, 0, 100000), .fallback = "1",

@@ -198,7 +198,7 @@ static void costs_now (struct report_costs *costs)
 
 static int run_once (const struct arguments *args, const struct campaign *campaign, const char *folder, struct strata_error *error)
 {
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct running running = { .report = { .campaign = campaign }, .progress = isatty (STDERR_FILENO), .what = "" };
     struct world_totals totals;
     struct world *world = NULL;
@@ -267,7 +267,7 @@ static json_t *paper_line (const struct arguments *args, struct report *report, 
 /* Each run goes on from the stores of the one before, whatever its number of nodes. */
 static int run_paper (const struct arguments *args, const struct campaign *campaign, const char *folder, struct strata_error *error)
 {
-    struct machine machine[2] = { { NULL, 0 }, { NULL, 0 } };
+    struct machine machine[2] = { { .count = 0 }, { .count = 0 } };
     struct world *world = NULL;
     json_t *runs = json_array ();
     unsigned run = 0;

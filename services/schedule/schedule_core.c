@@ -326,7 +326,8 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
     make_resources (self, machine);
-    schedule_settings_load (self);
+    self->end_us = machine->end_us;
+    schedule_settings_load (self, now_us);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
@@ -379,6 +380,7 @@ static void keep_time (struct schedule *self, int64_t now_us)
 void schedule_tick (struct schedule *self, int64_t now_us)
 {
     keep_time (self, now_us);
+    schedule_end_tell (self);
     if (self->draining)
         return;
     for (size_t i = 0; i < self->types_count; i++) {

@@ -123,7 +123,7 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
       "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, restart, run, tracker, "
-      "retry_delay, cores, "
+      "checkpoint, retry_delay, cores, "
       "gpus, nodes, near, share, parts, gpu_share, model, walltime, tries, memory_mb, output_mb, grace, success, exit_codes, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
