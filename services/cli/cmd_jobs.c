@@ -320,9 +320,13 @@ static void print_settings (const struct cli_args *args, const Strata__UpdateRep
         printf ("%-32s %10s %14s\n", "SETTING", "VALUE", "CAMPAIGN FILE");
     for (size_t i = 0; i < reply->n_settings; i++) {
         const Strata__Setting *s = reply->settings[i];
-        json_object_set_new (settings, s->name, json_pack ("{s:I s:I}", "value", (json_int_t)s->value, "of_file", (json_int_t)s->of_file));
+        bool whole = s->per <= 1;
+        double value = (double)s->value / (whole ? 1 : (double)s->per), of_file = (double)s->of_file / (whole ? 1 : (double)s->per);
+        json_object_set_new (settings, s->name,
+                             whole ? json_pack ("{s:I s:I}", "value", (json_int_t)s->value, "of_file", (json_int_t)s->of_file)
+                                   : json_pack ("{s:f s:f}", "value", value, "of_file", of_file));
         if (!args->json)
-            printf ("%-32s %10llu %14llu\n", s->name, (unsigned long long)s->value, (unsigned long long)s->of_file);
+            printf ("%-32s %10.15g %14.15g\n", s->name, value, of_file);
     }
     if (args->json)
         cli_print_json (json_pack ("{s:O}", "settings", settings));

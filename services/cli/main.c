@@ -55,7 +55,8 @@ static const struct command commands[] = {
       "and are tried again elsewhere; only for a node that is really off. NODE: its name or its number. It stays so over restarts.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 2, cmd_node },
     { "update", "[KEY=VALUE ...] [--workspace DIR] [--json]", "changes settings of the campaign file while it runs, or lists them",
-      "buffer.TYPE (jobs[].buffer), submissions and round_s (schedule.submissions, schedule.round_s). KEY= (nothing behind it): the\n"
+      "buffer.TYPE (jobs[].buffer: prepared ahead), share.TYPE (jobs[].gpu_share: 0.7 of all GPUs; 0: no share), submissions and\n"
+      "round_s (schedule.submissions, schedule.round_s), end_s (the allocation's end). KEY= (nothing behind it): the\n"
       "campaign file's value again. A change holds over restarts; `strata events` tells of it.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 100, cmd_update },
     { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",

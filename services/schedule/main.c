@@ -365,7 +365,7 @@ struct settings {
     size_t count, room;
 };
 
-static void add_setting (const char *name, uint64_t value, uint64_t of_file, void *arg)
+static void add_setting (const char *name, uint64_t value, uint64_t of_file, uint64_t per, void *arg)
 {
     struct settings *self = arg;
     if (self->count == self->room) {
@@ -381,6 +381,7 @@ static void add_setting (const char *name, uint64_t value, uint64_t of_file, voi
     s->name = strdup (name);
     s->value = value;
     s->of_file = of_file;
+    s->per = per;
 }
 
 static void on_update (struct service *service, struct request *request, const ProtobufCMessage *body)

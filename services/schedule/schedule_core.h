@@ -135,11 +135,11 @@ int schedule_retry (struct schedule *self, const char *id, const char *type, voi
 /* Why the job is in the state that it is in: why it waits, or how it failed and what to do. */
 void schedule_why (struct schedule *self, const Strata__Job *job, int64_t now_us, char *text, size_t size);
 
-/* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "submissions" ...
+/* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "share.cg", "submissions" ...
  * (schedule_settings.c). text "": the campaign file's value again. -1: errno ENOENT there is no such setting; EINVAL. */
 int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error);
-/* Calls each (name, value, the campaign file's value, arg). */
-void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, void *arg), void *arg);
+/* Calls each (name, value, the campaign file's value, of how many parts of 1 both are, arg). */
+void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, uint64_t per, void *arg), void *arg);
 
 /* ---- questions to select ---- */
 size_t schedule_proposals (const struct schedule *self);

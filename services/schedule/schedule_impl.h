@@ -6,6 +6,7 @@
 #include "schedule_core.h"
 
 #define STATES 7
+#define SCHEDULE_SHARE 1000000
 
 /* A job that is not ended. Where it stands: schedule_live.c. */
 struct live {
@@ -38,7 +39,7 @@ struct job_type {
     bool wants;                         /* cores or GPUs of its own */
     bool too_big;                       /* asks for more than there is */
     bool on_hold;
-    uint64_t buffer;                    /* schedule_settings.c */
+    uint64_t buffer, share;             /* schedule_settings.c; share: SCHEDULE_SHARE is all GPUs, 0 no share */
     unsigned lanes;                     /* bits; types that have none in common can't take each other's room */
     uint64_t counts[STATES];            /* jobs in each state */
     bool counts_changed;                /* and not put yet */

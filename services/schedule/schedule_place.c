@@ -89,7 +89,7 @@ static int launch (struct schedule *self, struct live *live)
 
 static bool above_share (const struct schedule *self, const struct job_type *type, uint64_t gpus)
 {
-    return type->campaign->gpu_share > 0 && (double)(type->gpus_held + 1) > type->campaign->gpu_share * (double)gpus;
+    return type->share && (type->gpus_held + 1) * SCHEDULE_SHARE > type->share * gpus;
 }
 
 /* Whether the first waiting job of a goes before that of b. */
