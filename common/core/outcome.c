@@ -19,13 +19,13 @@ static const char *const end_names[] = {
     [STRATA__JOB_END__END_MEMORY] = "memory",       [STRATA__JOB_END__END_NO_START] = "no-start",
     [STRATA__JOB_END__END_NO_OUTPUT] = "no-output", [STRATA__JOB_END__END_LOST] = "lost",
     [STRATA__JOB_END__END_CANCELLED] = "cancelled", [STRATA__JOB_END__END_STOPPED] = "stopped",
-    [STRATA__JOB_END__END_OUTPUT] = "output",
+    [STRATA__JOB_END__END_OUTPUT] = "output",       [STRATA__JOB_END__END_REFUSED] = "refused",
 };
 #define END_COUNT (sizeof (end_names) / sizeof (end_names[0]))
 
 const char *outcome_end_name (Strata__JobEnd end)
 {
-    return (unsigned)end < END_COUNT ? end_names[end] : "unknown";
+    return (unsigned)end < END_COUNT && end_names[end] ? end_names[end] : "unknown";
 }
 
 static int write_all (int fd, const char *text, size_t size)
@@ -85,13 +85,19 @@ int outcome_write (const char *folder, const struct outcome *outcome, struct str
     return 0;
 }
 
-/* Cut to fit, but never inside a UTF-8 character: the text goes on into protobuf and JSON. */
+size_t outcome_whole (const char *text, size_t most)
+{
+    size_t n = strnlen (text, most + 1);
+    if (n > most)
+        for (n--; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n--;
+    return n;
+}
+
+/* Cut to fit. */
 static void copy_text (char *to, size_t size, const char *from)
 {
-    size_t n = strnlen (from, size);
-    if (n == size)
-        for (n--; n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80;)
-            n--;
+    size_t n = outcome_whole (from, size - 1);
     memcpy (to, from, n);
     to[n] = '\0';
 }
@@ -112,7 +118,7 @@ static int understand (json_t *json, struct outcome *outcome, const char *path, 
         return strata_fail (error, "%s is not an outcome (%s); remove it to have the attempt counted as lost", path,
                             wrong.text);
     for (size_t i = 1; i < END_COUNT; i++)
-        if (strcmp (end_names[i], end) == 0)
+        if (end_names[i] && strcmp (end_names[i], end) == 0)
             outcome->end = (Strata__JobEnd)i;
     if (outcome->end == STRATA__JOB_END__END_NONE)
         return strata_fail (

@@ -116,13 +116,13 @@ void schedule_pause (struct schedule *self, struct live *live, int64_t until_us)
 /* Pauses that are over end. */
 void schedule_wake (struct schedule *self, int64_t now_us);
 
-/* Makes a job in `state` (PROPOSED or WAITING). simulation NULL: its own id. */
+/* Makes a job in `state` (PROPOSED or WAITING), because of reason. simulation NULL: its own id. */
 struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
                               const char *simulation, const char *candidate, const char *input, const char *proposal,
-                              int64_t now_us);
-/* The one way to another state: checks the move, keeps the counts, writes the record, tells the sink. When the state is
+                              const char *reason, int64_t now_us);
+/* The one way to another state: checks the move, keeps it with time and reason ("": none) in the job and in the counts, writes the record, tells the sink. When the state is
  * a last one the job leaves the live list at the next schedule_sweep. */
-int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, struct strata_error *error);
+int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, const char *reason, int64_t now_us, struct strata_error *error);
 /* Frees ended jobs; before a public function returns. */
 void schedule_sweep (struct schedule *self);
 /* As if it had never been: only of PROPOSED. */
@@ -149,7 +149,8 @@ bool schedule_breaker_open (const struct job_type *type);
 bool schedule_breaker_lets (const struct job_type *type, int64_t now_us);
 void schedule_breaker_launched (struct schedule *self, struct live *live);
 void schedule_breaker_succeeded (struct schedule *self, struct live *live);
-void schedule_breaker_failed (struct schedule *self, struct live *live, int64_t now_us);
+/* whole: it says that what it lacks all of its type lack; they are paused at once. */
+void schedule_breaker_failed (struct schedule *self, struct live *live, bool whole, int64_t now_us);
 void schedule_breaker_undecided (struct schedule *self, struct live *live);     /* stopped, cancelled */
 /* Somebody says that the cause is mended: the next probe goes at once. */
 void schedule_breaker_retry (struct schedule *self, struct job_type *type, int64_t now_us);

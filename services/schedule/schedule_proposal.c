@@ -247,7 +247,7 @@ void schedule_proposed (struct schedule *self, const char *name, const Strata__P
                             name);
             continue;
         }
-        struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, now_us);
+        struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, name, now_us);
         shard_put (self->shard, key.data, key.size, live->job->id, strlen (live->job->id));
         add_job (proposal, live);
     }
@@ -270,7 +270,7 @@ void schedule_confirmed (struct schedule *self, const char *name, int64_t now_us
             live->job->end = STRATA__JOB_END__END_CANCELLED;
             live->job->ended_us = now_us;
         }
-        if (schedule_move (self, live, cancel ? S (CANCELLED) : S (WAITING), NULL) == 0)
+        if (schedule_move (self, live, cancel ? S (CANCELLED) : S (WAITING), cancel ? "by request" : "select knows that it was taken", now_us, NULL) == 0)
             schedule_event (self, cancel ? "job-cancelled" : "job-created", live->job->id, "%s for %s",
                             cancel ? "cancelled before it was launched" : "waits for resources", live->job->simulation);
     }
