@@ -234,11 +234,8 @@ static void on_jobs (struct service *service, struct request *request, const Pro
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "%s", error.text);
         return;
     }
-    char why[1024] = "";
     struct state *self = service_state (service);
-    if (((const Strata__Jobs *)body)->id[0] && reply.n_jobs == 1)
-        schedule_why (self->core, reply.jobs[0], service_now_us (service), why, sizeof (why));
-    reply.why = why;
+    schedule_jobs_tell (self->core, (const Strata__Jobs *)body, &reply, service_now_us (service));
     request_reply (request, &reply.base);
     schedule_jobs_fini (&reply);
 }

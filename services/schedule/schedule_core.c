@@ -744,13 +744,13 @@ static bool known (struct schedule *self, const char *id)
     return shard_has (self->shard, job.data, job.size) || shard_has (self->shard, chain.data, chain.size);
 }
 
-/* Whether the question can be answered. */
-static int check_wanted (struct schedule *self, const struct schedule_wanted *wanted, struct strata_error *error)
+/* Whether the question can be answered; which states it is of. */
+static int check_wanted (struct schedule *self, const struct schedule_wanted *wanted, unsigned *states, struct strata_error *error)
 {
     errno = EINVAL;
     if (strlen (wanted->id) > SCHEDULE_ID_MAX || (!wanted->id[0] && !wanted->state[0] && !wanted->type[0] && !wanted->all))
         return strata_fail (error, "which jobs? an id of 1 to %d bytes, a state, a type, or all", SCHEDULE_ID_MAX);
-    if (schedule_check_state (wanted->state, error) != 0)
+    if (schedule_states_read (wanted->state, states, error) != 0)
         return -1;
     errno = ENOENT;
     if (wanted->type[0] && !schedule_find_type (self, wanted->type))
@@ -762,13 +762,14 @@ int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted
                      int64_t now_us, struct strata_error *error)
 {
     const char *id = wanted->id;
-    if (check_wanted (self, wanted, error) != 0)
+    unsigned states;
+    if (check_wanted (self, wanted, &states, error) != 0)
         return -1;
     size_t found = 0, room = 0;
     struct live **matching = NULL;
     for (size_t i = 0; i < self->live_count; i++) {
         struct live *live = self->live[i];
-        if (live->job->state == S (ASIDE) || !schedule_fits (live->job, id, wanted->state, wanted->type))
+        if (live->job->state == S (ASIDE) || !schedule_fits (live->job, id, states, wanted->type))
             continue;
         matching = schedule_grow (matching, found, &room, sizeof (*matching));
         matching[found++] = live;

@@ -119,7 +119,7 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
 /* Which jobs are meant: those that every text that is not "" fits. */
 struct schedule_wanted {
     const char *id;                     /* of a job, or of a simulation: all of its chain */
-    const char *state, *type;
+    const char *state, *type;           /* states by commas, as schedule_states_read */
     bool all;                           /* must be set when all texts are "" */
 };
 /* Calls each (id, arg) for what is cancelled by it. Waiting jobs are at once; running ones when they have ended. -1: errno ENOENT
@@ -132,8 +132,10 @@ int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted
 int schedule_retry (struct schedule *self, const char *id, const char *type, void (*each) (const char *id, void *arg),
                     void *arg, int64_t now_us, struct strata_error *error);
 
-/* Why the job is in the state that it is in: why it waits, or how it failed and what to do. */
+/* Why the job is in the state that it is in: what it waits for, or how it failed and what to do. */
 void schedule_why (struct schedule *self, const Strata__Job *job, int64_t now_us, char *text, size_t size);
+/* Why there are no more jobs of a type: its buffer is full, select has no candidate ... False: there is no such type. */
+bool schedule_why_type (struct schedule *self, const char *type, int64_t now_us, char *text, size_t size);
 
 /* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "share.cg", "submissions" ...
  * (schedule_settings.c). text "": the campaign file's value again. -1: errno ENOENT there is no such setting; EINVAL. */
@@ -175,6 +177,8 @@ const char *schedule_trouble (struct schedule *self, int64_t now_us);
 /* Answers Jobs from the shard. The caller frees with schedule_jobs_fini. -1: an unknown state is asked for. */
 int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply,
                    struct strata_error *error);
+/* Puts beside the jobs what the core knows of them: why, waits, types. */
+void schedule_jobs_tell (struct schedule *self, const Strata__Jobs *query, Strata__JobsReply *reply, int64_t now_us);
 void schedule_jobs_fini (Strata__JobsReply *reply);
 
 /* ---- schedule_state.c ---- */

@@ -181,10 +181,15 @@ void schedule_ask (struct schedule *self, int64_t now_us);
 uint64_t schedule_ready (const struct schedule *self, const struct job_type *type);
 void schedule_free_proposals (struct schedule *self);
 
-/* schedule_look.c. Whether a job has that id (its own, or its simulation's), state and type; "": any. */
-bool schedule_fits (const Strata__Job *job, const char *id, const char *state, const char *type);
-/* -1: it is neither "" nor a state of a job. */
-int schedule_check_state (const char *state, struct strata_error *error);
+bool schedule_outstanding (const struct schedule *self, const struct job_type *type);   /* select is asked for it */
+
+/* schedule_look.c. Whether a job has that id (its own, or its simulation's) and type, "": any, and one of the states. */
+bool schedule_fits (const Strata__Job *job, const char *id, unsigned states, const char *type);
+
+/* schedule_state.c. The states that names name: by commas, "" for all. -1: one is no state of a job. */
+int schedule_states_read (const char *names, unsigned *states, struct strata_error *error);
+bool schedule_states_have (unsigned states, const Strata__Job *job);
+bool schedule_states_live (unsigned states);    /* no job that has ended is in one of them */
 
 /* schedule_settings.c. After the types are made: what was changed, else the campaign file's values. */
 void schedule_settings_load (struct schedule *self, int64_t now_us);

@@ -133,7 +133,7 @@ uint64_t schedule_ready (const struct schedule *self, const struct job_type *typ
     return ready;
 }
 
-static bool outstanding (const struct schedule *self, const struct job_type *type)
+bool schedule_outstanding (const struct schedule *self, const struct job_type *type)
 {
     for (size_t i = 0; i < self->proposals_count; i++)
         if (self->proposals[i]->type == type)
@@ -162,7 +162,7 @@ void schedule_ask (struct schedule *self, int64_t now_us)
 {
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
-        if (type->campaign->start != JOB_SELECTION || type->too_big || outstanding (self, type)
+        if (type->campaign->start != JOB_SELECTION || type->too_big || schedule_outstanding (self, type)
             || !schedule_pause_over (type->ask_after_us, now_us) || !schedule_end_lets (self, type, now_us))
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]

@@ -18,7 +18,7 @@ static Strata__Job **find_aside (struct schedule *self, const char *id, const ch
         Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
         if (!job)
             continue;
-        bool match = schedule_fits (job, id, "", type);
+        bool match = schedule_fits (job, id, ~0u, type);
         *matched += match;
         if (match && job->state == S (ASIDE)) {
             found = schedule_grow (found, *count, &room, sizeof (*found));
