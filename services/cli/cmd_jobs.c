@@ -256,7 +256,7 @@ static int tell_list (struct listing *self, const Strata__JobsReply *reply, int6
     }
     if (nodes)
         strata__node_reply__free_unpacked (nodes, NULL);
-    if (reply->n_jobs < reply->total) {
+    if (reply->n_jobs < reply->total && self->args->count <= 0) {
         fflush (stdout);
         fprintf (stderr, "strata: the newest %zu of %llu jobs; -c N shows more\n", reply->n_jobs, (unsigned long long)reply->total);
     }
@@ -294,7 +294,9 @@ static int tell_jobs (struct listing *self, const char *id)
     struct strata_error error;
     const struct cli_args *args = self->args;
     Strata__Jobs query;
-    int64_t now_us = (int64_t)time (NULL) * 1000000;
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    int64_t now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     if (make_query (args, now_us, &query, &error) != 0)
         return cli_fail (args, CLI_USAGE, "%s", error.text);
     query.id = (char *)id;

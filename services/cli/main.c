@@ -42,7 +42,7 @@ static const struct command commands[] = {
               "       [--workspace DIR] [--json]",
       "lists jobs, or tells all about one, as flux-jobs(1)",
       "Those that have not ended, newest first. -a: all; -f: those of the states; --since WHEN: those, too, that ended since then (-10m,\n"
-      "-2h, 12:30, 2026-11-27T12:30). --type (--queue), --name: of a job type, of a simulation. -c N: at most N (default 1000, 0 no limit).\n"
+      "-2h, 12:30, 2026-11-27T12:30). --type (--queue), --name: of a job type, of a simulation. -c N: at most N (default 1000, 0: 100000).\n"
       "One ID: all about that job. --why ID: why it waits (which resource is short, what goes before it) or failed; --why TYPE: why\n"
       "there are no more jobs of a type (its buffer is full ...). --stats: how many of each type are in each state.\n"
       "Columns: ST is D proposed, S waiting, L launching, R running, CD succeeded, F set aside, TO that by its walltime, CA cancelled;\n"

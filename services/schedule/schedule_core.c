@@ -514,11 +514,13 @@ static int succeed (struct schedule *self, struct live *live, int64_t now_us, st
     schedule_event (self, "job-succeeded", job->id, "attempt %u ended well after %.1f s%s", job->attempt,
                     (double)(job->ended_us - job->started_us) / 1e6,
                     again ? "; it starts again while the campaign goes on" : "");
+    char follows[sizeof ("follows ") + 128];
+    snprintf (follows, sizeof (follows), "follows %s", job->id);
     for (size_t i = 0; i < self->types_count; i++) {
         const struct campaign_job *next = self->types[i].campaign;
         if (next->start == JOB_AFTER && strcmp (next->after, job->type) == 0)
             schedule_create (self, &self->types[i], S (WAITING), job->simulation, job->candidate, job->dir,
-                             job->proposal, job->id, now_us);
+                             job->proposal, follows, now_us);
     }
     return 0;
 }

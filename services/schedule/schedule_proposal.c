@@ -247,7 +247,7 @@ void schedule_proposed (struct schedule *self, const char *name, const Strata__P
                             name);
             continue;
         }
-        struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, name, now_us);
+        struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, "selected", now_us);
         shard_put (self->shard, key.data, key.size, live->job->id, strlen (live->job->id));
         add_job (proposal, live);
     }

@@ -92,12 +92,14 @@ static void why_no_room (const struct schedule *self, const struct live *live, c
     const struct job_type *type = live->type;
     struct resources_figures there;
     struct resources_lack lack = { .what = RESOURCES_LACKS_NOTHING };
-    char asks[160], free_ones[200], before[64];
+    char asks[160], free_ones[200], before[64], memory[40] = "";
     resources_figures (self->resources, &there);
     if (type->wants)
         resources_lack (self->resources, (size_t)(type - self->types), &lack);
-    snprintf (asks, sizeof (asks), "it asks for %u cores, %u GPUs and %llu MB on %u of the %zu nodes", resources_cores (&type->request),
-              resources_gpus (&type->request), (unsigned long long)type->request.memory_mb, type->request.nodes, there.nodes);
+    if (type->request.memory_mb)
+        snprintf (memory, sizeof (memory), ", %llu MB", (unsigned long long)type->request.memory_mb);
+    snprintf (asks, sizeof (asks), "it asks for %u cores, %u GPUs%s on %u of the %zu nodes", resources_cores (&type->request),
+              resources_gpus (&type->request), memory, type->request.nodes, there.nodes);
     snprintf (free_ones, sizeof (free_ones), "of %llu cores %llu are free%s, of %llu GPUs %llu", (unsigned long long)there.cores,
               (unsigned long long)(there.cores - there.cores_busy), lack.kept ? " (some are kept for free GPUs)" : "",
               (unsigned long long)there.gpus, (unsigned long long)(there.gpus - there.gpus_busy));

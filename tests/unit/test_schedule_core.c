@@ -264,7 +264,7 @@ static void a_job_knows_each_of_its_moves_with_time_and_reason (void **state)
     crash (world);
     Strata__Job *job = job_of (world, "createsim-000001");
     const Strata__Move set_aside[] = {
-        MOVE (PROPOSED, 0, "p-00000001"), MOVE (WAITING, 0, "select knows that it was taken"),
+        MOVE (PROPOSED, 0, "selected"), MOVE (WAITING, 0, "select knows that it was taken"),
         MOVE (LAUNCHING, 1, ""), MOVE (RUNNING, 1, ""), MOVE (WAITING, 1, job->reason),
         MOVE (LAUNCHING, 2, ""), MOVE (RUNNING, 2, ""), MOVE (ASIDE, 2, job->reason),
     };
@@ -281,7 +281,7 @@ static void a_job_knows_each_of_its_moves_with_time_and_reason (void **state)
     strata__job__free_unpacked (job, NULL);
     until_state (world, "cg-000001", S (RUNNING));
     job = job_of (world, "cg-000001");
-    const Strata__Move runs[] = { MOVE (WAITING, 0, "createsim-000001"), MOVE (LAUNCHING, 1, ""), MOVE (RUNNING, 1, "") };
+    const Strata__Move runs[] = { MOVE (WAITING, 0, "follows createsim-000001"), MOVE (LAUNCHING, 1, ""), MOVE (RUNNING, 1, "") };
     assert_moves (job, 3, runs);
     strata__job__free_unpacked (job, NULL);
     world_free (world);
