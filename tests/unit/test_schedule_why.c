@@ -66,39 +66,58 @@ static void the_resource_that_is_short_is_named (void **state)
     world_free (world);
 }
 
-/* Each node has one of both, and none both. */
+/* What is free stands on another node than what else is. */
 static void that_no_node_has_all_of_it_at_once_is_told (void **state)
 {
+    static const struct resources_request requests[] = {
+        { .nodes = 1, .parts = { { .cores = 1, .share = MACHINE_LEVELS } }, .parts_count = 1, .memory_mb = 900 },
+        { .nodes = 1, .parts = { { .cores = 6, .share = MACHINE_LEVELS } }, .parts_count = 1, .memory_mb = 200 },
+        { .nodes = 1, .parts = { { .cores = 4, .share = MACHINE_LEVELS } }, .parts_count = 1, .memory_mb = 500 },
+    };
+    struct machine machine = { .count = 0 };
+    assert_non_null (machine_add (&machine, 2, 8, 0, 1000, NULL));
+    struct resources *resources = resources_new (&machine, requests, 3);
+    struct resources_lack lack;
+    uint32_t nodes[1], cores[8], gpus[1];
+    struct resources_binding binding = { nodes, cores, gpus, 0, 0, 0 };
+    resources_lack (resources, 2, &lack);
+    assert_int_equal (lack.what, RESOURCES_LACKS_NOTHING);
+    assert_true (resources_take (resources, 0, &binding) && nodes[0] == 0);
+    assert_true (resources_take (resources, 1, &binding) && nodes[0] == 1);
+    assert_false (resources_fits (resources, 2));
+    resources_lack (resources, 2, &lack);
+    assert_int_equal (lack.what, RESOURCES_LACKS_TOGETHER);
+    assert_true (lack.up == 2 && lack.with_cores == 1 && lack.with_memory == 1 && !lack.kept);
+    resources_free (&resources);
+    machine_fini (&machine);
+}
+
+/* Cores that are free and left to free GPUs are not told as if they could be had. */
+static void cores_that_are_kept_for_gpus_are_told (void **state)
+{
     struct world *world = world_new (0, 2, 1);
-    world->types[0] = (struct campaign_job){ .name = (char *)"wide", .start = JOB_SELECTION, .command = argv_of_all, .command_count = 3, .cores = 6,
-                                             .memory_mb = 100, .tries = 3, .buffer = 2 };
-    world->types[1] = (struct campaign_job){ .name = (char *)"fat", .start = JOB_SELECTION, .command = argv_of_all, .command_count = 3, .cores = 1,
-                                             .memory_mb = 900, .tries = 3, .buffer = 1 };
-    world->campaign.jobs_count = 2;
+    world->types[0] = (struct campaign_job){ .name = (char *)"setup", .start = JOB_SELECTION, .command = argv_of_all, .command_count = 3, .cores = 1,
+                                             .tries = 3, .buffer = 6 };
+    world->types[1] = (struct campaign_job){ .name = (char *)"cg", .start = JOB_AFTER, .after = (char *)"setup", .command = argv_of_all,
+                                             .command_count = 3, .cores = 3, .gpus = 1, .tries = 3 };
     world->runtime_us = 1000 * SECOND;
-    describe (world, 1, 8, 0, 1000);
-    /* One node is full of cores and one of memory. */
-    assert_non_null (machine_add (&world->machine, 1, 8, 0, 950, NULL));
+    describe (world, 1, 8, 2, 0);
     up (world);
     turns (world, 30);
-    size_t waiting = count_jobs (world, "", "waiting", "");
-    assert_true (waiting >= 1);
-    const char *id = state_of (world, "wide-000002") == S (WAITING) ? "wide-000002" : state_of (world, "wide-000001") == S (WAITING) ? "wide-000001" : "fat-000001";
-    waits_for (world, id, "one-node", "it waits for nodes that have all of it free at once");
+    waits_for (world, "setup-000003", "cores", "of 8 cores 6 are free (some are kept for free GPUs), of 2 GPUs 2");
     world_free (world);
 }
 
 static void drained_nodes_are_named (void **state)
 {
     struct world *world = setups (2);
-    struct strata_error error;
     up (world);
-    turns (world, 3);
-    assert_int_equal (schedule_set_node (world->drive.core, 0, RESOURCES_DRAINED, world->now_us, &error), 0);
-    size_t n = 0;
-    assert_int_equal (schedule_cancel (world->drive.core, &(struct schedule_wanted){ "", "running", "", false }, ignore_id, &n, world->now_us, NULL), n ? 0 : -1);
+    assert_int_equal (schedule_set_node (world->drive.core, 0, RESOURCES_DRAINED, world->now_us, NULL), 0);
     turns (world, 30);
-    waits_for (world, count_jobs (world, "", "waiting", "createsim-000003") ? "createsim-000003" : "createsim-000001", "nodes", "1 are drained and 0 lost (strata node)");
+    waits_for (world, "createsim-000001", "nodes", "1 are drained and 0 lost (strata node)");
+    assert_int_equal (schedule_set_node (world->drive.core, 0, RESOURCES_UP, world->now_us, NULL), 0);
+    turns (world, 3);
+    waits_for (world, "createsim-000001", "", "attempt 1 runs");
     world_free (world);
 }
 
@@ -275,6 +294,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (the_resource_that_is_short_is_named),
         cmocka_unit_test (that_no_node_has_all_of_it_at_once_is_told),
+        cmocka_unit_test (cores_that_are_kept_for_gpus_are_told),
         cmocka_unit_test (drained_nodes_are_named),
         cmocka_unit_test (pauses_rounds_and_the_end_are_named),
         cmocka_unit_test (a_type_says_why_there_are_no_more_of_it),
