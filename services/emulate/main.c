@@ -298,7 +298,7 @@ static int run_paper (const struct arguments *args, const struct campaign *campa
                 rc = world_run (world, paper[i].hours, on_sample, &running, error);
             if (running.progress)
                 fprintf (stderr, "\r%60s\r", "");
-            if (rc == 0)
+            if (rc == 0 && !interrupted)
                 json_array_append_new (runs, paper_line (args, &running.report, run + 1, &paper[i], start));
             report_fini (&running.report);
         }
