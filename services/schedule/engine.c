@@ -254,7 +254,7 @@ static enum executor_state judge (const struct engine *self, const struct engine
     }
     if (entry->batch && snprintf (log, sizeof (log), "%s/%s/%zu.log", self->folder, entry->batch->name, entry->task) > 0)
         outcome_tail (log, outcome->stderr_tail);
-    return outcome->end == STRATA__JOB_END__END_LOST ? EXECUTOR_LOST : EXECUTOR_ENDED;
+    return outcome->end == STRATA__JOB_END__END_LOST || outcome->end == STRATA__JOB_END__END_NODE ? EXECUTOR_LOST : EXECUTOR_ENDED;
 }
 
 static enum executor_state poll_over (const struct engine *self, const struct engine_entry *entry, struct outcome *outcome)

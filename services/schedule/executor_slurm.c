@@ -119,7 +119,7 @@ static Strata__JobEnd slurm_end (const char *state)
         const char *state;
         Strata__JobEnd end;
     } ends[] = {
-        { "NODE_FAIL", STRATA__JOB_END__END_LOST },      { "BOOT_FAIL", STRATA__JOB_END__END_LOST },
+        { "NODE_FAIL", STRATA__JOB_END__END_NODE },      { "BOOT_FAIL", STRATA__JOB_END__END_NODE },
         { "OUT_OF_MEMORY", STRATA__JOB_END__END_MEMORY }, { "TIMEOUT", STRATA__JOB_END__END_WALLTIME },
         { "DEADLINE", STRATA__JOB_END__END_WALLTIME },   { "PREEMPTED", STRATA__JOB_END__END_STOPPED },
     };

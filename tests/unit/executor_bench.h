@@ -76,7 +76,7 @@ struct bench {
 static inline void *bench_open (const struct executor_ops *ops, const char *workspace)
 {
     struct strata_error error = { "" };
-    struct executor_config config = { workspace, bin_dir, NULL };
+    struct executor_config config = { .workspace = workspace, .bin_dir = bin_dir };
     struct machine machine = { NULL, 0 };
     void *executor = ops->open (&config, &error);
     /* One that sees nodes come and go knows them from here on. */

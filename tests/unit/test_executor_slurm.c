@@ -169,7 +169,7 @@ static void a_job_whose_node_fails_is_lost_and_can_be_tried_again (void **state)
               folder, node, job->dir);
     bench_command ("%s", command);
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_LOST);
-    assert_int_equal (job->outcome.end, END (LOST));
+    assert_int_equal (job->outcome.end, END (NODE));
     if (!strstr (job->outcome.reason, "NODE_FAIL"))
         fail_msg ("%s", job->outcome.reason);
     job->order.ref.attempt = 2;
