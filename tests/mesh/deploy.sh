@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # deploy/: each launcher starts a campaign on several nodes, is called again without harm, shows them, and stops them. `local` and
-# `ssh` (a sshd of this test, on loopback) and `slurm` (inside an allocation of a real Slurm) run here, `flux` (inside an instance of this test) where it is on PATH.
+# `ssh` (a sshd of this test, on loopback) and `slurm` (inside an allocation of a real Slurm) run here, `flux` (in an instance of two
+# brokers) where it is on PATH.
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/sbin
 
@@ -70,20 +71,13 @@ else
     echo "  slurm: SKIPPED, slurm-wlm and munge are not installed (make deps-tests)"
 fi
 
-# ---- flux ---- (one broker: two of them on one machine would be two nodes of one name)
+# ---- flux ----
 if command -v flux > /dev/null; then
     "deploy/flux.sh" up "$campaign" 2> "$work/err" && fail "flux.sh went on outside of an instance"
     grep -q 'inside flux batch or flux alloc' "$work/err" || fail "not told that there is no instance: $(cat "$work/err")"
-    flux start --test-size=1 sh -c 'flux getattr local-uri > "$1/uri.new" && mv "$1/uri.new" "$1/uri" && while [ ! -e "$1/flux-end" ]; do sleep 0.2; done' \
-        sh "$work" > "$work/flux.log" 2>&1 &
-    instance=$!
-    until_true 30 "flux: an instance" test -e "$work/uri"
-    FLUX_URI=$(cat "$work/uri")
-    export FLUX_URI
-    try flux 1
-    touch "$work/flux-end"
-    wait "$instance" || fail "flux start: $(tail -n 5 "$work/flux.log")"
-    unset FLUX_URI
+    flux_up 2
+    try flux 2
+    flux_down || fail "flux start did not end well"
 else
     echo "  flux: SKIPPED, there is no flux on PATH"
 fi
