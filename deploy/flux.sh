@@ -11,7 +11,6 @@ set -euo pipefail
 
 inside () { flux uptime > /dev/null 2>&1 || die "no Flux instance answers: call it inside flux batch or flux alloc"; }
 list_nodes () { inside; flux hostlist --expand --delimiter='\n' local; }
-on () { local node=$1; shift; flux exec --rank "$(flux hostlist --find "$node" local)" env STRATA_NODE="$node" "$@"; }
 start_all () {
     local left
     inside

@@ -11,7 +11,6 @@ set -euo pipefail
 
 inside () { [ -n "${SLURM_JOB_ID:-}" ] || die "SLURM_JOB_ID is not set: call it inside sbatch or salloc"; }
 list_nodes () { inside; scontrol show hostnames "$SLURM_JOB_NODELIST"; }
-on () { local node=$1; shift; srun --overlap --nodes=1 --ntasks=1 --nodelist="$node" "$@"; }
 # --cpus-per-task: the supervisors, and the jobs below them, have all of the node.
 start_all () {
     local log end

@@ -26,6 +26,7 @@ struct state {
     int64_t drain_until_us;         /* 0: not draining */
     struct question *questions;     /* under way */
     bool full;                      /* no room on the workspace's disk: nothing new starts */
+    bool booted;                    /* look_at_boot is through */
 };
 
 /* ---- what the core tells ---- */
@@ -168,10 +169,37 @@ static void look_at_nodes (struct service *service, struct state *self, int64_t 
     }
 }
 
+/* An attempt's folder is not synced while we live (executor_config.keeps): a loss of power may have taken back that it began. That it
+ * might have is on disk here, so it is not begun a second time. */
+static void look_at_boot (struct service *service, struct state *self, int64_t now_us)
+{
+    static const char key[] = "boot";
+    char boot[40] = "";
+    void *known = NULL;
+    size_t size = 0;
+    FILE *file = service_replays (service) ? NULL : fopen ("/proc/sys/kernel/random/boot_id", "re");
+    if (file && fscanf (file, "%39s", boot) != 1)
+        boot[0] = '\0';
+    if (file)
+        fclose (file);
+    service_fact_text (service, boot, sizeof (boot));
+    bool same = shard_get (service_shard (service), key, strlen (key), &known, &size) > 0 && size == strlen (boot)
+                && memcmp (known, boot, size) == 0;
+    free (known);
+    self->booted = true;
+    if (same || !boot[0])
+        return;
+    if (self->recorded.ops == &executor_local)
+        drive_machine_restarted (&self->drive, now_us);
+    shard_put (service_shard (service), key, strlen (key), boot, strlen (boot));
+}
+
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
     bool full = is_full (service);
+    if (!self->booted)
+        look_at_boot (service, self, now_us);
     look_at_nodes (service, self, now_us);
     if (self->drive.ops->outgrown (self->drive.executor)) {
         service_event (service, "nodes-joined", "schedule", "more nodes have joined: begins again with them");
@@ -480,8 +508,8 @@ static int make_machine (struct service *service, struct state *self, struct str
 static int open_executor (struct service *service, struct state *self, struct strata_error *error)
 {
     const char *name = service_campaign (service)->schedule.executor;
-    struct executor_config config = { service_workspace (service), service_bin_dir (service),
-                                      &service_campaign (service)->schedule };
+    const struct executor_config config = { .workspace = service_workspace (service), .bin_dir = service_bin_dir (service),
+                                            .settings = &service_campaign (service)->schedule, .keeps = true };
     self->drive.ops = &executor_recorded;
     self->drive.executor = &self->recorded;
     self->recorded.service = service;

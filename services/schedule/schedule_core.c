@@ -615,7 +615,7 @@ static void set_reason (Strata__Job *job, const struct outcome *outcome)
     schedule_set_string (&job->reason, text);
 }
 
-/* It asks to be started again: that is no failure. Not at once, for one that does nothing else. */
+/* It asks to be started again, or its node went away below it: that is no failure. Not at once, for one that does nothing else. */
 static int restarted (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
 {
     int rc = stopped (self, live, now_us, error);
@@ -646,14 +646,15 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     set_reason (job, outcome);
     schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
     if (ran)
-        job->interrupted = outcome->end == END (WALLTIME) || outcome->end == END (LOST) || outcome->end == END (STOPPED) || merlin == MERLIN_RESTART;
+        job->interrupted = outcome->end == END (WALLTIME) || outcome->end == END (LOST) || outcome->end == END (NODE)
+                           || outcome->end == END (STOPPED) || merlin == MERLIN_RESTART;
     bool always = live->type->campaign->start == JOB_ALWAYS;
     int rc;
     if (always && outcome->end == END (WALLTIME))
         job->tries = 0; /* it did what it is for: failures before it and after it are not in a row */
     if (job->cancel)
         rc = cancelled (self, live, now_us, error);
-    else if (merlin == MERLIN_RESTART)
+    else if (merlin == MERLIN_RESTART || outcome->end == END (NODE))
         rc = restarted (self, live, now_us, error);
     else if (outcome->end == END (EXIT) && (outcome->code == 0 || merlin == MERLIN_DRY_SUCCESS))
         rc = succeed (self, live, now_us, error);
@@ -678,7 +679,7 @@ static bool stands_on (const Strata__Job *job, size_t node)
 
 static void end_on_lost (struct schedule *self, size_t node, int64_t now_us)
 {
-    struct outcome outcome = { .end = END (LOST) };
+    struct outcome outcome = { .end = END (NODE) };
     snprintf (outcome.reason, sizeof (outcome.reason), "its node %zu was lost", node);
     for (int list = 0; list < SCHEDULE_LISTS; list++)
         for (struct live *live = self->lists[list].first, *next; live; live = next) {

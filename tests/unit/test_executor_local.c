@@ -149,7 +149,7 @@ static void what_can_not_be_launched_is_refused_with_the_path (void **state)
     struct bench *bench = bench_local ();
     struct job *job = bench_job (bench, "true");
     struct strata_error error;
-    struct executor_config config = { bench->workspace, "/no/such/folder", NULL };
+    struct executor_config config = { .workspace = bench->workspace, .bin_dir = "/no/such/folder" };
     uint32_t pid;
     assert_null (bench->ops->open (&config, &error));
     assert_non_null (strstr (error.text, "/no/such/folder/strata-shepherd"));
