@@ -285,10 +285,11 @@ static void load_nodes (struct schedule *self)
 {
     struct shard_iter it;
     for (bool more = shard_iter_begin (self->shard, &it, "node/", 5, NULL, 0); more; more = shard_iter_next (&it)) {
-        char number[32];
-        snprintf (number, sizeof (number), "%.*s", (int)(it.key_size - 5), (const char *)it.key + 5);
-        if (it.value_size == 8)
-            resources_set_node (self->resources, strtoull (number, NULL, 10), (enum resources_node_state)shard_u64 (it.value));
+        char name[MACHINE_NODE_MAX];
+        snprintf (name, sizeof (name), "%.*s", (int)(it.key_size - 5), (const char *)it.key + 5);
+        size_t node = machine_find_node (self->machine, name);
+        if (node != SIZE_MAX && it.value_size == 8)
+            resources_set_node (self->resources, node, (enum resources_node_state)shard_u64 (it.value));
     }
     shard_iter_end (&it);
 }
@@ -344,6 +345,7 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     if (!self)
         out_of_memory ();
     self->campaign = campaign;
+    self->machine = machine;
     self->shard = shard;
     self->sink = *sink;
     self->since_us = now_us;
@@ -699,13 +701,14 @@ int schedule_set_node (struct schedule *self, size_t node, enum resources_node_s
 {
     static const char *const names[] = { "works", "is drained", "is lost" };
     struct shard_key key;
-    char subject[32];
+    char subject[32], name[MACHINE_NODE_MAX];
     enum resources_node_state was = resources_node (self->resources, node);
     if (resources_set_node (self->resources, node, state) != 0)
         return strata_fail (error, "there is no node %zu; they are numbered from 0 on", node);
     if (was == state)
         return 0;
-    shard_key (&key, "node/%zu", node);
+    machine_node (self->machine, node, name);
+    shard_key (&key, "node/%s", name);
     if (state == RESOURCES_UP)
         shard_delete (self->shard, key.data, key.size);
     else {

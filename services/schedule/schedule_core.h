@@ -28,7 +28,7 @@
  *   set/<name>     u64: a setting that was changed (schedule_settings.c)
  *   end-of         u64, with set/end_s: the allocation's end that it was set instead of
  *   boot          boot id of the machine that the service ran on last (main.c)
- *   node/<number>  u64, enum resources_node_state: of a node that is drained or lost
+ *   node/<name>    u64, enum resources_node_state: of a node that is drained or lost; its number where nodes have no names
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
  * Streams: "jobs", a Strata Job each time one moves; "events".
  */

@@ -67,6 +67,7 @@ struct schedule {
         uint64_t end_s;                 /* of the allocation, since 1970; 0: not known */
     } settings;                         /* schedule_settings.c */
     const struct campaign *campaign;
+    const struct machine *machine;
     struct shard *shard;
     char *workspace;
     struct schedule_sink sink;

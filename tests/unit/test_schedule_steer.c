@@ -229,6 +229,40 @@ static void a_campaign_whose_nodes_were_taken_away_goes_on_on_two (void **state)
     moves_to (2, 2, false);
 }
 
+static void name_nodes (struct world *world, const char *names)
+{
+    struct machine_group *group = &world->machine.groups[0];
+    group->names = calloc (group->nodes, sizeof (*group->names));
+    for (size_t i = 0; i < group->nodes; i++) {
+        char name[2] = { names[i], '\0' };
+        group->names[i] = strdup (name);
+    }
+}
+
+/* Which node is drained is known by its name: the others of another allocation are not. */
+static void a_node_stays_drained_under_another_number (void **state)
+{
+    struct strata_error error;
+    struct world *world = world_new (1, 2, 1);
+    describe (world, 3, 2, 0);
+    name_nodes (world, "abc");
+    up (world);
+    assert_int_equal (schedule_set_node (world->drive.core, 0, RESOURCES_LOST, world->now_us, &error), 0);
+    assert_int_equal (schedule_set_node (world->drive.core, 2, RESOURCES_DRAINED, world->now_us, &error), 0);
+    commit (world);
+    down (world);
+    describe (world, 3, 2, 0);
+    name_nodes (world, "dca");
+    up (world);
+    assert_int_equal (schedule_node (world->drive.core, 0), RESOURCES_UP);
+    assert_int_equal (schedule_node (world->drive.core, 1), RESOURCES_DRAINED);
+    assert_int_equal (schedule_node (world->drive.core, 2), RESOURCES_LOST);
+    assert_int_equal (schedule_set_node (world->drive.core, 2, RESOURCES_UP, world->now_us, &error), 0);
+    crash (world);
+    assert_int_equal (schedule_node (world->drive.core, 2), RESOURCES_LOST); /* it was not committed */
+    world_free (world);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +273,7 @@ int main (void)
         cmocka_unit_test (a_campaign_stopped_on_six_nodes_goes_on_on_two),
         cmocka_unit_test (a_campaign_stopped_on_six_nodes_goes_on_on_one_of_another_shape),
         cmocka_unit_test (a_campaign_stopped_on_six_nodes_goes_on_on_twelve),
+        cmocka_unit_test (a_node_stays_drained_under_another_number),
         cmocka_unit_test (a_campaign_whose_nodes_were_taken_away_goes_on_on_two),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
