@@ -117,7 +117,7 @@ static void each_state_has_its_short_form_and_says_what_matters (void **state)
     };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         Strata__Job job = running_job ();
-        char header[64], line[128];
+        char header[128], line[128];
         job.state = (Strata__JobState)cases[i].state;
         job.end = (Strata__JobEnd)cases[i].end;
         job.reason = (char *)"exit code 4";
@@ -163,7 +163,7 @@ static void durations_are_told_as_flux_does (void **state)
     } cases[] = { { 0.25, "0.25s" }, { 59.994, "59.99s" }, { 60, "1m" }, { 5400, "1.5h" }, { 86400, "1d" }, { 1000000, "11.57d" } };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
         Strata__Job job = running_job ();
-        char header[64], line[64], wanted[64];
+        char header[64], line[64], wanted[80];
         job.started_us = NOW_US - (int64_t)(cases[i].seconds * 1e6);
         const struct jobs_row row = { &job, NULL, "", NULL, NOW_US };
         printed ("{runtime!F}", &row, header, line, sizeof (line));

@@ -342,6 +342,7 @@ static void merlins_exit_codes_mean_what_they_mean_there_where_the_type_says_so 
     Strata__Job *job = run_with_codes (world, "merlin", (int[]){ 100, 100, 104, 100, 102 }, S (ASIDE));
     assert_int_equal (job->attempt, 5);
     assert_int_equal (job->tries, 2);
+    strata__job__free_unpacked (job, NULL);
     world_free (world);
     world = world_new (1, 2, 2);
     job = run_with_codes (world, "merlin", (int[]){ 101 }, S (ASIDE));
@@ -353,21 +354,25 @@ static void merlins_exit_codes_mean_what_they_mean_there_where_the_type_says_so 
     assert_int_equal (count_jobs (world, "createsim", "aside", ""), 6);
     schedule_figures (world->drive.core, &figures);
     assert_int_equal (figures.paused, 0);
+    strata__job__free_unpacked (job, NULL);
     world_free (world);
     world = world_new (1, 2, 2);
     job = run_with_codes (world, "merlin", (int[]){ 102 }, S (ASIDE));
     schedule_figures (world->drive.core, &figures);
     assert_int_equal (figures.paused, 1);
+    strata__job__free_unpacked (job, NULL);
     world_free (world);
     world = world_new (1, 2, 2);
     job = run_with_codes (world, "merlin", (int[]){ 104, 103 }, S (SUCCEEDED));
     assert_int_equal (job->attempt, 2);
+    strata__job__free_unpacked (job, NULL);
     world_free (world);
     /* Without the key they are failures like any other. */
     world = world_new (1, 2, 2);
     job = run_with_codes (world, "plain", (int[]){ 100, 103 }, S (ASIDE));
     assert_int_equal (job->attempt, 2);
     assert_int_equal (job->tries, 2);
+    strata__job__free_unpacked (job, NULL);
     world_free (world);
 }
 
