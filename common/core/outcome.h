@@ -30,6 +30,8 @@ struct outcome {
 
 /* "exit", "signal", "walltime" ...: the words in outcome.json and for people. */
 const char *outcome_end_name (Strata__JobEnd end);
+/* END_NONE: there is no such word. */
+Strata__JobEnd outcome_end_of (const char *name);
 
 /* Writes <folder>/outcome.json: file synced, renamed, folder synced. Without `sync` only a loss of power can undo it, and leave
  * nothing, or what outcome_read does not understand. */
