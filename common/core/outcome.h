@@ -5,7 +5,7 @@
  *                  So: lock held = running; not held, empty = never started; not held, not empty, no outcome = lost.
  *   stdout stderr  of the command
  *   outcome.json   written last, by atomic rename: it is whole or not there
- *   shepherd.log   what the shepherd itself had to say
+ *   shepherd.log   what the shepherd itself had to say, if anything
  */
 #ifndef STRATA_OUTCOME_H
 #define STRATA_OUTCOME_H

@@ -119,19 +119,17 @@ static char **merge_environment (const char **over)
     return merged;
 }
 
-static int spawn (const struct local *self, char **argv, char **env, const char *folder, int lock, pid_t *pid)
+static int spawn (const struct local *self, char **argv, char **env, int lock, pid_t *pid)
 {
-    char log[PATH_MAX];
     sigset_t none, all;
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
-    snprintf (log, sizeof (log), "%s/shepherd.log", folder);
     sigemptyset (&none);
     sigfillset (&all);
     posix_spawn_file_actions_init (&files);
     posix_spawnattr_init (&attributes);
     posix_spawn_file_actions_addopen (&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen (&files, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    posix_spawn_file_actions_addopen (&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2 (&files, STDOUT_FILENO, STDERR_FILENO);
     posix_spawn_file_actions_adddup2 (&files, lock, LOCK_FD);
     posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -143,7 +141,7 @@ static int spawn (const struct local *self, char **argv, char **env, const char 
     return rc;
 }
 
-static int start_shepherd (struct local *self, const struct executor_order *order, const char *folder, int lock,
+static int start_shepherd (struct local *self, const struct executor_order *order, int lock,
                            uint32_t *pid, struct strata_error *error)
 {
     struct shepherd_command command = { .argv = NULL };
@@ -161,7 +159,7 @@ static int start_shepherd (struct local *self, const struct executor_order *orde
     if (!env || !child.id || shepherd_command_init (&command, self->shepherd, order, LOCK_FD, self->keeps) != 0
         || self->children_count == self->children_room)
         strata_fail (error, "out of memory");
-    else if ((errno = spawn (self, command.argv, env, folder, lock, &child.pid)) != 0)
+    else if ((errno = spawn (self, command.argv, env, lock, &child.pid)) != 0)
         strata_fail (error, "%s could not be started: %s", self->shepherd, strerror (errno));
     else {
         self->children[self->children_count++] = child;
@@ -200,7 +198,7 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
     }
     else if (fstat (lock, &st) == 0 && st.st_size == 0 && outcome_read (folder, &outcome, NULL) == 0) {
         crash_point ("launch.locked");
-        rc = start_shepherd (self, order, folder, lock, pid, error);
+        rc = start_shepherd (self, order, lock, pid, error);
     }
     close (lock);
     return rc;
