@@ -9,6 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Bytes of the file, at the most: each of its texts' may take six (\u0001). */
+#define OUTCOME_FILE_MAX (6 * (OUTCOME_TAIL_MAX + 1024))
+
 /* Cut to fit, but never inside a UTF-8 character: the text goes on into protobuf and JSON. */
 static void copy_text (char *to, size_t size, const char *from)
 {
@@ -57,8 +60,13 @@ int outcome_read (const char *folder, struct outcome *outcome, struct strata_err
     if (fd < 0)
         return errno == ENOENT ? 0 : strata_fail (error, "%s can't be opened (%s); mend that", path, strerror (errno));
     json_error_t wrong;
-    json_t *json = json_loadfd (fd, JSON_REJECT_DUPLICATES, &wrong);
+    char text[OUTCOME_FILE_MAX];
+    ssize_t n = 0;
+    size_t size = 0;
+    while (size < sizeof (text) && (n = read (fd, text + size, sizeof (text) - size)) > 0) /* json_loadfd reads byte by byte */
+        size += (size_t)n;
     close (fd);
+    json_t *json = json_loadb (text, size, JSON_REJECT_DUPLICATES, &wrong);
     int rc = json ? understand (json, outcome, path, error)
                   : strata_fail (error, "%s is not JSON (%s); remove it to have the attempt counted as lost", path,
                                  wrong.text);
