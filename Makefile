@@ -220,7 +220,7 @@ ifneq ($(MUSL),)
 $(BUILD)/musl/%.o: %.c | $(PROTO_C)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  MUSL    $<')
-	$(Q)$(MUSL) $(CPPFLAGS) -I$(BUILD)/proto -idirafter /usr/include -O2 -g -std=gnu11 -Wall -Wextra -MMD -MP -c -o $@ $<
+	$(Q)$(MUSL) $(CPPFLAGS) -I$(BUILD)/proto -idirafter /usr/include -idirafter /usr/include/$(shell gcc -print-multiarch) -O2 -g -std=gnu11 -Wall -Wextra -MMD -MP -c -o $@ $<
 $(BUILD)/bin/strata-shepherd: $(SHEPHERD_SRC:%.c=$(BUILD)/musl/%.o)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK    $@')

@@ -1,7 +1,8 @@
 /* outcome.h - how an attempt of a job ended, as its shepherd writes it and an executor reads it.
  *
  * In the job's folder, attempt n has the folder attempt-<n>/ with
- *   lock           held (flock) by the shepherd while it lives; holds its pid from just before the command is started.
+ *   lock           held (flock) by the shepherd while it lives; holds its pid from just before the command is started, and in
+ *                  a second line the cgroup of the command if it has one of its own.
  *                  So: lock held = running; not held, empty = never started; not held, not empty, no outcome = lost.
  *   stdout stderr  of the command
  *   outcome.json   written last, by atomic rename: it is whole or not there

@@ -206,8 +206,30 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
 
 /* ---- what became of it ---- */
 
-/* The shepherd is gone and left no word. Its command died with it; what it had started is found by its environment. */
-static enum executor_state clear_lost (struct local *self, const struct executor_ref *ref)
+/* Kills what is in the attempt's cgroup, if it had one, and removes that. False: something of it is still there. */
+static bool clear_cgroup (const char *folder)
+{
+    char path[PATH_MAX + 16], cgroup[PATH_MAX] = "";
+    snprintf (path, sizeof (path), "%s/lock", folder);
+    FILE *file = fopen (path, "re");
+    if (!file || fscanf (file, "%*d %4000[^\n]", cgroup) != 1)
+        cgroup[0] = '\0';
+    if (file)
+        fclose (file);
+    /* A shepherd that came after ours has the same name for its own only when it has our shepherd's pid, and clears ours first. */
+    if (!strstr (cgroup, "/strata-") || rmdir (cgroup) == 0 || errno != EBUSY)
+        return true;
+    snprintf (path, sizeof (path), "%s/cgroup.kill", cgroup);
+    int fd = open (path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write (fd, "1", 1) != 1)
+        log_warn ("%s can't be written: %s", path, strerror (errno));
+    if (fd >= 0)
+        close (fd);
+    return false;
+}
+
+/* The shepherd is gone and left no word. Its command died with it; what it had started is found by its cgroup and environment. */
+static enum executor_state clear_lost (struct local *self, const struct executor_ref *ref, const char *folder)
 {
     char job[300], workspace[PATH_MAX];
     snprintf (job, sizeof (job), "STRATA_JOB=%.255s", ref->id);
@@ -215,7 +237,7 @@ static enum executor_state clear_lost (struct local *self, const struct executor
     size_t found = procs_kill_by_environment (job, workspace, SIGKILL);
     if (found)
         log_warn ("%s attempt %u lost its shepherd: killed %zu processes that were left", ref->id, ref->attempt, found);
-    if (!found)
+    if (clear_cgroup (folder) && !found)
         return EXECUTOR_LOST;
     id_list_add (ref->id, &self->ended); /* they take a while: to be asked again */
     return EXECUTOR_RUNNING;
@@ -230,7 +252,7 @@ static enum executor_state local_poll (void *arg, const struct executor_ref *ref
         return EXECUTOR_NEVER;
     enum executor_state state = attempt_look (folder, &pid, outcome);
     self->strangers |= state == EXECUTOR_RUNNING && !zhash_lookup (self->running, ref->id);
-    return state == EXECUTOR_LOST ? clear_lost (self, ref) : state;
+    return state == EXECUTOR_LOST ? clear_lost (self, ref, folder) : state;
 }
 
 /* The end of a shepherd that we started is told by the kernel. One of a scheduler before us is not our child: while there are such,
