@@ -243,7 +243,7 @@ void drive_tick (struct drive *self, int64_t now_us)
     id_list_fini (&changed);
     if (told != 0)
         look_at_handed (self, now_us);
-    if (told != 0 || schedule_is_draining (self->core))
+    if (told != 0 || schedule_is_draining (self->core) || schedule_ending (self->core))
         look_at_all (self, SCHEDULE_RUNNING, now_us);
     look_at_all (self, SCHEDULE_STOPPING, now_us);
     if (self->ops->turn)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "core/campaign_schema.h"
 #include "core/log.h"
 #include "drive.h"
 #include "executor_recorded.h"
@@ -473,6 +474,21 @@ static void stop (struct service *service)
     service_set_state (service, NULL);
 }
 
+/* When the allocation ends that this process is in; 0: nobody has said so. */
+static int64_t allocation_end_us (void)
+{
+    static const char *const names[] = { "STRATA_END", "SLURM_JOB_END_TIME" };
+    for (size_t i = 0; i < sizeof (names) / sizeof (names[0]); i++) {
+        const char *text = getenv (names[i]);
+        uint64_t seconds;
+        if (text && *text && campaign_parse_whole (text, &seconds) && seconds < INT64_MAX / 1000000)
+            return (int64_t)seconds * 1000000;
+        if (text && *text)
+            log_warn ("%s is not a time in seconds since 1970, and is not used: %.60s", names[i], text);
+    }
+    return 0;
+}
+
 /* What the executor has to give, or else what the campaign file describes; as much of it as the campaign may use. */
 static int make_machine (struct service *service, struct state *self, struct strata_error *error)
 {
@@ -484,6 +500,8 @@ static int make_machine (struct service *service, struct state *self, struct str
     if (!self->machine.count)
         return strata_fail (error, "schedule.executor: %s does not know which nodes there are; describe them: schedule.machine",
                             wanted->executor);
+    self->machine.end_us = service_replays (service) ? 0 : allocation_end_us ();
+    service_fact (service, &self->machine.end_us, sizeof (self->machine.end_us));
     if (wanted->cores)
         machine_limit_cores (&self->machine, wanted->cores);
     return wanted->gpus ? machine_set_gpus (&self->machine, wanted->gpus, error) : 0;
@@ -555,6 +573,8 @@ static void on_metrics (struct service *service)
     service_metric (service, "jobs_aside", (double)all.aside, 0);
     service_metric (service, "jobs_cancelled", (double)all.cancelled, 0);
     service_metric (service, "buffer_ready", (double)all.buffer_ready, 0);
+    if (all.end_us)
+        service_metric (service, "allocation_left_s", (double)(all.end_us - service_now_us (service)) / 1e6, 0);
     service_metric (service, "occupancy", all.occupancy, 1);
     service_metric (service, "gpu_occupancy", all.gpu_occupancy, 1);
     const struct campaign *campaign = service_campaign (service);

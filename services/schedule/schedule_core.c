@@ -326,7 +326,8 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
     make_resources (self, machine);
-    schedule_settings_load (self);
+    self->end_us = machine->end_us;
+    schedule_settings_load (self, now_us);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
@@ -379,6 +380,7 @@ static void keep_time (struct schedule *self, int64_t now_us)
 void schedule_tick (struct schedule *self, int64_t now_us)
 {
     keep_time (self, now_us);
+    schedule_end_tell (self);
     if (self->draining)
         return;
     for (size_t i = 0; i < self->types_count; i++) {
@@ -514,6 +516,17 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
     return 0;
 }
 
+/* Before a failed job is tried again. */
+static int64_t retry_pause_us (const struct live *live)
+{
+    int64_t pause_us = PAUSE_US;
+    if (live->type->campaign->retry_delay_s)
+        return (int64_t)live->type->campaign->retry_delay_s * 1000000;
+    for (uint32_t i = 1; i < live->job->tries && pause_us < PAUSE_MAX_US; i++)
+        pause_us *= 2;
+    return pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
+}
+
 /* final: trying again can't help, whatever tries are left. */
 static int failed (struct schedule *self, struct live *live, bool final, int64_t now_us, struct strata_error *error)
 {
@@ -532,10 +545,7 @@ static int failed (struct schedule *self, struct live *live, bool final, int64_t
         schedule_breaker_failed (self, live, now_us);
         return 0;
     }
-    int64_t pause_us = PAUSE_US;
-    for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
-        pause_us *= 2;
-    schedule_pause (self, live, now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US));
+    schedule_pause (self, live, now_us + retry_pause_us (live));
     schedule_event (self, "job-failed", job->id, "attempt %u: %s; try %u of %u follows", job->attempt, job->reason,
                     job->tries + 1, job->tries_limit);
     schedule_breaker_failed (self, live, now_us);
@@ -605,6 +615,9 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     job->pid = 0;
     set_reason (job, outcome);
     schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
+    if (ran)
+        job->interrupted = outcome->end == END (WALLTIME) || outcome->end == END (LOST) || outcome->end == END (NODE)
+                           || outcome->end == END (STOPPED) || merlin == MERLIN_RESTART;
     bool always = live->type->campaign->start == JOB_ALWAYS;
     int rc;
     if (always && outcome->end == END (WALLTIME))

@@ -77,7 +77,7 @@ static inline void *bench_open (const struct executor_ops *ops, const char *work
 {
     struct strata_error error = { "" };
     struct executor_config config = { .workspace = workspace, .bin_dir = bin_dir };
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     void *executor = ops->open (&config, &error);
     /* One that sees nodes come and go knows them from here on. */
     if (!executor || (ops->moved && ops->capacity (executor, &machine, &error) != 0))

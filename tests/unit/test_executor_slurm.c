@@ -27,7 +27,7 @@ static bool has_trouble (const struct bench *bench, const char *words)
 static void the_nodes_are_slurms (void **state)
 {
     struct bench *bench = bench_new (&executor_slurm);
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct strata_error error;
     assert_int_equal (bench->ops->capacity (bench->executor, &machine, &error), 0);
     assert_int_equal (machine.count, 1);
