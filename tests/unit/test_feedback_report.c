@@ -279,9 +279,9 @@ static void assert_archived (void **state, unsigned from, unsigned to)
         assert_int_equal (tar_get (tar, name, &data, &size, &error), 0);
         struct npz *npz = npz_open_take (data, size, &error);
         assert_non_null (npz);
-        const struct npy *counts = npz_get (npz, "counts", &error), *number = npz_get (npz, "round", &error);
-        assert_true (counts && counts->kind == NPY_I8 && counts->ndim == 3 && counts->count == 12 && number);
-        assert_memory_equal (counts->data, sums, sizeof (sums));
+        const struct npy *cells = npz_get (npz, "counts", &error), *number = npz_get (npz, "round", &error);
+        assert_true (cells && cells->kind == NPY_I8 && cells->ndim == 3 && cells->count == 12 && number);
+        assert_memory_equal (cells->data, sums, sizeof (sums));
         assert_int_equal (*(const int64_t *)number->data, round);
         npz_close (&npz);
         snprintf (name, sizeof (name), "round.%06u/report.json", round);
