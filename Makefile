@@ -67,7 +67,7 @@ CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/camp
               common/mesh/replies.c common/mesh/stream_server.c,$(COMMON_SRC))
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
-.PHONY: bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
+.PHONY: backlog bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
         crash-points recovery tar-million tsan audit lint clean install
 .DEFAULT_GOAL := help
 
@@ -130,6 +130,13 @@ crash: all
 # `make test` does the same with 20,000.
 recovery: all $(BUILD)/tests/test_recovery
 	$(Q)STRATA_RECOVERY_RECORDS=1000000 $(BUILD)/tests/test_recovery
+
+# A million frames handed in while feedback is down: memory over time, rate, longest pause. SUM=0: each frame a record of its own (5 GB
+# of disk). The bench `reports` has a short one, in `make test`.
+FRAMES ?= 1000000
+SUM ?= 256
+backlog: all benches-built
+	$(Q)/usr/bin/python3 tests/bench/backlog.py --build $(BUILD) --frames $(FRAMES) --sum $(SUM)
 
 # Seconds and memory of an archive of a million members. `make test` does the same with 20,000.
 tar-million: all
