@@ -78,6 +78,7 @@ help:
 	@echo 'make deps       install dependencies (deps-tests: those of tests and benches, too)        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
+	@echo 'make backlog    a million frames worked off by feedback: memory over time, rate, longest pause; FRAMES=n SUM=0'
 	@echo 'make recovery   seconds until a killed service serves again, with 1,000,000 records in its store'
 	@echo 'make tar-million   seconds and memory of an archive of 1,000,000 members'
 	@echo 'make bench      streams, queues, requests beside Redis and NATS: medians of RUNS=5, ONLY=name,name'
