@@ -28,6 +28,7 @@ all_read () { "$bin/strata" status --json | json "[all(v >= s['next'] for v in s
 until_true 60 "all frames are read" all_read
 "$bin/strata" down > "$work/down" 2>&1 || { cat "$work/down"; fail "strata down"; }
 audit_is_clean
+grep -q "rows of simulations add up to the sums" "$work/audit" || fail "the audit did not add up the simulations"
 "$bin/crash-load" recount --workspace "$workspace" --frames 20 > "$work/recount" 2>&1 || { cat "$work/recount"; fail "the recount found violations"; }
 replays_identical feedback-0
 
