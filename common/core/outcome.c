@@ -19,7 +19,7 @@ static const char *const end_names[] = {
     [STRATA__JOB_END__END_MEMORY] = "memory",       [STRATA__JOB_END__END_NO_START] = "no-start",
     [STRATA__JOB_END__END_NO_OUTPUT] = "no-output", [STRATA__JOB_END__END_LOST] = "lost",
     [STRATA__JOB_END__END_CANCELLED] = "cancelled", [STRATA__JOB_END__END_STOPPED] = "stopped",
-    [STRATA__JOB_END__END_OUTPUT] = "output",
+    [STRATA__JOB_END__END_OUTPUT] = "output",       [STRATA__JOB_END__END_NODE] = "node-lost",
 };
 #define END_COUNT (sizeof (end_names) / sizeof (end_names[0]))
 
@@ -52,7 +52,7 @@ static int sync_folder (const char *folder)
     return rc;
 }
 
-int outcome_write (const char *folder, const struct outcome *outcome, struct strata_error *error)
+int outcome_write (const char *folder, const struct outcome *outcome, bool sync, struct strata_error *error)
 {
     char path[PATH_MAX], part[PATH_MAX];
     if (snprintf (path, sizeof (path), "%s/outcome.json", folder) >= (int)sizeof (path)
@@ -72,14 +72,14 @@ int outcome_write (const char *folder, const struct outcome *outcome, struct str
     if (!text)
         return strata_fail (error, "%s: the outcome could not be put into JSON", path);
     int fd = open (part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && write_all (fd, text, strlen (text)) == 0 && write_all (fd, "\n", 1) == 0 && fsync (fd) == 0;
+    bool ok = fd >= 0 && write_all (fd, text, strlen (text)) == 0 && write_all (fd, "\n", 1) == 0 && (!sync || fsync (fd) == 0);
     int saved = errno;
     if (fd >= 0)
         close (fd);
     free (text);
     errno = saved;
     crash_point ("outcome.written");
-    if (!ok || rename (part, path) != 0 || sync_folder (folder) != 0)
+    if (!ok || rename (part, path) != 0 || (sync && sync_folder (folder) != 0))
         return strata_fail (error, "%s can't be written (%s); make room or mend its permissions", path,
                             strerror (errno));
     return 0;

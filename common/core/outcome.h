@@ -10,6 +10,7 @@
 #ifndef STRATA_OUTCOME_H
 #define STRATA_OUTCOME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "schedule.pb-c.h"
@@ -30,8 +31,9 @@ struct outcome {
 /* "exit", "signal", "walltime" ...: the words in outcome.json and for people. */
 const char *outcome_end_name (Strata__JobEnd end);
 
-/* Writes <folder>/outcome.json: file synced, renamed, folder synced. */
-int outcome_write (const char *folder, const struct outcome *outcome, struct strata_error *error);
+/* Writes <folder>/outcome.json: file synced, renamed, folder synced. Without `sync` only a loss of power can undo it, and leave
+ * nothing, or what outcome_read does not understand. */
+int outcome_write (const char *folder, const struct outcome *outcome, bool sync, struct strata_error *error);
 /* 1 read, 0 there is none, -1 it can't be read or understood. */
 int outcome_read (const char *folder, struct outcome *outcome, struct strata_error *error);
 

@@ -39,6 +39,7 @@ struct child {
 
 struct local {
     char *workspace, *shepherd;
+    bool keeps;                 /* see executor_config */
     struct child *children;
     size_t children_count, children_room;
     zhash_t *running;           /* pid by job id: of the newest shepherd of the job */
@@ -68,8 +69,10 @@ static void *local_open (const struct executor_config *config, struct strata_err
     struct local *self = calloc (1, sizeof (*self));
     if (!self || !(self->workspace = strdup (config->workspace)) || !(self->running = zhash_new ()))
         strata_fail (error, "out of memory");
-    else if ((self->shepherd = shepherd_find (config->bin_dir, error)))
+    else if ((self->shepherd = shepherd_find (config->bin_dir, error))) {
+        self->keeps = config->keeps;
         return self;
+    }
     local_close ((void **)&self);
     return NULL;
 }
@@ -155,7 +158,7 @@ static int start_shepherd (struct local *self, const struct executor_order *orde
         }
     }
     int rc = -1;
-    if (!env || !child.id || shepherd_command_init (&command, self->shepherd, order, true, LOCK_FD) != 0
+    if (!env || !child.id || shepherd_command_init (&command, self->shepherd, order, LOCK_FD, self->keeps) != 0
         || self->children_count == self->children_room)
         strata_fail (error, "out of memory");
     else if ((errno = spawn (self, command.argv, env, folder, lock, &child.pid)) != 0)

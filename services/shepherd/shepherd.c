@@ -1,8 +1,9 @@
 /* shepherd.c - see shepherd.h
  *
- * Order matters: the lock is taken before anything is looked at; our pid is in it, and synced, before the command
- * starts; the outcome is on disk before the lock is let go. So whoever looks at the folder at any time knows which of
- * never started, running, ended and lost it is.
+ * Order matters: the lock is taken before anything is looked at; our pid is in it before the command starts; the outcome
+ * is in its place before the lock is let go. So whoever looks at the folder at any time knows which of never started,
+ * running, ended and lost it is. Both are synced, so that this holds after a loss of power too, unless who started us
+ * keeps them in its own store.
  */
 #include "shepherd.h"
 
@@ -69,14 +70,21 @@ failed:
     return -1;
 }
 
-/* From here on the attempt has been run. */
-static int mark_begun (int lock, const char *folder, struct strata_error *error)
+/* Whether somebody has our word on disk without us. One that died, or was replaced, has not: we are its child no more. */
+static bool is_kept (const struct shepherd_options *options)
+{
+    return options->starter && getppid () == (pid_t)options->starter;
+}
+
+/* From here on the attempt has been run. Synced, unless `kept`: then only a loss of power can undo it, and whoever keeps it knows
+ * after that which attempts may have begun. */
+static int mark_begun (int lock, const char *folder, bool kept, struct strata_error *error)
 {
     char text[32];
     int n = snprintf (text, sizeof (text), "%d\n", (int)getpid ());
-    int dir = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = kept ? -1 : open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = 0;
-    if (dir < 0 || pwrite (lock, text, (size_t)n, 0) != n || fsync (lock) != 0 || fsync (dir) != 0)
+    if (pwrite (lock, text, (size_t)n, 0) != n || (!kept && (dir < 0 || fsync (lock) != 0 || fsync (dir) != 0)))
         rc = strata_fail (error, "%s/lock can't be written (%s); make room or mend its permissions", folder,
                           strerror (errno));
     if (dir >= 0)
@@ -268,11 +276,11 @@ static void tell_end (const struct shepherd_options *options, const char *dir, c
 }
 
 /* A full disk must not turn a success into a loss: we try until it is on disk, and are seen as running until then. */
-static void write_outcome (const char *folder, const struct outcome *outcome)
+static void write_outcome (const struct shepherd_options *options, const char *folder, const struct outcome *outcome)
 {
     struct strata_error error;
     struct timespec pause = { 1, 0 };
-    while (outcome_write (folder, outcome, &error) != 0) {
+    while (outcome_write (folder, outcome, !is_kept (options), &error) != 0) {
         log_error ("%s", error.text);
         nanosleep (&pause, NULL);
     }
@@ -315,7 +323,7 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
     struct start_failure failure;
     pid_t child = 0;
     uint64_t oom_before = shepherd_oom_kills ();
-    if (mark_begun (lock, folder, error) != 0) {
+    if (mark_begun (lock, folder, is_kept (options), error) != 0) {
         close (lock);
         return -1;
     }
@@ -334,7 +342,7 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
     snprintf (errors, sizeof (errors), "%s/stderr", folder);
     outcome_tail (errors, outcome.stderr_tail);
     crash_point ("shepherd.ended");
-    write_outcome (folder, &outcome);
+    write_outcome (options, folder, &outcome);
     crash_point ("shepherd.outcome");
     log_info ("%s attempt %u: %s", dir, options->attempt, outcome.reason);
     close (lock);

@@ -23,6 +23,8 @@ struct shepherd_options {
     size_t success_count;
     char **argv;                /* the command; ends with NULL */
     bool guard;                 /* run below a guard (guard.c) */
+    unsigned starter;           /* pid of who starts us, if it keeps in a store of its own that the attempt began and how it ended:
+                                 * while it lives nothing is synced here. 0: it does not */
     int lock_fd;                /* attempt-<n>/lock, open and locked by who starts us; -1: we open and lock it */
 };
 

@@ -13,7 +13,7 @@ static struct bench *bench_local (void)
 static void the_cores_are_those_that_this_process_may_use (void **state)
 {
     struct bench *bench = bench_local ();
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct strata_error error;
     cpu_set_t allowed;
     assert_int_equal (bench->ops->capacity (bench->executor, &machine, &error), 0);
@@ -30,7 +30,7 @@ static void a_job_is_bound_to_its_cores (void **state)
 {
     struct bench *bench = bench_local ();
     struct job *job = bench_job (bench, "awk '/Cpus_allowed_list/ { print $2 }' /proc/self/status > bound");
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct strata_error error;
     assert_int_equal (bench->ops->capacity (bench->executor, &machine, &error), 0);
     const struct machine_group *node = &machine.groups[0];
@@ -149,7 +149,7 @@ static void what_can_not_be_launched_is_refused_with_the_path (void **state)
     struct bench *bench = bench_local ();
     struct job *job = bench_job (bench, "true");
     struct strata_error error;
-    struct executor_config config = { bench->workspace, "/no/such/folder", NULL };
+    struct executor_config config = { .workspace = bench->workspace, .bin_dir = "/no/such/folder" };
     uint32_t pid;
     assert_null (bench->ops->open (&config, &error));
     assert_non_null (strstr (error.text, "/no/such/folder/strata-shepherd"));
