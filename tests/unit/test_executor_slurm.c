@@ -62,13 +62,13 @@ static void jobs_of_one_gpu_get_a_gpu_each_and_no_two_the_same (void **state)
     bench_free (bench);
 }
 
-static void what_slurm_refuses_could_not_start_and_says_why (void **state)
+static void what_slurm_refuses_ends_as_refused_and_says_why (void **state)
 {
     struct bench *bench = bench_new (&executor_slurm);
     struct job *job = bench_job (bench, "true");
     job->order.gpus_count = 99;
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
-    assert_int_equal (job->outcome.end, END (NO_START));
+    assert_int_equal (job->outcome.end, END (REFUSED));
     assert_non_null (strstr (job->outcome.reason, "refused by Slurm: "));
     assert_non_null (strstr (job->outcome.reason, "not available"));
     bench_free (bench);
@@ -185,7 +185,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (the_nodes_are_slurms),
         cmocka_unit_test (jobs_of_one_gpu_get_a_gpu_each_and_no_two_the_same),
-        cmocka_unit_test (what_slurm_refuses_could_not_start_and_says_why),
+        cmocka_unit_test (what_slurm_refuses_ends_as_refused_and_says_why),
         cmocka_unit_test (a_job_that_somebody_cancels_in_slurm_has_stopped),
         cmocka_unit_test (the_engines_names_lead_to_our_jobs),
         cmocka_unit_test (an_end_that_slurm_has_forgotten_is_told_by_its_folder),
