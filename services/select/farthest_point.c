@@ -18,10 +18,6 @@
 
 #include "alloc.h"
 
-/* Cells that a bound is made from: fewer bound faster and rank more often. Of a store that is opened most candidates never
- * come to the top, and somebody waits for all of their bounds. */
-#define CELLS_NEW 6u
-#define CELLS_LOADED 2u
 #define PENDING_MAX 1024u       /* new candidates that wait for their bounds while nothing is picked */
 #define ALONE 8u                /* ranks brought up to date one by one before it is done in batches */
 #define BATCH 256u              /* the first of them; each further one is twice as large */
@@ -72,7 +68,7 @@ static bool is_exact (const struct farthest_point *self, const struct entry *ent
 }
 
 /* Any rank that is not below the true one. Any number of threads at once. */
-static void entry_bound (const struct farthest_point *self, struct entry *entry, unsigned cells)
+static void entry_bound (const struct farthest_point *self, struct entry *entry)
 {
     entry->seen = 0;
     if (self->random) {
@@ -80,7 +76,7 @@ static void entry_bound (const struct farthest_point *self, struct entry *entry,
         return;
     }
     entry->seen = (uint32_t)points_selected (&self->points);
-    entry->rank = nearest_bound (self->points.selected, points_at (&self->points, entry->slot), self->k, cells);
+    entry->rank = nearest_bound (self->points.selected, points_at (&self->points, entry->slot), self->k);
 }
 
 static void list_give (struct farthest_point *self, uint32_t slot)
@@ -175,7 +171,7 @@ static void heap_push (struct farthest_point *self, struct entry entry)
 }
 
 /* Gives bounds to all that have none, and places in the heap. */
-static void settle_by (struct farthest_point *self, unsigned cells)
+static void settle (struct farthest_point *self)
 {
     size_t selected = points_selected (&self->points), n = self->count + self->pending;
     if ((selected < self->needed) != self->random) {
@@ -188,7 +184,7 @@ static void settle_by (struct farthest_point *self, unsigned cells)
         return;
 #pragma omp parallel for schedule(dynamic, 256) if ((n - self->count) * 500 > PARALLEL_MIN)
     for (size_t i = self->count; i < n; i++)
-        entry_bound (self, &self->heap[i], cells);
+        entry_bound (self, &self->heap[i]);
     self->pending = 0;
     if (n - self->count < self->count / 8)
         while (self->count < n)
@@ -197,11 +193,6 @@ static void settle_by (struct farthest_point *self, unsigned cells)
         self->count = n;
         heap_build (self);
     }
-}
-
-static void settle (struct farthest_point *self)
-{
-    settle_by (self, CELLS_NEW);
 }
 
 /* Brings ranks up to date until the one on top is. There is one. */
@@ -317,7 +308,7 @@ static void fp_load (void *arg, const char *id, const float *point, enum sampler
 static void fp_ready (void *arg)
 {
     struct farthest_point *self = arg;
-    settle_by (self, CELLS_LOADED);
+    settle (self);
     for (size_t i = 0; i < points_selected (&self->proposed); i++)
         points_add_selected (&self->points, points_selected_id (&self->proposed, i),
                              nearest_point (self->proposed.selected, i));

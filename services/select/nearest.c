@@ -20,7 +20,7 @@
 #define GROUP 4                     /* blocks that are looked at together */
 #define GROUP_POINTS (GROUP * LANES)
 #define CELLS_MAX 1024u
-#define SEARCH_CELLS 6              /* that a search takes in the order of their nearness, before the others in any */
+#define BOUND_CELLS 6               /* cells that nearest_bound looks into: fewer bound faster and rank more often */
 
 /* Points by coordinate: [block][dimension][LANES], whole groups; lanes without a point hold NAN, which is near nothing. */
 struct blocks {
@@ -337,7 +337,7 @@ size_t nearest_search (const struct nearest *self, const float *point, size_t k,
         return 0;
     centres_measure (self, point, &near);
     /* The nearest cells give the limit; it leaves out many of the others, in whatever order they are looked at. */
-    for (; taken < n && (taken < SEARCH_CELLS || lowest.count < lowest.k); taken++)
+    for (; taken < n && (taken < BOUND_CELLS || lowest.count < lowest.k); taken++)
         blocks_search (self, &self->cells[centres_take (&near, n)].blocks, 0, point, &lowest);
     for (size_t i = 0; i < n && taken < n; i++) {
         if (isinf (near.squares[i]))
@@ -349,7 +349,7 @@ size_t nearest_search (const struct nearest *self, const float *point, size_t k,
     return lowest.count;
 }
 
-double nearest_bound (const struct nearest *self, const float *point, size_t k, unsigned cells)
+double nearest_bound (const struct nearest *self, const float *point, size_t k)
 {
     const unsigned d = self->dimensions;
     struct centres_near near;
@@ -359,7 +359,7 @@ double nearest_bound (const struct nearest *self, const float *point, size_t k, 
     if (k == 0 || k > NEAREST_K_MAX)
         return INFINITY;
     centres_measure (self, point, &near);
-    for (size_t i = 0; i < n && (i < cells || count < k); i++) {
+    for (size_t i = 0; i < n && (i < BOUND_CELLS || count < k); i++) {
         const struct blocks *blocks = &self->cells[centres_take (&near, n)].blocks;
         for (size_t g = 0, groups = groups_used (blocks); g < groups; g++)
             for (uint64_t bits = group_near (group_at (blocks, g, d), point, d, limit, rough); bits; bits &= bits - 1) {

@@ -35,9 +35,8 @@ void nearest_keep (struct nearest *self, const unsigned char *keep);
  * most NEAREST_K_MAX. */
 size_t nearest_search (const struct nearest *self, const float *point, size_t k, double *squares);
 /* Not below the mean distance of `point` to its k nearest (as the mean of the roots of nearest_search's squares, in that
- * order); made from the points of the `cells` cells around it, a few percent of all. Fewer cells bound faster and higher.
- * There are k points or more. */
-double nearest_bound (const struct nearest *self, const float *point, size_t k, unsigned cells);
+ * order); made from a few percent of the points, those around it. There are k points or more. */
+double nearest_bound (const struct nearest *self, const float *point, size_t k);
 /* squares[] are the lowest min (k, from) of slots below `from`: makes them those of all. */
 void nearest_update (const struct nearest *self, const float *point, size_t k, size_t from, double *squares);
 /* Slot of the nearest point, given that slots below `from` have been looked at: `slot` is the nearest of them and *square

@@ -394,8 +394,7 @@ static void a_search_gives_the_exact_nearest_also_among_equals_and_far_from_zero
                         mean += sqrt (all[i]);
                     }
                     if (n >= ks[k])
-                        for (unsigned cells = 1; cells <= 6; cells++)
-                            assert_true (nearest_bound (nearest, x, ks[k], cells) >= mean / (double)ks[k]);
+                        assert_true (nearest_bound (nearest, x, ks[k]) >= mean / (double)ks[k]);
                     /* Found first among some, then among the rest. */
                     for (size_t i = 0; i < n / 3; i++)
                         got[i] = nearest_square (x, nearest_point (nearest, i), d);
