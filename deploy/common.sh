@@ -3,8 +3,8 @@
 #
 # A launcher says who the nodes are and how a command runs on one:
 #   list_nodes          prints their names, a line each, the first one first
+#   start_all           starts all at once (one srun); or, where there is none:
 #   on NODE COMMAND...  runs a command there, with STRATA_NODE set
-#   start_all           where there is one: starts all at once (one srun); else each is started by `on`
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The program of this tree when it is built, else an installed one.

@@ -15,6 +15,10 @@ fi
 file=$1
 workspace=${2:-$(workspace_of "$file")}
 rank=${STRATA_RANK:-${SLURM_PROCID:-${FLUX_TASK_RANK:-0}}}
+# Several brokers of Flux on one host are a node each.
+if [ -z "${STRATA_NODE:-}" ] && [ -n "${FLUX_TASK_RANK:-}" ] && [ -n "$(flux hostlist --expand --delimiter='\n' local | sort | uniq -d)" ]; then
+    STRATA_NODE=$(hostname -s)-$rank
+fi
 export STRATA_NODE=${STRATA_NODE:-${SLURMD_NODENAME:-$(hostname -s)}}
 [ "$rank" -gt 0 ] || exec "$strata" up "$file" --foreground --workspace "$workspace"
 # The first node needs a moment; all others come at once.

@@ -16,94 +16,12 @@
 #include <unistd.h>
 
 #include "core/campaign_check.h"
+#include "core/campaign_run.h"
 #include "core/campaign_schema.h"
 #include "core/campaign_yaml.h"
-
-#define FILE_MAX 1048576
-
-static int read_all (int fd, unsigned char *text, size_t size, size_t *used)
-{
-    *used = 0;
-    while (*used < size) {
-        ssize_t n = read (fd, text + *used, size - *used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        *used += (size_t)n;
-    }
-    return 0;
-}
-
-/* malloc'ed text of the file; NULL with a mistake. */
-static unsigned char *read_file (const char *path, size_t *size, struct campaign_found *found)
-{
-    unsigned char *text = NULL;
-    struct stat st;
-    /* O_NONBLOCK: the open of a named pipe must not wait for its writer. */
-    int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat (fd, &st) != 0) {
-        campaign_found_add (found, 1, "file", "cannot be read: %s", strerror (errno));
-    } else if (S_ISDIR (st.st_mode)) {
-        campaign_found_add (found, 1, "file", "is a folder; name the campaign file in it");
-    } else if (!S_ISREG (st.st_mode)) {
-        campaign_found_add (found, 1, "file", "is not a regular file");
-    } else if (!(text = malloc (FILE_MAX + 1))) {
-        campaign_found_add (found, 1, "file", "out of memory while reading it");
-    } else if (read_all (fd, text, FILE_MAX + 1, size) != 0) {
-        campaign_found_add (found, 1, "file", "cannot be read: %s", strerror (errno));
-    } else if (*size > FILE_MAX) {
-        campaign_found_add (found, 1, "file", "is larger than 1 MiB; a campaign file is a few KiB");
-    } else if (*size == 0) {
-        campaign_found_add (found, 1, "file", "is empty; see docs/campaign-file.md for what a campaign file needs");
-    }
-    if (fd >= 0)
-        close (fd);
-    if (text && (*size > FILE_MAX || *size == 0 || found->count)) {
-        free (text);
-        text = NULL;
-    }
-    return text;
-}
-
-/* Bit by bit: a campaign file is a few KiB and this runs once. Polynomial 0x1EDC6F41, reflected (RFC 3720, B.4). */
-static uint32_t crc32c (const unsigned char *data, size_t size)
-{
-    uint32_t crc = 0xffffffffu;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1)));
-    }
-    return ~crc;
-}
+#include "core/crc32c.h"
 
 /* ---- defaults ---- */
-
-static int fill_value (const struct campaign_field *field, void *at)
-{
-    uint64_t whole = 0;
-    switch (field->kind) {
-        case KIND_WHOLE:
-            campaign_parse_whole (field->fallback, &whole);
-            if (field->size == sizeof (uint64_t))
-                *(uint64_t *)at = whole;
-            else
-                *(unsigned *)at = (unsigned)whole;
-            return 0;
-        case KIND_REAL:
-            campaign_parse_real (field->fallback, at);
-            return 0;
-        case KIND_BOOL:
-            *(bool *)at = strcmp (field->fallback, "true") == 0;
-            return 0;
-        default: /* the texts; other kinds have no default in the table */
-            *(char **)at = strdup (field->fallback);
-            return *(char **)at ? 0 : -1;
-    }
-}
 
 /* node: the mapping in the file, NULL when the section is not there. base: its struct. -1: out of memory. */
 static int fill_defaults (struct campaign_yaml *yaml, const struct campaign_field *fields, yaml_node_t *node,
@@ -120,7 +38,7 @@ static int fill_defaults (struct campaign_yaml *yaml, const struct campaign_fiel
                 rc = fill_defaults (yaml, f->item->fields, campaign_yaml_item (yaml, value, i),
                                     *(char **)at + i * f->size);
         else if (!value && f->fallback)
-            rc = fill_value (f, at);
+            rc = campaign_schema_value (f, f->fallback, at);
     }
     return rc;
 }
@@ -215,10 +133,11 @@ static struct campaign *load (const unsigned char *text, size_t size, const char
     if (self) {
         self->path = strdup (path);
         self->dir = strdup (dir);
-        self->fingerprint = crc32c (text, size);
+        self->fingerprint = crc32c (0, text, size);
         if (fill_defaults (&yaml, campaign_schema.fields, campaign_yaml_root (&yaml), (char *)self) || !self->path
-            || !self->dir || settle_mesh (self) != 0) {
-            campaign_found_add (found, 1, "file", "out of memory while reading it");
+            || !self->dir || settle_mesh (self) != 0 || campaign_settle_steps (self, &yaml, found) != 0) {
+            if (found->count == 0)
+                campaign_found_add (found, 1, "file", "out of memory while reading it");
             campaign_free (&self);
         }
         else
@@ -233,7 +152,7 @@ struct campaign *campaign_load (const char *path, struct campaign_mistakes *mist
     struct campaign_found found = { .file = path };
     struct campaign *self = NULL;
     size_t size = 0;
-    unsigned char *text = read_file (path, &size, &found);
+    unsigned char *text = campaign_yaml_read (path, &size, &found);
     char *full = text ? realpath (path, NULL) : NULL;
     if (full) {
         char *slash = strrchr (full, '/');

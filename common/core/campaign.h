@@ -98,12 +98,29 @@ struct campaign_part {
     char *share;
 };
 
+/* A job type as a step of Maestro (campaign_run.h), as it stands in the file: what it means is in the job's other members. */
+struct campaign_run {
+    char *cmd, *restart;    /* for a shell */
+    unsigned nodes, procs;
+    unsigned cores;         /* of each process; "cores per task" is the same */
+    unsigned cores_per_task;
+    unsigned gpus;          /* of each node */
+    char *walltime;         /* "HH:MM:SS", or seconds */
+    unsigned max_retries, retry_delay_s;
+};
+
 struct campaign_job {
     char *name;             /* the job type */
     enum campaign_job_source start;
     char *after;            /* JOB_AFTER: name of the type before it in the chain */
     char **command;         /* argv; {variables} as in docs: job simulation candidate attempt dir input cores gpus workspace campaign_dir bin_dir seed */
     unsigned command_count;
+    char **restart;         /* argv of an attempt after one that was interrupted; none: command */
+    unsigned restart_count;
+    struct campaign_run run;
+    char *tracker;          /* a JobTracker file; NULL: none */
+    bool checkpoint;        /* one that is stopped goes on where it was; default false, but see schedule_end.c */
+    unsigned retry_delay_s; /* before a failed job is tried again; 0 (default): 1, 2, 4 .. 30 s */
     unsigned nodes;         /* cores, gpus and memory_mb are of each; default 1 */
     unsigned cores;         /* 0 = shares cores with others (for a long-running light job); default 1, with parts their sum */
     unsigned gpus;          /* default 0, with parts their sum */
@@ -150,6 +167,7 @@ struct campaign_schedule {
     struct campaign_machine machine;
     unsigned submissions;   /* starts of jobs in a round at the most; 0 (default): no limit */
     unsigned round_s;       /* seconds of a round; default 1 */
+    unsigned end_margin_s;  /* all jobs have ended so long before the allocation does; default 60 */
 };
 
 #define CAMPAIGN_REGION_MAX 256 /* residues of a region */
@@ -263,7 +281,7 @@ struct campaign {
     /* not in the file: */
     char *path;             /* absolute path of the file */
     char *dir;              /* its folder */
-    uint32_t fingerprint;   /* of the text as it was read; see campaign_fingerprint */
+    uint32_t fingerprint;   /* of the text as it was read, and of the tracker files; see campaign_fingerprint */
 };
 
 /* One mistake a line. */

@@ -66,6 +66,7 @@ static bool is_allowed (const struct campaign_field *field, const yaml_node_t *n
                     return true;
             return false;
         case KIND_MAP:
+        case KIND_FREE:
             return node->type == YAML_MAPPING_NODE;
         case KIND_LIST:
             return node->type == YAML_SEQUENCE_NODE && campaign_yaml_items (node) >= field->min
@@ -213,6 +214,16 @@ static bool other_format (struct campaign_yaml *yaml, struct campaign_found *fou
     campaign_found_add (found, line, "strata", "this file is format %" PRIu64 ", this build reads format %d", format,
                         CAMPAIGN_FORMAT);
     return true;
+}
+
+void campaign_check_table (struct campaign_yaml *yaml, const struct campaign_field *table, struct campaign_found *found)
+{
+    struct check self = { yaml, found };
+    yaml_node_t *root = campaign_yaml_root (yaml);
+    if (root)
+        check_value (&self, table, root, "", 1);
+    else
+        campaign_found_add (found, 1, "file", "holds no keys");
 }
 
 void campaign_check (struct campaign_yaml *yaml, const char *dir, struct campaign_found *found)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/campaign_check.h"
+#include "core/campaign_run.h"
 #include "core/campaign_schema.h"
 #include "core/campaign_template.h"
 
@@ -264,6 +265,10 @@ static void check_feedback (struct cross *self)
         campaign_found_add (self->found, line, "feedback.shards",
                             "each shard needs a replica: must be at most replicas.feedback, which is %" PRIu64 ", but is %" PRIu64,
                             replicas, shards);
+    const char *weights = text_at (self, feedback, "weights", &line);
+    if (weights && strcmp (weights, "true") == 0 && shards > 1 && shards <= 64)
+        campaign_found_add (self->found, line, "feedback.weights",
+                            "reports with weights are made from one shard: set it to false, or shards to 1, not %" PRIu64, shards);
 
     line = 1;
     uint64_t bins = 599, cells = (uint64_t)campaign_yaml_items (states) * campaign_yaml_items (rows);
@@ -452,27 +457,32 @@ static void check_variable (struct cross *self, size_t i, struct campaign_piece 
         campaign_found_add (self->found, line, path, "{input} has a value only with start: after");
 }
 
-static void check_command (struct cross *self, size_t i)
+static void check_template (struct cross *self, size_t i, const char *text, size_t line, const char *path)
 {
-    yaml_node_t *command = campaign_yaml_get (self->yaml, self->jobs[i].node, "command", NULL);
+    while (text && *text && !self->found->full) {
+        struct campaign_piece piece = campaign_template_next (&text);
+        if (piece.kind == PIECE_VARIABLE)
+            check_variable (self, i, piece, line, path);
+        else if (piece.kind == PIECE_OPEN)
+            campaign_found_add (self->found, line, path, "{ is never closed; write {{ for a literal brace");
+        else if (piece.kind == PIECE_CLOSE)
+            campaign_found_add (self->found, line, path, "} was never opened; write }} for a literal brace");
+    }
+}
+
+static void check_command (struct cross *self, size_t i, const char *key)
+{
+    yaml_node_t *command = campaign_yaml_get (self->yaml, self->jobs[i].node, key, NULL);
     size_t n = campaign_yaml_items (command);
     for (size_t a = 0; a < n && n <= 256 && !self->found->full; a++) {
         const yaml_node_t *item = campaign_yaml_item (self->yaml, command, a);
-        const char *rest = campaign_yaml_text (item);
+        const char *text = campaign_yaml_text (item);
         char path[64];
-        snprintf (path, sizeof (path), "jobs[%zu].command[%zu]", i, a);
+        snprintf (path, sizeof (path), "jobs[%zu].%s[%zu]", i, key, a);
         size_t line = campaign_yaml_line (item);
-        if (rest && a == 0 && !*rest)
+        if (text && a == 0 && !*text)
             campaign_found_add (self->found, line, path, "is empty; the first item is the program to run");
-        while (rest && *rest) {
-            struct campaign_piece piece = campaign_template_next (&rest);
-            if (piece.kind == PIECE_VARIABLE)
-                check_variable (self, i, piece, line, path);
-            else if (piece.kind == PIECE_OPEN)
-                campaign_found_add (self->found, line, path, "{ is never closed; write {{ for a literal brace");
-            else if (piece.kind == PIECE_CLOSE)
-                campaign_found_add (self->found, line, path, "} was never opened; write }} for a literal brace");
-        }
+        check_template (self, i, text, line, path);
     }
 }
 
@@ -546,6 +556,13 @@ static uint64_t there_of (struct cross *self, const char *key, const char **wher
     return there;
 }
 
+static void refuse_amount (struct cross *self, size_t line, const char *path, const char *where, const char *key, uint64_t wanted, uint64_t there)
+{
+    campaign_found_add (self->found, line, path, strchr (where, ' ') ? "wants %" PRIu64 ", but %s %s are %" PRIu64
+                                                                     : "wants %" PRIu64 ", but %s.%s is %" PRIu64,
+                        wanted, where, key, there);
+}
+
 /* A job that can never get its resources would wait for ever. */
 static void check_resources (struct cross *self, size_t i)
 {
@@ -562,14 +579,50 @@ static void check_resources (struct cross *self, size_t i)
         there = there_of (self, kinds[k].key, &where);
         if (!wanted_of (self, i, kinds[k].key, kinds[k].standard, &wanted, &line) || wanted <= there)
             continue;
-        campaign_found_add (self->found, line, path, strchr (where, ' ') ? "wants %" PRIu64 ", but %s %s are %" PRIu64
-                                                                         : "wants %" PRIu64 ", but %s.%s is %" PRIu64,
-                            wanted, where, kinds[k].key, there);
+        refuse_amount (self, line, path, where, kinds[k].key, wanted, there);
     }
     if (parts) {
         snprintf (path, sizeof (path), "jobs[%zu].parts", i);
         check_unique (self, parts, path, "name");
     }
+}
+
+/* A job type in the shape of Maestro or the JobTracker; false: it is in neither. */
+static bool check_step (struct cross *self, size_t i)
+{
+    const struct job *job = &self->jobs[i];
+    struct campaign_step step;
+    struct campaign_step_place place = { self->yaml, self->dir, job->node, i, chain_start (self, i), job->start == JOB_AFTER ? job->after : NULL };
+    if (job->node->type != YAML_MAPPING_NODE || !campaign_is_step (&place))
+        return false;
+    if (campaign_step_read (&place, &step, self->found) == 0) {
+        const char *where;
+        uint64_t cores = there_of (self, "cores", &where), gpus = there_of (self, "gpus", &where);
+        check_template (self, i, step.command, step.line, step.path);
+        check_template (self, i, step.restart, step.line, step.path);
+        if (step.cores > cores)
+            refuse_amount (self, step.line, step.path, where, "cores", step.cores, cores);
+        if (step.gpus > gpus)
+            refuse_amount (self, step.line, step.path, where, "gpus", step.gpus, gpus);
+    }
+    campaign_step_fini (&step);
+    return true;
+}
+
+static void check_job (struct cross *self, size_t i)
+{
+    yaml_node_t *node = self->jobs[i].node;
+    check_after (self, i);
+    if (check_step (self, i))
+        return;
+    check_command (self, i, "command");
+    check_command (self, i, "restart");
+    check_resources (self, i);
+    if (node->type != YAML_MAPPING_NODE || campaign_yaml_get (self->yaml, node, "command", NULL))
+        return;
+    char path[64];
+    snprintf (path, sizeof (path), "jobs[%zu].command", i);
+    campaign_found_add (self->found, campaign_yaml_line (node), path, "missing; a job type needs one of command, run, tracker");
 }
 
 /* Some intervals stand beside the one that is being recorded. */
@@ -626,11 +679,9 @@ void campaign_check_cross (struct campaign_yaml *yaml, const char *dir, struct c
     check_streams (&self);
     read_jobs (&self);
     check_unique (&self, section (&self, "jobs"), "jobs", "name");
-    for (size_t i = 0; i < self.jobs_count; i++) {
-        check_after (&self, i);
-        check_command (&self, i);
-        check_resources (&self, i);
-    }
+    campaign_check_env (yaml, found);
+    for (size_t i = 0; i < self.jobs_count; i++)
+        check_job (&self, i);
     check_machine (&self);
     check_cycles (&self);
     check_replay (&self);

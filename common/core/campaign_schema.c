@@ -268,6 +268,10 @@ static const struct campaign_field schedule_fields[] = {
       .help = "Jobs started in a round at the most; 0: no limit.", .example = "submissions: 500" },
     { .key = "round", WHOLE (struct campaign_schedule, round_s, 1, DAY_S), .fallback = "1",
       .help = "Seconds of a round.", .example = "round: 60" },
+    { .key = "end_margin", WHOLE (struct campaign_schedule, end_margin_s, 0, DAY_S), .fallback = "60",
+      .help = "Seconds before the end of the allocation at which all jobs have ended; what can't end by then is not started. The end is "
+              "that of the Slurm or Flux job that `strata up` runs in, or STRATA_END.",
+      .example = "end_margin: 120" },
     END,
 };
 
@@ -316,6 +320,28 @@ static const struct campaign_field part_fields[] = {
 static const struct campaign_field part_item = { .kind = KIND_MAP, .size = sizeof (struct campaign_part),
                                                  .fields = part_fields };
 
+const struct campaign_field campaign_run_fields[] = {
+    { .key = "cmd", .kind = KIND_ARGUMENT, AT (struct campaign_run, cmd), .required = true, .min = 1, .max = 32768,
+      .help = "What a shell (bash) runs in the job's folder, with $(TOKENS).", .example = "cmd: $(LAUNCHER) gmx mdrun -deffnm cg" },
+    { .key = "restart", .kind = KIND_ARGUMENT, AT (struct campaign_run, restart), .min = 1, .max = 32768,
+      .help = "The same after an interruption: `jobs[].restart`.", .example = "restart: gmx mdrun -deffnm cg -cpi" },
+    { .key = "nodes", WHOLE (struct campaign_run, nodes, 1, 1000000), .fallback = "1", .help = "Nodes.", .example = "nodes: 1" },
+    { .key = "procs", WHOLE (struct campaign_run, procs, 1, 1000000), .fallback = "1",
+      .help = "Processes that $(LAUNCHER) starts, on all nodes together.", .example = "procs: 4" },
+    { .key = "cores", WHOLE (struct campaign_run, cores, 0, 100000), .fallback = "1",
+      .help = "Cores of each process; 0 (one process only) shares cores with others.", .example = "cores: 3" },
+    { .key = "cores per task", WHOLE (struct campaign_run, cores_per_task, 0, 100000), .fallback = "1",
+      .help = "Another name of `cores`.", .example = "cores per task: 3" },
+    { .key = "gpus", WHOLE (struct campaign_run, gpus, 0, 10000), .fallback = "0", .help = "GPUs of each node.", .example = "gpus: 1" },
+    { .key = "walltime", .kind = KIND_TEXT, AT (struct campaign_run, walltime), .min = 1, .max = 32, .fallback = "1:00:00",
+      .help = "Hours:minutes:seconds, or seconds.", .example = "walltime: '12:00:00'" },
+    { .key = "max_retries", WHOLE (struct campaign_run, max_retries, 0, 999), .fallback = "2",
+      .help = "Tries after the first.", .example = "max_retries: 3" },
+    { .key = "retry_delay", WHOLE (struct campaign_run, retry_delay_s, 0, DAY_S), .fallback = "0",
+      .help = "As `jobs[].retry_delay`.", .example = "retry_delay: 60" },
+    END,
+};
+
 static const struct campaign_field job_fields[] = {
     { .key = "name", NAME (struct campaign_job, name), .required = true,
       .help = "Name of the job type; no two alike.", .example = "name: createsim" },
@@ -325,9 +351,23 @@ static const struct campaign_field job_fields[] = {
       .example = "start: selection" },
     { .key = "after", NAME (struct campaign_job, after),
       .help = "With `start: after`, and only then: the type before it in the chain.", .example = "after: createsim" },
-    { .key = "command", LIST_AT (struct campaign_job, command), .item = &argument_item, .required = true, .min = 1,
-      .max = 256, .help = "Program and arguments, with {variables}; no shell reads it.",
+    { .key = "command", LIST_AT (struct campaign_job, command), .item = &argument_item, .min = 1, .max = 256,
+      .help = "Program and arguments, with {variables}; no shell reads it. One of `command`, `run`, `tracker` must be there.",
       .example = "command: [\"{bin_dir}/membrane-cg\", --in, \"{input}\"]" },
+    { .key = "restart", LIST_AT (struct campaign_job, restart), .item = &argument_item, .min = 1, .max = 256,
+      .help = "Instead of `command` after an attempt that was interrupted: by its walltime, by the loss of its node, by the campaign's "
+              "end, or as it asked for (Merlin's 100).",
+      .example = "restart: [cg, --continue, \"{dir}\"]" },
+    { .key = "run", MAP (struct campaign_job, run, campaign_run_fields),
+      .help = "The job as a step of Maestro, instead of `command` and what else it says.", .example = "run: {cmd: make, cores: 2}" },
+    { .key = "tracker", TEXT (struct campaign_job, tracker),
+      .help = "A file of MuMMI's JobTracker that says it instead; relative to the campaign file.", .example = "tracker: jobs_cg.yaml" },
+    { .key = "checkpoint", .kind = KIND_BOOL, AT (struct campaign_job, checkpoint), .fallback = "false",
+      .help = "Whether a job that is stopped goes on where it was, and so may start when its walltime does not fit before the allocation's end. "
+              "Those with `start: always` or `restart` do.",
+      .example = "checkpoint: true" },
+    { .key = "retry_delay", WHOLE (struct campaign_job, retry_delay_s, 0, DAY_S), .fallback = "0",
+      .help = "Seconds before a failed job is tried again; 0: 1, 2, 4 ... 30.", .example = "retry_delay: 60" },
     { .key = "cores", WHOLE (struct campaign_job, cores, 0, 100000), .fallback = "1",
       .help = "Cores of its own; 0 shares cores with others, for a light job that runs long.", .example = "cores: 4" },
     { .key = "gpus", WHOLE (struct campaign_job, gpus, 0, 10000), .fallback = "0",
@@ -437,7 +477,7 @@ static const struct campaign_field feedback_fields[] = {
       .help = "A second feedback: which secondary structure the proteins of the finest simulations have.",
       .example = "patterns: {from: structures, command: [worker], proteins: [ras], regions: [...]}" },
     { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
-      .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
+      .help = "Weight each simulation by 1 + the candidates nearest to it, as select says when the report is made; needs one shard.", .example = "weights: true" },
     END,
 };
 
@@ -494,6 +534,9 @@ static const struct campaign_field campaign_fields[] = {
       .example = "select: {from: patches, queues: [{name: all, configuration: other, quota: 1}]}" },
     { .key = "schedule", MAP (struct campaign, schedule, schedule_fields),
       .help = "Where jobs run.", .example = "schedule: {executor: local, cores: 8}" },
+    { .key = "env", .kind = KIND_FREE,
+      .help = "`variables` and `labels`: what $(NAME) stands for in a `run`.",
+      .example = "env: {variables: {FORCEFIELD: martini}}" },
     { .key = "jobs", LIST_AT (struct campaign, jobs), .item = &job_item, .required = true, .min = 1, .max = 64,
       .help = "The job types.", .example = "jobs: [{name: cg, start: selection, command: [cg, \"{candidate}\"]}]" },
     { .key = "feedback", MAP (struct campaign, feedback, feedback_fields), .required = true,
@@ -517,7 +560,7 @@ const struct campaign_field campaign_schema = { .kind = KIND_MAP, .size = sizeof
 
 static struct {
     cyaml_schema_value_t root;
-    cyaml_schema_field_t fields[256];
+    cyaml_schema_field_t fields[320];
     cyaml_schema_value_t items[32];
     size_t fields_used, items_used;
     bool full;
@@ -555,6 +598,9 @@ static void build_value (const struct campaign_field *field, cyaml_schema_value_
             value->enumeration.strings = source_values;
             value->enumeration.count = CYAML_ARRAY_LEN (source_values);
             flags |= CYAML_FLAG_STRICT;
+            break;
+        case KIND_FREE:
+            value->type = CYAML_IGNORE;
             break;
         case KIND_MAP:
             value->type = CYAML_MAPPING;
@@ -664,6 +710,9 @@ void campaign_schema_allowed (const struct campaign_field *field, char *text, si
                 n += snprintf (text + n, size - (size_t)n, "%s%s", i ? ", " : "", field->fields[i].key);
             break;
         }
+        case KIND_FREE:
+            snprintf (text, size, "a mapping");
+            break;
         case KIND_LIST:
             snprintf (text, size, "a list of %" PRIu64 " to %" PRIu64 " items", field->min, field->max);
             break;
@@ -732,4 +781,38 @@ bool campaign_parse_real (const char *text, double *value)
     errno = 0;
     *value = strtod (text, &end);
     return *end == '\0' && isfinite (*value);
+}
+
+int campaign_schema_value (const struct campaign_field *field, const char *text, void *at)
+{
+    uint64_t whole = 0;
+    switch (field->kind) {
+        case KIND_WHOLE:
+            campaign_parse_whole (text, &whole);
+            if (field->size == sizeof (uint64_t))
+                *(uint64_t *)at = whole;
+            else
+                *(unsigned *)at = (unsigned)whole;
+            return 0;
+        case KIND_REAL:
+            campaign_parse_real (text, at);
+            return 0;
+        case KIND_BOOL:
+            *(bool *)at = strcmp (text, "true") == 0;
+            return 0;
+        default: /* the texts */
+            *(char **)at = strdup (text);
+            return *(char **)at ? 0 : -1;
+    }
+}
+
+int campaign_schema_fill (struct campaign_yaml *yaml, const struct campaign_field *fields, yaml_node_t *node, void *base)
+{
+    for (const struct campaign_field *f = fields; f->key; f++) {
+        const char *text = campaign_yaml_text (campaign_yaml_get (yaml, node, f->key, NULL));
+        bool scalar = f->kind != KIND_MAP && f->kind != KIND_LIST && f->kind != KIND_FREE && f->kind != KIND_CHOICE;
+        if (scalar && (text || f->fallback) && campaign_schema_value (f, text ? text : f->fallback, (char *)base + f->offset) != 0)
+            return -1;
+    }
+    return 0;
 }

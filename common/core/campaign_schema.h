@@ -14,6 +14,8 @@
 
 #include <cyaml/cyaml.h>
 
+#include "core/campaign_yaml.h"
+
 enum campaign_kind {
     KIND_WHOLE,             /* unsigned or uint64_t */
     KIND_REAL,              /* double */
@@ -27,6 +29,7 @@ enum campaign_kind {
     KIND_CHOICE,            /* enum: index in words */
     KIND_MAP,               /* struct in place: fields */
     KIND_LIST,              /* array and its count: item */
+    KIND_FREE,              /* a mapping of any keys; not in the structs */
 };
 
 struct campaign_field {
@@ -48,6 +51,15 @@ struct campaign_field {
 
 /* The whole file: a KIND_MAP. */
 extern const struct campaign_field campaign_schema;
+
+/* `run` of a job type. */
+extern const struct campaign_field campaign_run_fields[];
+
+/* Puts the value that text spells, which was checked, to `at`; a text is malloc'ed. 0, or -1: out of memory. */
+int campaign_schema_value (const struct campaign_field *field, const char *text, void *at);
+/* Fills the numbers, booleans and texts of *base from a mapping that was checked (NULL: all are left out); texts are
+ * malloc'ed. 0, or -1: out of memory. */
+int campaign_schema_fill (struct campaign_yaml *yaml, const struct campaign_field *fields, yaml_node_t *node, void *base);
 
 /* libcyaml's form of the table; the same object at each call, never freed. NULL: a table outgrew campaign_schema.c's
  * pools, which the unit tests would have seen. */

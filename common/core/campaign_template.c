@@ -39,6 +39,19 @@ struct campaign_piece campaign_template_next (const char **text)
     return piece;
 }
 
+char *campaign_template_quote (const char *text)
+{
+    char *out = malloc (2 * strlen (text) + 1), *p = out;
+    for (; p && *text; text++) {
+        if (*text == '{' || *text == '}')
+            *p++ = *text;
+        *p++ = *text;
+    }
+    if (p)
+        *p = '\0';
+    return out;
+}
+
 static const char *value_of (struct campaign_piece piece, const char *(*lookup) (void *arg, const char *name),
                              void *arg)
 {

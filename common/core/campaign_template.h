@@ -31,6 +31,9 @@ struct campaign_piece {
 /* Takes the next piece off the front of *text. */
 struct campaign_piece campaign_template_next (const char **text);
 
+/* Text as a template that stands for it: its braces are doubled. malloc'ed; NULL: out of memory. */
+char *campaign_template_quote (const char *text);
+
 /* The argument with every variable replaced by lookup (arg, name), whose result is copied. malloc'ed, the caller frees
  * it. NULL with a sentence when lookup returns NULL (a variable that has no value here), a brace is unbalanced, or
  * memory ran out. */

@@ -1,10 +1,14 @@
 /* campaign_yaml.c - see campaign_yaml.h */
 #include "core/campaign_yaml.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- mistakes ---- */
 
@@ -37,13 +41,18 @@ void campaign_found_add (struct campaign_found *self, size_t line, const char *k
     for (char *p = text; *p; p++) /* names from the file may hold anything; a mistake is one line */
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = '?';
-    self->items[self->count] = (struct campaign_found_line){ line ? line : 1, self->count, text };
+    self->items[self->count] = (struct campaign_found_line){ self->other ? strdup (self->other) : NULL, line ? line : 1, self->count,
+                                                             text };
     self->count++;
 }
 
 static int by_line (const void *a, const void *b)
 {
     const struct campaign_found_line *x = a, *y = b;
+    if (!x->file != !y->file)
+        return x->file ? 1 : -1;
+    if (x->file && strcmp (x->file, y->file) != 0)
+        return strcmp (x->file, y->file);
     if (x->line != y->line)
         return x->line < y->line ? -1 : 1;
     return x->order < y->order ? -1 : x->order > y->order;
@@ -60,9 +69,11 @@ void campaign_found_finish (struct campaign_found *self, struct campaign_mistake
     for (size_t i = 0; i < self->count; i++) {
         char *line = NULL;
         if (mistakes->lines && asprintf (&line,
-                                         "%s:%zu: %s", self->file, self->items[i].line, self->items[i].text) >= 0)
+                                         "%s:%zu: %s", self->items[i].file ? self->items[i].file : self->file,
+                                         self->items[i].line, self->items[i].text) >= 0)
             mistakes->lines[mistakes->count++] = line;
         free (self->items[i].text);
+        free (self->items[i].file);
     }
     char *line = NULL;
     if (self->full && mistakes->lines
@@ -71,6 +82,56 @@ void campaign_found_finish (struct campaign_found *self, struct campaign_mistake
         mistakes->lines[mistakes->count++] = line;
     free (self->items);
     *self = (struct campaign_found){ .file = self->file };
+}
+
+/* ---- reading ---- */
+
+#define FILE_MAX 1048576
+
+static int read_all (int fd, unsigned char *text, size_t size, size_t *used)
+{
+    *used = 0;
+    while (*used < size) {
+        ssize_t n = read (fd, text + *used, size - *used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        *used += (size_t)n;
+    }
+    return 0;
+}
+
+unsigned char *campaign_yaml_read (const char *path, size_t *size, struct campaign_found *found)
+{
+    unsigned char *text = NULL;
+    struct stat st;
+    /* O_NONBLOCK: the open of a named pipe must not wait for its writer. */
+    int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat (fd, &st) != 0) {
+        campaign_found_add (found, 1, "file", "cannot be read: %s", strerror (errno));
+    } else if (S_ISDIR (st.st_mode)) {
+        campaign_found_add (found, 1, "file", "is a folder; name the campaign file in it");
+    } else if (!S_ISREG (st.st_mode)) {
+        campaign_found_add (found, 1, "file", "is not a regular file");
+    } else if (!(text = malloc (FILE_MAX + 1))) {
+        campaign_found_add (found, 1, "file", "out of memory while reading it");
+    } else if (read_all (fd, text, FILE_MAX + 1, size) != 0) {
+        campaign_found_add (found, 1, "file", "cannot be read: %s", strerror (errno));
+    } else if (*size > FILE_MAX) {
+        campaign_found_add (found, 1, "file", "is larger than 1 MiB; a campaign file is a few KiB");
+    } else if (*size == 0) {
+        campaign_found_add (found, 1, "file", "is empty; see docs/campaign-file.md for what a campaign file needs");
+    }
+    if (fd >= 0)
+        close (fd);
+    if (text && (*size > FILE_MAX || *size == 0 || found->count)) {
+        free (text);
+        text = NULL;
+    }
+    return text;
 }
 
 /* ---- parsing ---- */

@@ -21,7 +21,9 @@
 /* Mistakes while they are found: sorted by line at the end. */
 struct campaign_found {
     const char *file;       /* as the caller named it; borrowed */
+    const char *other;      /* not NULL: what is added now is in this file, which the first one names; borrowed for so long */
     struct campaign_found_line {
+        char *file;         /* NULL: the first one */
         size_t line;        /* 1 = first */
         size_t order;
         char *text;         /* "key: sentence" */
@@ -41,6 +43,8 @@ struct campaign_yaml {
     bool has_document;
 };
 
+/* malloc'ed text of a file of at most 1 MiB; NULL with a mistake. */
+unsigned char *campaign_yaml_read (const char *path, size_t *size, struct campaign_found *found);
 /* Parses the text. 0, or -1 with a mistake added. */
 int campaign_yaml_init (struct campaign_yaml *self, const unsigned char *text, size_t size,
                         struct campaign_found *found);

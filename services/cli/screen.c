@@ -1,6 +1,7 @@
 /* screen.c - see screen.h */
 #include "screen.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -95,6 +96,19 @@ static void put_candidates (FILE *out, const struct screen *s)
     fprintf (out, "\n");
 }
 
+/* left_s: NAN when nobody knows the allocation's end. */
+static void put_end (FILE *out, double left_s)
+{
+    if (isnan (left_s))
+        return;
+    if (left_s <= 0)
+        fprintf (out, "; the allocation has ended");
+    else if (left_s < 600)
+        fprintf (out, "; the allocation ends in %.0f s", left_s);
+    else
+        fprintf (out, "; the allocation ends in %.0f h %02.0f min", floor (left_s / 3600), floor (fmod (left_s, 3600) / 60));
+}
+
 static void put_jobs (FILE *out, const struct screen *s)
 {
     for (unsigned i = 0; i < s->campaign->jobs_count; i++) {
@@ -114,6 +128,7 @@ static void put_jobs (FILE *out, const struct screen *s)
              figures_metric (s->status, "schedule", "cores_busy", 0),
              figures_metric (s->status, "schedule", "cores", 0),
              100 * figures_metric (s->status, "schedule", "occupancy", 0));
+    put_end (out, figures_metric (s->status, "schedule", "allocation_left_s", NAN));
     age_of (out, s, "schedule");
     fprintf (out, "\n");
 }

@@ -198,7 +198,7 @@ static void costs_now (struct report_costs *costs)
 
 static int run_once (const struct arguments *args, const struct campaign *campaign, const char *folder, struct strata_error *error)
 {
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct running running = { .report = { .campaign = campaign }, .progress = isatty (STDERR_FILENO), .what = "" };
     struct world_totals totals;
     struct world *world = NULL;
@@ -245,40 +245,47 @@ static json_t *paper_line (const struct arguments *args, struct report *report, 
     struct report_costs costs;
     report_finish (report);
     costs_now (&costs);
-    double loaded = report->loaded < report->count ? report->samples[report->loaded].hours : -1;
+    bool was_loaded = report->loaded < report->count;
+    double loaded = was_loaded ? report->samples[report->loaded].hours : -1;
     uint64_t started = 0, frames = 0;
     for (size_t i = 0; i < report->count; i++) {
         started += report->samples[i].started;
         frames += report->samples[i].frames;
     }
     if (!args->json) {
-        char text[32];
-        snprintf (text, sizeof (text), loaded < 0 ? "never" : "%.1f", loaded);
-        printf ("%3u %6u %6u %9u %8s %8.2f %8.2f %8.2f %9" PRIu64 " %11" PRIu64 " %8.0f\n", run, of->nodes, of->hours, of->nodes * of->hours, text,
-                report->gpus.mean, report->gpus.full, report->cores.mean, started, frames, wall_s () - start);
+        printf ("%3u %6u %6u %9u %8.2f", run, of->nodes, of->hours, of->nodes * of->hours, report->gpus_whole);
+        if (was_loaded)
+            printf (" %8.1f %8.2f %8.2f %8.2f", loaded, report->gpus.mean, report->gpus.full, report->cores.mean);
+        else
+            printf (" %8s %8s %8s %8s", "never", "-", "-", "-");
+        printf (" %9" PRIu64 " %11" PRIu64 " %8.0f\n", started, frames, wall_s () - start);
         fflush (stdout);
     }
-    return json_pack ("{s:i, s:i, s:i, s:o, s:f, s:f, s:f, s:I, s:I, s:f}", "run", (int)run, "nodes", (int)of->nodes, "hours", (int)of->hours,
-                      "loaded_after_hours", loaded < 0 ? json_null () : json_real (loaded), "gpu_mean", report->gpus.mean,
-                      "gpu_time_at_least_98", report->gpus.full, "core_mean", report->cores.mean, "started", (json_int_t)started, "frames",
+    return json_pack ("{s:i, s:i, s:i, s:f, s:o, s:o, s:o, s:o, s:I, s:I, s:f}", "run", (int)run, "nodes", (int)of->nodes, "hours", (int)of->hours,
+                      "gpu_mean_whole_run", report->gpus_whole, "loaded_after_hours", was_loaded ? json_real (loaded) : json_null (), "gpu_mean",
+                      was_loaded ? json_real (report->gpus.mean) : json_null (), "gpu_time_at_least_98",
+                      was_loaded ? json_real (report->gpus.full) : json_null (), "core_mean",
+                      was_loaded ? json_real (report->cores.mean) : json_null (), "started", (json_int_t)started, "frames",
                       (json_int_t)frames, "wall_s", wall_s () - start);
 }
 
 /* Each run goes on from the stores of the one before, whatever its number of nodes. */
 static int run_paper (const struct arguments *args, const struct campaign *campaign, const char *folder, struct strata_error *error)
 {
-    struct machine machine[2] = { { NULL, 0 }, { NULL, 0 } };
+    struct machine machine[2] = { { .count = 0 }, { .count = 0 } };
     struct world *world = NULL;
     json_t *runs = json_array ();
     unsigned run = 0;
     int rc = 0;
     if (!args->json)
-        printf ("%3s %6s %6s %9s %8s %8s %8s %8s %9s %11s %8s\n", "run", "nodes", "hours", "node-h", "loaded h", "GPUs %", ">=98 %", "cores %",
-                "started", "frames", "real s");
+        printf ("%27s %8s %35s\n%3s %6s %6s %9s %8s %8s %8s %8s %8s %9s %11s %8s\n", "", "in all", "once 98 % of the GPUs are busy", "run", "nodes",
+                "hours", "node-h", "GPUs %", "after h", "GPUs %", ">=98 %", "cores %", "started", "frames", "real s");
     for (size_t i = 0; i < sizeof (paper) / sizeof (paper[0]); i++)
         for (unsigned n = 0; rc == 0 && !interrupted && n < paper[i].runs; n++, run++) {
             struct machine *here = &machine[run % 2];
-            struct running running = { .report = { .campaign = campaign }, .progress = isatty (STDERR_FILENO) && !args->json, .what = "" };
+            char what[64];
+            snprintf (what, sizeof (what), "run %u, %u nodes, %u h: ", run + 1, paper[i].nodes, paper[i].hours);
+            struct running running = { .report = { .campaign = campaign }, .progress = isatty (STDERR_FILENO) && !args->json, .what = what };
             double start = wall_s ();
             machine_fini (here);
             rc = make_machine (args->machine ? args->machine : "summit", paper[i].nodes, campaign, here, error);
@@ -291,7 +298,7 @@ static int run_paper (const struct arguments *args, const struct campaign *campa
                 rc = world_run (world, paper[i].hours, on_sample, &running, error);
             if (running.progress)
                 fprintf (stderr, "\r%60s\r", "");
-            if (rc == 0)
+            if (rc == 0 && !interrupted)
                 json_array_append_new (runs, paper_line (args, &running.report, run + 1, &paper[i], start));
             report_fini (&running.report);
         }

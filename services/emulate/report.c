@@ -79,6 +79,9 @@ void report_finish (struct report *self)
     self->loaded = 0;
     while (self->loaded < self->count && gpus_of (&self->samples[self->loaded]) < 98)
         self->loaded++;
+    self->gpus_whole = 0;
+    for (size_t i = 0; i < self->count; i++)
+        self->gpus_whole += gpus_of (&self->samples[i]) / (double)self->count;
     summarise (self, gpus_of, &self->gpus);
     summarise (self, cores_of, &self->cores);
 }

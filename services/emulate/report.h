@@ -23,6 +23,7 @@ struct report {
     size_t count, room;
     size_t loaded;                      /* index of the first loaded sample; count: it never was */
     struct report_occupancy gpus, cores;
+    double gpus_whole;                  /* mean over all samples, loading included; percent */
 };
 
 extern const double report_edges[REPORT_BINS + 1];

@@ -127,7 +127,7 @@ static void find_running (struct agent *self)
 
 struct agent *agent_new (const char *workspace, const char *bin_dir, const char *node, struct strata_error *error)
 {
-    const struct executor_config config = { workspace, bin_dir, NULL };
+    const struct executor_config config = { .workspace = workspace, .bin_dir = bin_dir };
     struct agent *self = calloc (1, sizeof (*self));
     if (!self || !(self->node = strdup (node)) || asprintf (&self->jobs, "%s/jobs/", workspace) < 0
         || !(self->attempts = zhash_new ())) {

@@ -16,7 +16,7 @@ struct state {
 
 static int describe_node (struct service *service, const char *node, struct strata_error *error)
 {
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     int rc = machine_discover (&machine, error);
     unsigned gpus = service_campaign (service)->schedule.gpus;
     if (rc == 0 && gpus)

@@ -216,6 +216,20 @@ static void look_at_handed (struct drive *self, int64_t now_us)
             look (self, &work, now_us);
 }
 
+void drive_machine_restarted (struct drive *self, int64_t now_us)
+{
+    for (int list = 0; list < SCHEDULE_LISTS; list++) {
+        struct schedule_work work;
+        for (bool more = schedule_first (self->core, (enum schedule_list)list, &work); more; more = schedule_next (self->core, &work)) {
+            struct executor_ref ref = { work.job->id, work.job->dir, work.job->attempt };
+            struct outcome outcome = { 0 };
+            enum executor_state state = self->ops->poll (self->executor, &ref, &outcome);
+            if (state == EXECUTOR_NEVER || state == EXECUTOR_LOST)
+                tell (self, work.job, STRATA__JOB_END__END_NODE, "the machine was restarted", now_us);
+        }
+    }
+}
+
 /* What was launched in this tick may have ended already: launches come first. */
 void drive_tick (struct drive *self, int64_t now_us)
 {
@@ -229,7 +243,7 @@ void drive_tick (struct drive *self, int64_t now_us)
     id_list_fini (&changed);
     if (told != 0)
         look_at_handed (self, now_us);
-    if (told != 0 || schedule_is_draining (self->core))
+    if (told != 0 || schedule_is_draining (self->core) || schedule_ending (self->core))
         look_at_all (self, SCHEDULE_RUNNING, now_us);
     look_at_all (self, SCHEDULE_STOPPING, now_us);
     if (self->ops->turn)

@@ -18,6 +18,8 @@ struct drive {
 
 void drive_fini (struct drive *self);
 
+/* Before the first tick after a restart of this machine, on which the jobs ran: what has no outcome ended with it. */
+void drive_machine_restarted (struct drive *self, int64_t now_us);
 void drive_tick (struct drive *self, int64_t now_us);
 /* Jobs that an executor may have in hands. */
 size_t drive_in_hands (const struct drive *self);

@@ -19,6 +19,8 @@
 
 #define LIST_MS 500             /* between two listings: ten times as long as one takes, from this on ... */
 #define LIST_MAX_MS 5000        /* ... to this: one may have taken long because the server was away */
+#define SINCE_MS 60000          /* of what had ended before the listing before it, a listing tells for so long: clocks are not the same */
+#define SINCE_FIRST_MS 600000
 #define CAPACITY_MS 30000
 #define LIMIT_MS 30000          /* for a command; these try for long by themselves when their server is down */
 #define OPEN_MS 3000            /* for the first question after the cores */
@@ -229,23 +231,25 @@ static enum executor_state judge (const struct engine *self, const struct engine
 {
     const char *state = entry->state[0] && entry->listed ? entry->state : "it has forgotten the job";
     Strata__JobEnd end = self->table->end (entry->state);
-    char log[PATH_MAX], on[96] = "";
+    char log[PATH_MAX], on[96] = "", why[160] = "";
+    if (entry->reason[0] && strcmp (entry->reason, "None") != 0)
+        snprintf (why, sizeof (why), ": %s", entry->reason);
     if (entry->nodes[0])
         snprintf (on, sizeof (on), " on %s", entry->nodes);
     memset (outcome, 0, sizeof (*outcome));
-    if (entry->stop && end == STRATA__JOB_END__END_NONE) {
+    if (entry->stop && (end == STRATA__JOB_END__END_NONE || end == STRATA__JOB_END__END_STOPPED)) {
         outcome->end = STRATA__JOB_END__END_STOPPED;
         snprintf (outcome->reason, sizeof (outcome->reason), "ended on request%s",
                   lock == EXECUTOR_NEVER ? ", before it began" : "");
     }
     else if (end != STRATA__JOB_END__END_NONE) {
         outcome->end = end;
-        snprintf (outcome->reason, sizeof (outcome->reason), "ended by %s%s: %s", self->table->name, on, state);
+        snprintf (outcome->reason, sizeof (outcome->reason), "ended by %s%s: %s%s", self->table->name, on, state, why);
     }
     else if (lock == EXECUTOR_NEVER) {
         outcome->end = STRATA__JOB_END__END_NO_START;
-        snprintf (outcome->reason, sizeof (outcome->reason), "over in %s%s before its shepherd began (%s)", self->table->name,
-                  on, state);
+        snprintf (outcome->reason, sizeof (outcome->reason), "over in %s%s before its shepherd began (%s%s)",
+                  self->table->name, on, state, why);
     }
     else {
         outcome->end = STRATA__JOB_END__END_LOST;
@@ -254,7 +258,7 @@ static enum executor_state judge (const struct engine *self, const struct engine
     }
     if (entry->batch && snprintf (log, sizeof (log), "%s/%s/%zu.log", self->folder, entry->batch->name, entry->task) > 0)
         outcome_tail (log, outcome->stderr_tail);
-    return outcome->end == STRATA__JOB_END__END_LOST ? EXECUTOR_LOST : EXECUTOR_ENDED;
+    return outcome->end == STRATA__JOB_END__END_LOST || outcome->end == STRATA__JOB_END__END_NODE ? EXECUTOR_LOST : EXECUTOR_ENDED;
 }
 
 static enum executor_state poll_over (const struct engine *self, const struct engine_entry *entry, struct outcome *outcome)
@@ -510,6 +514,7 @@ static void take_list (struct engine *self)
     self->next_list_ms = now_ms + (every_ms < LIST_MS ? LIST_MS : every_ms > LIST_MAX_MS ? LIST_MAX_MS : every_ms);
     if (!self->list.error[0] && self->list.text) {
         engine_take_listing (self, self->list.text);
+        self->listed_ms = self->list.started_ms;
         if (self->failing_since_ms)
             log_info ("%s answers again", self->table->name);
         self->failing_since_ms = 0;
@@ -539,9 +544,10 @@ static void start_list (struct engine *self)
         close (lock);
         self->settled = true;
     }
-    self->table->list (&words, self->settings);
+    int64_t now_ms = engine_now_ms (), since_ms = self->listed_ms ? now_ms - self->listed_ms + SINCE_MS : SINCE_FIRST_MS;
+    self->table->list (&words, self->settings, (unsigned)(since_ms / 1000));
     self->listings++;
-    self->next_list_ms = engine_now_ms () + LIST_MS;
+    self->next_list_ms = now_ms + LIST_MS;
     if (!run (&self->list, &words, -1, self->list_error, sizeof (self->list_error)) && !self->failing_since_ms)
         self->failing_since_ms = engine_now_ms ();
 }

@@ -102,7 +102,8 @@ struct engine_table {
                     const char *folder, const char *name, size_t count);
     /* Whether a failed submission may succeed later as it is. */
     bool (*passing) (const char *error);
-    void (*list) (struct engine_words *words, const struct campaign_engine *settings);
+    /* All that wait and run, and at least those that have ended in the last since_s seconds. */
+    void (*list) (struct engine_words *words, const struct campaign_engine *settings, unsigned since_s);
     /* Cuts the line in place. False: not a job. */
     bool (*row) (char *line, struct engine_row *row);
     /* Adds the command to which native ids are added. running: only a SIGTERM to the script of each, else they must not start. */
@@ -131,6 +132,7 @@ struct engine {
     bool ready;                 /* a listing has been read: what it did not name is not in the engine */
     uint64_t turn, listings;
     int64_t next_list_ms, next_submit_ms, next_capacity_ms, failing_since_ms, submit_pause_ms;
+    int64_t listed_ms;          /* when the last listing that was answered had been asked for; 0: never */
     int64_t told_all_ms;        /* when `changed` last had all polled */
     int64_t unknown_ms;         /* when an attempt was last seen that runs without the engine's knowledge */
     char *nodes;                /* the last answer about capacity; NULL: none yet */

@@ -52,7 +52,7 @@ int engine_write_script (const struct engine *self, const struct executor_order 
     struct shepherd_command command = { .argv = NULL };
     snprintf (path, sizeof (path), "%s/run.sh", folder);
     snprintf (made, sizeof (made), "%s/run.sh.new", folder);
-    if (shepherd_command_init (&command, self->shepherd, order, false, -1) != 0) {
+    if (shepherd_command_init (&command, self->shepherd, order, -1, false) != 0) {
         shepherd_command_fini (&command);
         return strata_fail (error, "out of memory");
     }

@@ -39,12 +39,15 @@ enum executor_state {
     EXECUTOR_SUBMITTED,                 /* on its way to an engine, or in its queue: starts by itself, or stop takes it back */
     EXECUTOR_RUNNING,
     EXECUTOR_ENDED,                     /* *outcome says how */
-    EXECUTOR_LOST,                      /* started, gone, and left no word; nothing of it runs any more */
+    EXECUTOR_LOST,                      /* started, gone, and left no word; nothing of it runs any more. *outcome: END_LOST, or END_NODE
+                                         * when it is known that its node is lost */
 };
 
 struct executor_config {
     const char *workspace, *bin_dir;
     const struct campaign_schedule *settings;   /* NULL: all as when the campaign file says nothing */
+    bool keeps;                         /* who opens it has on disk which attempts it launches before it does, and how they ended soon
+                                         * after; and after a restart of the machine it counts those as lost of which it has no end */
 };
 
 struct executor_ops {

@@ -87,8 +87,7 @@ static void add_option (struct shepherd_command *self, size_t *n, const char *na
     self->argv[(*n)++] = (char *)value;
 }
 
-int shepherd_command_init (struct shepherd_command *self, const char *shepherd, const struct executor_order *order, bool bind,
-                           int lock_fd)
+int shepherd_command_init (struct shepherd_command *self, const char *shepherd, const struct executor_order *order, int lock_fd, bool kept)
 {
     size_t n = 0, words = 0;
     while (order->argv[words])
@@ -99,8 +98,9 @@ int shepherd_command_init (struct shepherd_command *self, const char *shepherd, 
     snprintf (self->memory, sizeof (self->memory), "%u", order->memory_mb);
     snprintf (self->output, sizeof (self->output), "%u", order->output_mb);
     snprintf (self->lock, sizeof (self->lock), "%d", lock_fd);
+    snprintf (self->starter, sizeof (self->starter), "%d", (int)getpid ());
     self->cores = calloc (order->cores_count + 1, 12);
-    self->argv = calloc (words + 2 * order->success_count + 20, sizeof (*self->argv));
+    self->argv = calloc (words + 2 * order->success_count + 22, sizeof (*self->argv));
     if (!self->cores || !self->argv)
         return -1;
     for (size_t i = 0, at = 0; i < order->cores_count; i++)
@@ -116,8 +116,10 @@ int shepherd_command_init (struct shepherd_command *self, const char *shepherd, 
         add_option (self, &n, "--lock-fd", self->lock);
     else
         self->argv[n++] = (char *)"--guard";
-    if (bind && order->cores_count)
+    if (lock_fd >= 0 && order->cores_count)
         add_option (self, &n, "--cores", self->cores);
+    if (kept)
+        add_option (self, &n, "--starter", self->starter);
     for (size_t i = 0; i < order->success_count; i++)
         add_option (self, &n, "--success", order->success[i]);
     self->argv[n++] = (char *)"--";

@@ -22,14 +22,13 @@ enum executor_state attempt_look (const char *folder, pid_t *pid, struct outcome
 
 /* argv of the shepherd for an order. */
 struct shepherd_command {
-    char attempt[16], walltime[16], grace[16], memory[16], output[16], lock[16];
+    char attempt[16], walltime[16], grace[16], memory[16], output[16], lock[16], starter[16];
     char *cores;
     char **argv;                /* ends with NULL */
 };
-/* bind: to the order's cores; lock_fd: -1 when the shepherd runs elsewhere, where it takes the lock
- * itself and has a guard. shepherd and order outlive it. */
-int shepherd_command_init (struct shepherd_command *self, const char *shepherd, const struct executor_order *order, bool bind,
-                           int lock_fd);
+/* lock_fd: of the lock in the shepherd, which binds to the order's cores; -1 when it runs elsewhere, under an engine that binds, where
+ * it takes the lock itself and has a guard. kept: see executor_config.keeps. shepherd and order outlive it. */
+int shepherd_command_init (struct shepherd_command *self, const char *shepherd, const struct executor_order *order, int lock_fd, bool kept);
 void shepherd_command_fini (struct shepherd_command *self);
 /* Path of strata-schedule's neighbour, malloc'ed; NULL when it can't be run. */
 char *shepherd_find (const char *bin_dir, struct strata_error *error);

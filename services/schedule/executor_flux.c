@@ -14,8 +14,7 @@
 #include <string.h>
 
 #define FIELDS 8
-#define FORMAT "{id.dec}|{state}|{status}|{exception.type}|{nodelist}|{name}|{inactive_reason}|{contextual_info}"
-#define SINCE "-10m"            /* jobs that have ended are listed for so long */
+#define FORMAT "{id.dec}|{state}|{status}|{exception.type}|{nodelist}|{name}|{contextual_info}|{exception.note}"
 #define RANKS_MAX 1000000
 
 static void flux_submit (struct engine_words *words, const struct campaign_engine *settings, const struct engine_shape *shape,
@@ -24,7 +23,8 @@ static void flux_submit (struct engine_words *words, const struct campaign_engin
     engine_program (words, settings, "flux");
     engine_word (words, "submit");
     engine_word (words, "--quiet");
-    engine_word (words, "--cc=0-%zu", count - 1);
+    /* "0-0" is no idset to Flux. */
+    engine_word (words, count > 1 ? "--cc=0-%zu" : "--cc=%zu", count - 1);
     engine_word (words, "--job-name=%s#{cc}", name);
     engine_word (words, "--nodes=%u", shape->nodes);
     engine_word (words, "--ntasks=%u", shape->nodes);
@@ -43,8 +43,7 @@ static void flux_submit (struct engine_words *words, const struct campaign_engin
         engine_program (words, settings, "flux");
         engine_word (words, "start");
     }
-    else
-        engine_word (words, "/bin/sh");
+    engine_word (words, "/bin/sh");
     engine_word (words, "%s/batch.sh", folder);
 }
 
@@ -61,13 +60,13 @@ static bool flux_passing (const char *error)
     return false;
 }
 
-static void flux_list (struct engine_words *words, const struct campaign_engine *settings)
+static void flux_list (struct engine_words *words, const struct campaign_engine *settings, unsigned since_s)
 {
     engine_program (words, settings, "flux");
     engine_word (words, "jobs");
     engine_word (words, "--no-header");
     engine_word (words, "--count=0");
-    engine_word (words, "--since=" SINCE);
+    engine_word (words, "--since=-%us", since_s);
     engine_word (words, "--format=" FORMAT);
 }
 
@@ -78,10 +77,13 @@ static enum engine_step step_of (const char *state)
     return strcmp (state, "INACTIVE") == 0 ? ENGINE_OVER : ENGINE_PENDING;
 }
 
-/* The exception says more than "FAILED": "alloc" (can never run here), "node-failure". */
-static const char *state_of (enum engine_step step, const char *status, const char *exception)
+/* The exception says more than "FAILED": "alloc" (can never run here). A lost node's is of type "exec", and only its note tells
+ * (flux-core, src/modules/job-exec: "node failure on fluke7 (rank 3)"). */
+static const char *state_of (enum engine_step step, const char *status, const char *exception, const char *note)
 {
-    return step == ENGINE_OVER && strcmp (status, "FAILED") == 0 && exception[0] ? exception : status;
+    if (step != ENGINE_OVER || strcmp (status, "FAILED") != 0 || !exception[0])
+        return status;
+    return strncmp (note, "node failure", strlen ("node failure")) == 0 ? "node-failure" : exception;
 }
 
 static bool flux_row (char *line, struct engine_row *row)
@@ -98,11 +100,11 @@ static bool flux_row (char *line, struct engine_row *row)
         *number = '\0';
     }
     row->step = step_of (fields[1]);
-    row->state = state_of (row->step, fields[2], fields[3]);
+    row->state = state_of (row->step, fields[2], fields[3], fields[7]);
     row->nodes = fields[4];
     row->name = fields[5];
-    /* Of an ended job the last two may have bars in them: only the beginning is lost of what is for people. */
-    row->reason = row->step == ENGINE_OVER ? fields[6] : row->step == ENGINE_PENDING ? fields[7] : "";
+    /* The last one may have bars in it. */
+    row->reason = row->step == ENGINE_OVER ? fields[7] : row->step == ENGINE_PENDING ? fields[6] : "";
     row->lingers = strcmp (fields[1], "CLEANUP") == 0;
     snprintf (row->native, sizeof (row->native), "%.39s", fields[0]);
     return true;
@@ -126,9 +128,10 @@ static Strata__JobEnd flux_end (const char *state)
         const char *state;
         Strata__JobEnd end;
     } ends[] = {
-        { "node-failure", STRATA__JOB_END__END_LOST },
+        { "node-failure", STRATA__JOB_END__END_NODE },
         { "TIMEOUT", STRATA__JOB_END__END_WALLTIME },
         { "alloc", STRATA__JOB_END__END_NO_START },
+        { "CANCELED", STRATA__JOB_END__END_STOPPED },
     };
     for (size_t i = 0; i < sizeof (ends) / sizeof (ends[0]); i++)
         if (strcmp (state, ends[i].state) == 0)

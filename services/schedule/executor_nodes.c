@@ -445,7 +445,7 @@ static int nodes_launch (void *arg, const struct executor_order *order, uint32_t
 
 static enum executor_state lost_with (struct outcome *outcome, const char *node)
 {
-    *outcome = (struct outcome){ .end = STRATA__JOB_END__END_LOST };
+    *outcome = (struct outcome){ .end = STRATA__JOB_END__END_NODE };
     snprintf (outcome->reason, sizeof (outcome->reason), "it was given to node %.63s, which is not of this campaign any more", node);
     return EXECUTOR_LOST;
 }

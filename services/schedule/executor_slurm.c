@@ -55,7 +55,7 @@ static bool slurm_passing (const char *error)
     return false;
 }
 
-static void slurm_list (struct engine_words *words, const struct campaign_engine *settings)
+static void slurm_list (struct engine_words *words, const struct campaign_engine *settings, unsigned since_s)
 {
     engine_program (words, settings, "squeue");
     engine_word (words, "--noheader");
@@ -119,9 +119,10 @@ static Strata__JobEnd slurm_end (const char *state)
         const char *state;
         Strata__JobEnd end;
     } ends[] = {
-        { "NODE_FAIL", STRATA__JOB_END__END_LOST },      { "BOOT_FAIL", STRATA__JOB_END__END_LOST },
+        { "NODE_FAIL", STRATA__JOB_END__END_NODE },      { "BOOT_FAIL", STRATA__JOB_END__END_NODE },
         { "OUT_OF_MEMORY", STRATA__JOB_END__END_MEMORY }, { "TIMEOUT", STRATA__JOB_END__END_WALLTIME },
         { "DEADLINE", STRATA__JOB_END__END_WALLTIME },   { "PREEMPTED", STRATA__JOB_END__END_STOPPED },
+        { "CANCELLED", STRATA__JOB_END__END_STOPPED },
     };
     for (size_t i = 0; i < sizeof (ends) / sizeof (ends[0]); i++)
         if (strcmp (state, ends[i].state) == 0)

@@ -22,7 +22,7 @@ void machine_fini (struct machine *self)
     for (size_t i = 0; i < self->count; i++)
         group_fini (&self->groups[i]);
     free (self->groups);
-    *self = (struct machine){ NULL, 0 };
+    *self = (struct machine){ .count = 0 };
 }
 
 void machine_drop_last (struct machine *self)

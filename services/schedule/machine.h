@@ -32,6 +32,7 @@ struct machine_group {
 struct machine {
     struct machine_group *groups;
     size_t count;
+    int64_t end_us;                     /* when it is taken away (an allocation's end), since 1970; 0: not known */
 };
 
 /* A group of nodes more. Each core stands alone in its caches and all in socket 0 until the caller says more; NULL when there

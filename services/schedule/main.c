@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "core/campaign_schema.h"
 #include "core/log.h"
 #include "drive.h"
 #include "executor_recorded.h"
@@ -25,6 +26,7 @@ struct state {
     int64_t drain_until_us;         /* 0: not draining */
     struct question *questions;     /* under way */
     bool full;                      /* no room on the workspace's disk: nothing new starts */
+    bool booted;                    /* look_at_boot is through */
 };
 
 /* ---- what the core tells ---- */
@@ -167,10 +169,37 @@ static void look_at_nodes (struct service *service, struct state *self, int64_t 
     }
 }
 
+/* An attempt's folder is not synced while we live (executor_config.keeps): a loss of power may have taken back that it began. That it
+ * might have is on disk here, so it is not begun a second time. */
+static void look_at_boot (struct service *service, struct state *self, int64_t now_us)
+{
+    static const char key[] = "boot";
+    char boot[40] = "";
+    void *known = NULL;
+    size_t size = 0;
+    FILE *file = service_replays (service) ? NULL : fopen ("/proc/sys/kernel/random/boot_id", "re");
+    if (file && fscanf (file, "%39s", boot) != 1)
+        boot[0] = '\0';
+    if (file)
+        fclose (file);
+    service_fact_text (service, boot, sizeof (boot));
+    bool same = shard_get (service_shard (service), key, strlen (key), &known, &size) > 0 && size == strlen (boot)
+                && memcmp (known, boot, size) == 0;
+    free (known);
+    self->booted = true;
+    if (same || !boot[0])
+        return;
+    if (self->recorded.ops == &executor_local)
+        drive_machine_restarted (&self->drive, now_us);
+    shard_put (service_shard (service), key, strlen (key), boot, strlen (boot));
+}
+
 static void on_tick (struct service *service, int64_t now_us)
 {
     struct state *self = service_state (service);
     bool full = is_full (service);
+    if (!self->booted)
+        look_at_boot (service, self, now_us);
     look_at_nodes (service, self, now_us);
     if (self->drive.ops->outgrown (self->drive.executor)) {
         service_event (service, "nodes-joined", "schedule", "more nodes have joined: begins again with them");
@@ -445,6 +474,21 @@ static void stop (struct service *service)
     service_set_state (service, NULL);
 }
 
+/* When the allocation ends that this process is in; 0: nobody has said so. */
+static int64_t allocation_end_us (void)
+{
+    static const char *const names[] = { "STRATA_END", "SLURM_JOB_END_TIME" };
+    for (size_t i = 0; i < sizeof (names) / sizeof (names[0]); i++) {
+        const char *text = getenv (names[i]);
+        uint64_t seconds;
+        if (text && *text && campaign_parse_whole (text, &seconds) && seconds < INT64_MAX / 1000000)
+            return (int64_t)seconds * 1000000;
+        if (text && *text)
+            log_warn ("%s is not a time in seconds since 1970, and is not used: %.60s", names[i], text);
+    }
+    return 0;
+}
+
 /* What the executor has to give, or else what the campaign file describes; as much of it as the campaign may use. */
 static int make_machine (struct service *service, struct state *self, struct strata_error *error)
 {
@@ -456,6 +500,8 @@ static int make_machine (struct service *service, struct state *self, struct str
     if (!self->machine.count)
         return strata_fail (error, "schedule.executor: %s does not know which nodes there are; describe them: schedule.machine",
                             wanted->executor);
+    self->machine.end_us = service_replays (service) ? 0 : allocation_end_us ();
+    service_fact (service, &self->machine.end_us, sizeof (self->machine.end_us));
     if (wanted->cores)
         machine_limit_cores (&self->machine, wanted->cores);
     return wanted->gpus ? machine_set_gpus (&self->machine, wanted->gpus, error) : 0;
@@ -464,8 +510,8 @@ static int make_machine (struct service *service, struct state *self, struct str
 static int open_executor (struct service *service, struct state *self, struct strata_error *error)
 {
     const char *name = service_campaign (service)->schedule.executor;
-    struct executor_config config = { service_workspace (service), service_bin_dir (service),
-                                      &service_campaign (service)->schedule };
+    const struct executor_config config = { .workspace = service_workspace (service), .bin_dir = service_bin_dir (service),
+                                            .settings = &service_campaign (service)->schedule, .keeps = true };
     self->drive.ops = &executor_recorded;
     self->drive.executor = &self->recorded;
     self->recorded.service = service;
@@ -527,6 +573,8 @@ static void on_metrics (struct service *service)
     service_metric (service, "jobs_aside", (double)all.aside, 0);
     service_metric (service, "jobs_cancelled", (double)all.cancelled, 0);
     service_metric (service, "buffer_ready", (double)all.buffer_ready, 0);
+    if (all.end_us)
+        service_metric (service, "allocation_left_s", (double)(all.end_us - service_now_us (service)) / 1e6, 0);
     service_metric (service, "occupancy", all.occupancy, 1);
     service_metric (service, "gpu_occupancy", all.gpu_occupancy, 1);
     const struct campaign *campaign = service_campaign (service);

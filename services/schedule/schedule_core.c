@@ -326,7 +326,8 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     make_types (self);
     make_resources (self, machine);
-    schedule_settings_load (self);
+    self->end_us = machine->end_us;
+    schedule_settings_load (self, now_us);
     if (schedule_index_load (self, error) != 0 || schedule_load_proposals (self, error) != 0
         || schedule_breaker_load (self, error) != 0)
         schedule_free (&self);
@@ -379,6 +380,7 @@ static void keep_time (struct schedule *self, int64_t now_us)
 void schedule_tick (struct schedule *self, int64_t now_us)
 {
     keep_time (self, now_us);
+    schedule_end_tell (self);
     if (self->draining)
         return;
     for (size_t i = 0; i < self->types_count; i++) {
@@ -514,6 +516,17 @@ static int stopped (struct schedule *self, struct live *live, struct strata_erro
     return 0;
 }
 
+/* Before a failed job is tried again. */
+static int64_t retry_pause_us (const struct live *live)
+{
+    int64_t pause_us = PAUSE_US;
+    if (live->type->campaign->retry_delay_s)
+        return (int64_t)live->type->campaign->retry_delay_s * 1000000;
+    for (uint32_t i = 1; i < live->job->tries && pause_us < PAUSE_MAX_US; i++)
+        pause_us *= 2;
+    return pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
+}
+
 /* final: trying again can't help, whatever tries are left. */
 static int failed (struct schedule *self, struct live *live, bool final, int64_t now_us, struct strata_error *error)
 {
@@ -532,10 +545,7 @@ static int failed (struct schedule *self, struct live *live, bool final, int64_t
         schedule_breaker_failed (self, live, now_us);
         return 0;
     }
-    int64_t pause_us = PAUSE_US;
-    for (uint32_t i = 1; i < job->tries && pause_us < PAUSE_MAX_US; i++)
-        pause_us *= 2;
-    schedule_pause (self, live, now_us + (pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US));
+    schedule_pause (self, live, now_us + retry_pause_us (live));
     schedule_event (self, "job-failed", job->id, "attempt %u: %s; try %u of %u follows", job->attempt, job->reason,
                     job->tries + 1, job->tries_limit);
     schedule_breaker_failed (self, live, now_us);
@@ -575,7 +585,7 @@ static enum merlin merlin_code (const struct live *live, const struct outcome *o
     return meant && outcome->code >= MERLIN_RESTART && outcome->code <= MERLIN_RETRY ? (enum merlin)outcome->code : MERLIN_NONE;
 }
 
-/* It asks to be started again: that is no failure. Not at once, for one that does nothing else. */
+/* It asks to be started again, or its node went away below it: that is no failure. Not at once, for one that does nothing else. */
 static int restarted (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
 {
     int rc = stopped (self, live, error);
@@ -605,13 +615,16 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     job->pid = 0;
     set_reason (job, outcome);
     schedule_set_string (&job->stderr_tail, outcome->stderr_tail);
+    if (ran)
+        job->interrupted = outcome->end == END (WALLTIME) || outcome->end == END (LOST) || outcome->end == END (NODE)
+                           || outcome->end == END (STOPPED) || merlin == MERLIN_RESTART;
     bool always = live->type->campaign->start == JOB_ALWAYS;
     int rc;
     if (always && outcome->end == END (WALLTIME))
         job->tries = 0; /* it did what it is for: failures before it and after it are not in a row */
     if (job->cancel)
         rc = cancelled (self, live, error);
-    else if (merlin == MERLIN_RESTART)
+    else if (merlin == MERLIN_RESTART || outcome->end == END (NODE))
         rc = restarted (self, live, now_us, error);
     else if (outcome->end == END (EXIT) && (outcome->code == 0 || merlin == MERLIN_DRY_SUCCESS))
         rc = succeed (self, live, now_us, error);
@@ -636,7 +649,7 @@ static bool stands_on (const Strata__Job *job, size_t node)
 
 static void end_on_lost (struct schedule *self, size_t node, int64_t now_us)
 {
-    struct outcome outcome = { .end = END (LOST) };
+    struct outcome outcome = { .end = END (NODE) };
     snprintf (outcome.reason, sizeof (outcome.reason), "its node %zu was lost", node);
     for (int list = 0; list < SCHEDULE_LISTS; list++)
         for (struct live *live = self->lists[list].first, *next; live; live = next) {

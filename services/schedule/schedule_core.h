@@ -26,6 +26,8 @@
  *   chain/<simulation>   id of the first job of the chain, so that no candidate gets two
  *   next/<type>   u64, number of the last job of the type       next-prop   u64, number of the last proposal
  *   set/<name>     u64: a setting that was changed (schedule_settings.c)
+ *   end-of         u64, with set/end_s: the allocation's end that it was set instead of
+ *   boot          boot id of the machine that the service ran on last (main.c)
  *   node/<number>  u64, enum resources_node_state: of a node that is drained or lost
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
  * Streams: "jobs", a Strata Job each time one moves; "events".
@@ -73,6 +75,8 @@ int schedule_hold_type (struct schedule *self, const char *type, bool hold);
 /* From now on nothing new starts: the campaign goes down. */
 void schedule_drain (struct schedule *self);
 bool schedule_is_draining (const struct schedule *self);
+/* Whether jobs of some types are to end because the allocation does (schedule_end.c). */
+bool schedule_ending (const struct schedule *self);
 /* Seconds that the jobs in work have at the most to end when they are asked to. */
 unsigned schedule_grace_s (const struct schedule *self);
 
@@ -160,6 +164,7 @@ struct schedule_figures {
     uint64_t buffer_ready;              /* prepared, and not consumed yet */
     double occupancy;                   /* busy core-seconds / core-seconds there were, since schedule_new */
     double gpu_occupancy;               /* the same of GPUs */
+    int64_t end_us;                     /* of the allocation; 0: not known */
     uint64_t paused;                    /* types that are paused because their jobs were set aside in a row */
 };
 void schedule_figures (const struct schedule *self, struct schedule_figures *figures);

@@ -63,6 +63,7 @@ struct proposal {
 struct schedule {
     struct {
         uint64_t submissions, round_s;  /* 0 submissions: no limit */
+        uint64_t end_s;                 /* of the allocation, since 1970; 0: not known */
     } settings;                         /* schedule_settings.c */
     const struct campaign *campaign;
     struct shard *shard;
@@ -84,6 +85,9 @@ struct schedule {
     int64_t round_us;                   /* when this round of submissions began */
     uint64_t submitted;                 /* in it */
     bool draining;
+    int64_t end_us;                     /* what the machine says */
+    int64_t stop_us[2];                 /* schedule_end.c: when simulations are stopped, and those that feed them; 0: never */
+    unsigned end_told;
     char capacity_trouble[256], trouble[768];
     int64_t since_us;                   /* figures are complete up to here */
     double core_seconds, busy_core_seconds;
@@ -158,6 +162,17 @@ void schedule_place (struct schedule *self, int64_t now_us);
 /* Marks what a job read from the shard holds. */
 void schedule_hold (struct schedule *self, struct live *live);
 
+/* schedule_end.c: see there. After settings.end_s has changed. */
+void schedule_end_set (struct schedule *self);
+/* Whether running jobs of the type are to end now. */
+bool schedule_end_stops (const struct schedule *self, const struct job_type *type);
+/* Whether one may still start. */
+bool schedule_end_lets (const struct schedule *self, const struct job_type *type, int64_t now_us);
+/* Why not. */
+void schedule_end_why (const struct schedule *self, const struct job_type *type, int64_t now_us, char *text, size_t size);
+/* Events, once for each stage. */
+void schedule_end_tell (struct schedule *self);
+
 /* schedule_proposal.c */
 int schedule_load_proposals (struct schedule *self, struct strata_error *error);
 void schedule_ask (struct schedule *self, int64_t now_us);
@@ -170,6 +185,6 @@ bool schedule_fits (const Strata__Job *job, const char *id, const char *state, c
 int schedule_check_state (const char *state, struct strata_error *error);
 
 /* schedule_settings.c. After the types are made: what was changed, else the campaign file's values. */
-void schedule_settings_load (struct schedule *self);
+void schedule_settings_load (struct schedule *self, int64_t now_us);
 
 #endif

@@ -238,7 +238,7 @@ static bool fill (const struct schedule *self, const struct live *live, struct s
     work->next = live->list_next;
     work->may_launch = job->state == S (LAUNCHING)
                        && (live->launch_commit == 0 || shard_commits (self->shard) >= live->launch_commit);
-    work->must_stop = (job->state == S (LAUNCHING) || job->state == S (RUNNING)) && (job->cancel || self->draining);
+    work->must_stop = (job->state == S (LAUNCHING) || job->state == S (RUNNING)) && (job->cancel || self->draining || schedule_end_stops (self, live->type));
     return true;
 }
 

@@ -30,6 +30,7 @@ void schedule_figures (const struct schedule *self, struct schedule_figures *fig
     figures->nodes_drained = there.nodes_drained;
     figures->nodes_lost = there.nodes_lost;
     figures->misplaced = there.misplaced;
+    figures->end_us = (int64_t)self->settings.end_s * 1000000;
     figures->occupancy = self->core_seconds > 0 ? self->busy_core_seconds / self->core_seconds : 0;
     figures->gpu_occupancy = self->gpu_seconds > 0 ? self->busy_gpu_seconds / self->gpu_seconds : 0;
     for (size_t i = 0; i < self->types_count; i++) {
@@ -104,6 +105,8 @@ static void why_it_waits (struct schedule *self, const struct live *live, int64_
     else if (live->not_before_us > now_us)
         snprintf (text, size, "attempt %u failed (%.300s); it is tried again in %.0f s", live->job->attempt, live->job->reason,
                   (double)(live->not_before_us - now_us) / 1e6);
+    else if (!schedule_end_lets (self, type, now_us))
+        schedule_end_why (self, type, now_us, text, size);
     else if (!schedule_breaker_lets (type, now_us) && schedule_breaker_trouble (type, now_us, text, size))
         return;
     else if (self->settings.submissions && self->submitted >= self->settings.submissions)

@@ -126,7 +126,8 @@ void schedule_place (struct schedule *self, int64_t now_us)
         bool best_above = false;
         for (size_t i = 0; i < self->types_count; i++) {
             struct job_type *type = &self->types[i];
-            if (!type->ready.count || type->too_big || type->on_hold || (type->wants && type->lanes & blocked) || !schedule_breaker_lets (type, now_us))
+            if (!type->ready.count || type->too_big || type->on_hold || (type->wants && type->lanes & blocked) || !schedule_breaker_lets (type, now_us)
+                || !schedule_end_lets (self, type, now_us))
                 continue;
             bool above = above_share (self, type, figures.gpus);
             if (best && !goes_before (type, above, best, best_above))

@@ -163,7 +163,7 @@ void schedule_ask (struct schedule *self, int64_t now_us)
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
         if (type->campaign->start != JOB_SELECTION || type->too_big || outstanding (self, type)
-            || !schedule_pause_over (type->ask_after_us, now_us))
+            || !schedule_pause_over (type->ask_after_us, now_us) || !schedule_end_lets (self, type, now_us))
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]
                          + type->counts[S (RUNNING)] + schedule_ready (self, type);
@@ -190,9 +190,9 @@ const Strata__Question *schedule_proposal_at (const struct schedule *self, size_
 bool schedule_proposal_due (const struct schedule *self, size_t i, int64_t now_us)
 {
     const struct proposal *proposal = i < self->proposals_count ? self->proposals[i] : NULL;
-    /* While the campaign goes down nothing new is asked for, but what is ours is still confirmed. */
+    /* While the campaign or its allocation ends nothing new is asked for, but what is ours is still confirmed. */
     return proposal && !proposal->under_way && schedule_pause_over (proposal->not_before_us, now_us)
-           && !(self->draining && proposal->message->state == P (ASKED));
+           && !((self->draining || schedule_end_stops (self, proposal->type)) && proposal->message->state == P (ASKED));
 }
 
 void schedule_proposal_sent (struct schedule *self, size_t i)

@@ -2,7 +2,9 @@
  *
  *   set/<name>     u64; without it the campaign file's value holds
  *
- * Names: submissions, round_s (schedule.submissions, schedule.round_s), and for each type that begins with a selection or follows
+ * Names: submissions, round_s (schedule.submissions, schedule.round_s), end_s (the allocation's end, seconds since 1970; when the service
+ * starts in another allocation, whose end is not the one that it had when that was changed (end-of, u64), or when it has gone by, it
+ * is forgotten), and for each type that begins with a selection or follows
  * another one buffer.<type> (jobs[].buffer). */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +24,7 @@ struct setting {
 
 static size_t settings_count (const struct schedule *self)
 {
-    return 2 + self->types_count;
+    return 3 + self->types_count;
 }
 
 /* The i-th; false: that type has no such setting. */
@@ -33,8 +35,10 @@ static bool setting_at (struct schedule *self, size_t i, struct setting *out)
         *out = (struct setting){ "submissions", &self->settings.submissions, file->submissions, 0, 1000000 };
     else if (i == 1)
         *out = (struct setting){ "round_s", &self->settings.round_s, file->round_s ? file->round_s : 1, 1, 86400 };
+    else if (i == 2)
+        *out = (struct setting){ "end_s", &self->settings.end_s, (uint64_t)(self->end_us / 1000000), 0, INT64_MAX / 1000000 };
     else {
-        struct job_type *type = &self->types[i - 2];
+        struct job_type *type = &self->types[i - 3];
         if (type->campaign->start == JOB_ALWAYS)
             return false;
         *out = (struct setting){ "", &type->buffer, type->campaign->buffer, 1, 1000000 };
@@ -43,7 +47,7 @@ static bool setting_at (struct schedule *self, size_t i, struct setting *out)
     return true;
 }
 
-void schedule_settings_load (struct schedule *self)
+void schedule_settings_load (struct schedule *self, int64_t now_us)
 {
     struct setting s;
     char key[100];
@@ -52,6 +56,13 @@ void schedule_settings_load (struct schedule *self)
             snprintf (key, sizeof (key), "set/%s", s.name);
             *s.value = shard_get_u64 (self->shard, key, s.of_file);
         }
+    uint64_t end_s = (uint64_t)(self->end_us / 1000000);
+    if (self->settings.end_s != end_s
+        && (shard_get_u64 (self->shard, "end-of", 0) != end_s || (int64_t)self->settings.end_s * 1000000 <= now_us)) {
+        shard_delete (self->shard, "set/end_s", strlen ("set/end_s"));
+        self->settings.end_s = end_s;
+    }
+    schedule_end_set (self);
 }
 
 void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, void *arg), void *arg)
@@ -88,5 +99,8 @@ int schedule_update (struct schedule *self, const char *name, const char *text, 
         schedule_event (self, "setting-changed", s.name, "%s is %" PRIu64 ", and was %" PRIu64 "; the campaign file says %" PRIu64, s.name,
                         value, *s.value, s.of_file);
     *s.value = value;
+    if (i == 2)
+        shard_put_u64 (self->shard, "end-of", s.of_file);
+    schedule_end_set (self);
     return 0;
 }

@@ -55,13 +55,16 @@ char **template_argv (const struct campaign_job *type, const Strata__Job *job, c
                       struct strata_error *error)
 {
     struct lookup lookup = { .type = type, .job = job, .context = context };
-    char **argv = calloc ((size_t)type->command_count + 1, sizeof (*argv));
+    bool again = job->interrupted && type->restart_count;
+    char **command = again ? type->restart : type->command;
+    unsigned count = again ? type->restart_count : type->command_count;
+    char **argv = calloc ((size_t)count + 1, sizeof (*argv));
     if (!argv) {
         strata_fail (error, "out of memory for the command of job %s", job->id);
         return NULL;
     }
-    for (unsigned i = 0; i < type->command_count; i++) {
-        argv[i] = campaign_template_expand (type->command[i], look_up, &lookup, error);
+    for (unsigned i = 0; i < count; i++) {
+        argv[i] = campaign_template_expand (command[i], look_up, &lookup, error);
         if (!argv[i]) {
             strata_fail_prefix (error, "job %s", job->id);
             template_free (&argv);

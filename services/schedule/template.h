@@ -12,7 +12,7 @@ struct template_context {
     uint64_t seed;
 };
 
-/* argv that ends with NULL; the caller frees it with template_free. NULL on an argument that can't be expanded. */
+/* argv that ends with NULL, of `restart` where the attempt before was interrupted; the caller frees it with template_free. NULL on an argument that can't be expanded. */
 char **template_argv (const struct campaign_job *type, const Strata__Job *job, const struct template_context *context,
                       struct strata_error *error);
 void template_free (char ***argv);

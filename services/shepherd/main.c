@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -23,6 +24,7 @@ static const char usage[] =
     "  --output-mb M    end it when its stdout and stderr together have more than M MiB (default: no limit)\n"
     "  --success FILE   after exit code 0, FILE in FOLDER must be there and not empty; may be repeated\n"
     "  --lock-fd FD     attempt-N/lock, open and locked (for strata-schedule)\n"
+    "  --starter PID    sync nothing while PID, which started this, lives: it keeps a store of its own (for strata-schedule)\n"
     "  --guard          end what is left when this process itself is killed (for batch systems)\n"
     "  --help           this text\n";
 
@@ -70,7 +72,8 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
         { "cores", required_argument, NULL, 'c' },    { "memory-mb", required_argument, NULL, 'm' },
         { "success", required_argument, NULL, 's' },  { "lock-fd", required_argument, NULL, 'l' },
         { "guard", no_argument, NULL, 'G' },          { "help", no_argument, NULL, 'h' },
-        { "output-mb", required_argument, NULL, 'o' }, { NULL, 0, NULL, 0 },
+        { "output-mb", required_argument, NULL, 'o' }, { "starter", required_argument, NULL, 'p' },
+        { NULL, 0, NULL, 0 },
     };
     int c, rc = 0;
     unsigned fd;
@@ -83,6 +86,7 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
         case 'c': rc = parse_cores (options, optarg); break;
         case 'm': rc = parse_number ("--memory-mb", optarg, 0, INT_MAX, &options->memory_mb); break;
         case 'o': rc = parse_number ("--output-mb", optarg, 0, INT_MAX, &options->output_mb); break;
+        case 'p': rc = parse_number ("--starter", optarg, 1, INT_MAX, &options->starter); break;
         case 's': options->success[options->success_count++] = optarg; break;
         case 'l':
             rc = parse_number ("--lock-fd", optarg, 3, 1000000, &fd);
@@ -104,12 +108,13 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
 /* Nothing of who started us stays open: not its sockets, not its store. */
 static void close_others (int keep)
 {
+    /* The call itself: musl has no function for it. */
     if (keep < 0)
-        close_range (3, ~0U, 0);
+        syscall (SYS_close_range, 3, ~0U, 0);
     else {
         if (keep > 3)
-            close_range (3, (unsigned)keep - 1, 0);
-        close_range ((unsigned)keep + 1, ~0U, 0);
+            syscall (SYS_close_range, 3, (unsigned)keep - 1, 0);
+        syscall (SYS_close_range, (unsigned)keep + 1, ~0U, 0);
     }
 }
 

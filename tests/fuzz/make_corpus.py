@@ -186,12 +186,35 @@ jobs:
 """
 
 
+SMALL_STEP = b"""strata: 1
+campaign: small
+workspace: w
+env: {variables: {A: 5}, labels: {B: $(A)/x}}
+patch: {snapshots: s, candidates: c, encoder: {model: encoder/pca.npz}}
+select: {from: c, queues: [{name: all, configuration: other, quota: 1}]}
+feedback: {from: r, uptake: u, states: [a], rows: [b]}
+jobs:
+  - {name: a, start: selection, command: [a], restart: [a, -c], retry_delay: 3}
+  - {name: b, start: after, after: a, run: {cmd: "$(LAUNCHER)[1n, 2p] x $(a.workspace) $(B) ${y} $(date)", restart: $(CANDIDATE),
+     procs: 2, cores per task: 3, walltime: '1:00:00', max_retries: 1, retry_delay: 2}}
+"""
+
+SMALL_TRACKER = b"""job_type: cg
+config: {jobname: a, nnodes: 1, nprocs: 1, cores per task: 3, ngpus: 1, walltime: '04:00:00', use_broker: True, addtl_args: {mpi: x}}
+imports: [m]
+variables: {simname: null, outpath: '{dir}/{simname}', list: [a, 1], python: {eval: x}}
+script: |
+  {outpath} {list} ${{x}} {simname} {timestamp} $(LAUNCHER) x
+"""
+
 def campaign():
     text = source("apps/membrane/campaign.yaml")
     put("campaign", "membrane", text)
     lean = b"\n".join(line for line in text.split(b"\n") if line.strip() and not line.strip().startswith(b"#"))
     put("campaign", "lean", lean + b"\n")
     put("campaign", "small", SMALL_CAMPAIGN)
+    put("campaign", "step", SMALL_STEP)
+    put("campaign", "tracker", SMALL_TRACKER)
     put("campaign", "mistakes",
         "strata: 1\nstrata: [1]\ncampain: x\nseed: -1\nreplicas: {patch: 0x10, select: }\njobs: 7\n")
     put("campaign", "anchors", "strata: &a 1\ncampaign: *a\n<<: {seed: *a}\n? [x]\n: !!binary aGk=\n")

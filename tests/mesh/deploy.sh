@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # deploy/: each launcher starts a campaign on several nodes, is called again without harm, shows them, and stops them. `local` and
-# `ssh` (a sshd of this test, on loopback) and `slurm` (inside an allocation of a real Slurm) run here; `flux` needs an instance.
+# `ssh` (a sshd of this test, on loopback) and `slurm` (inside an allocation of a real Slurm) run here, `flux` (in an instance of two
+# brokers) where it is on PATH.
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/sbin
 
@@ -71,8 +72,12 @@ else
 fi
 
 # ---- flux ----
-if command -v flux > /dev/null && flux uptime > /dev/null 2>&1; then
-    try flux 1
+if command -v flux > /dev/null; then
+    "deploy/flux.sh" up "$campaign" 2> "$work/err" && fail "flux.sh went on outside of an instance"
+    grep -q 'inside flux batch or flux alloc' "$work/err" || fail "not told that there is no instance: $(cat "$work/err")"
+    flux_up 2
+    try flux 2
+    flux_down || fail "flux start did not end well"
 else
-    echo "  flux: SKIPPED, this does not run inside a Flux instance"
+    echo "  flux: SKIPPED, there is no flux on PATH"
 fi

@@ -87,6 +87,52 @@ until_true () {
 at_least () { [ "$(metric "$1" "$2")" -ge "$3" ]; }   # SERVICE METRIC N
 is_alive () { "$bin/strata" status --json 2> /dev/null | json "next(r['alive'] and r['active'] and r['pid']!=${2:-0} for r in d['replicas'] if r['replica']=='$1')" | grep -q True; }
 
+# flux_up BROKERS: a Flux instance of this test; FLUX_URI leads to it, until flux_down.
+flux_up () {
+    # shellcheck disable=SC2016 # $1 is the inner shell's
+    flux start --test-size="$1" sh -c 'flux getattr local-uri > "$1/uri.new" && mv "$1/uri.new" "$1/uri" && while [ ! -e "$1/flux-end" ]; do sleep 0.2; done' \
+        sh "$work" > "$work/flux.log" 2>&1 &
+    instance=$!
+    until_true 30 "a Flux instance of $1" test -e "$work/uri"
+    FLUX_URI=$(cat "$work/uri")
+    export FLUX_URI
+}
+flux_down () {
+    touch "$work/flux-end"
+    wait "$instance" || { tail -n 5 "$work/flux.log"; return 1; }
+    unset FLUX_URI
+}
+
+# The process of the active schedule.
+schedule_pid () { "$bin/strata" status --json 2> /dev/null | json "next(r['pid'] for r in d['replicas'] if r['service']=='schedule' and r['active'] and r['alive'])"; }
+schedule_serves_anew () { local now; now=$(schedule_pid) && [ "$now" -gt 0 ] && [ "$now" != "$1" ]; }
+
+# campaign_on_engine NAME [CORES]: the small campaign with one line changed; its schedule is killed again and again. A batch is on its
+# way at most times; what the killed service submitted is found by the next.
+campaign_on_engine () {
+    local i before pid
+    make_small_campaign -e "s/executor: local/executor: $1/"
+    [ "$(diff tests/crash/campaign.yaml "$campaign" | grep -c '^>')" = 2 ] || fail "more than the workspace and one line was changed"
+    "$bin/strata" up "$campaign" || fail "strata up"
+    until_true 60 "jobs ran in $1" at_least schedule simulation_succeeded 3
+    for i in 1 2 3; do
+        before=$(metric schedule simulation_succeeded)
+        pid=$(schedule_pid) || fail "no schedule is active"
+        kill -KILL "$pid" || fail "kill schedule"
+        echo "  killed schedule (pid $pid, $i)"
+        until_true 30 "schedule serves again" schedule_serves_anew "$pid"
+        [ -z "${2:-}" ] || [ "$(metric schedule cores)" = "$2" ] || fail "the $2 cores of $1 are not there"
+        until_true 30 "a simulation more ended well" at_least schedule simulation_succeeded $((before + 2))
+    done
+}
+
+nothing_submitted_twice () {
+    local twice
+    twice=$(grep -c 'has been run already\|another shepherd' "$workspace"/jobs/*/attempt-*/shepherd.log | awk -F: '{ n += $2 } END { print n + 0 }')
+    echo "  attempts that were submitted twice: $twice"
+    [ "$twice" = 0 ] || fail "an attempt was submitted twice"
+}
+
 audit_is_clean () { "$bin/strata" audit > "$work/audit" 2>&1 || { cat "$work/audit"; fail "the audit found a violation"; }; sed 's/^/  /' "$work/audit"; }
 
 # replays_identical SHARD...: told its recorded inputs again, each comes out the same, turn by turn and key by key.

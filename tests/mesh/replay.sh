@@ -4,7 +4,7 @@
 # code that decides otherwise, are found and named. The record stays below its bound.
 . "$(dirname "$0")/lib.sh"
 
-keep_mb=24
+keep_mb=40
 shards="select-0 schedule-0 feedback-0 feedback-1 stage-0"
 sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/"2000"/"1000"/' tests/crash/campaign.yaml > "$campaign"
 sed -i 's/^  frames: 200/  frames: 200\n  shards: 2/' "$campaign"

@@ -76,8 +76,8 @@ struct bench {
 static inline void *bench_open (const struct executor_ops *ops, const char *workspace)
 {
     struct strata_error error = { "" };
-    struct executor_config config = { workspace, bin_dir, NULL };
-    struct machine machine = { NULL, 0 };
+    struct executor_config config = { .workspace = workspace, .bin_dir = bin_dir };
+    struct machine machine = { .count = 0 };
     void *executor = ops->open (&config, &error);
     /* One that sees nodes come and go knows them from here on. */
     if (!executor || (ops->moved && ops->capacity (executor, &machine, &error) != 0))
@@ -270,6 +270,47 @@ static inline size_t bench_lines (const struct job *job, const char *name)
     if (file)
         fclose (file);
     return lines;
+}
+
+static inline void bench_command (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
+static inline void bench_command (const char *fmt, ...)
+{
+    char command[PATH_MAX + 800];
+    va_list ap;
+    va_start (ap, fmt);
+    vsnprintf (command, sizeof (command), fmt, ap);
+    va_end (ap);
+    if (system (command) != 0)
+        fail_msg ("failed: %s", command);
+}
+
+/* Kills all from the job's command (its file `pid` names it) up to the engine's own process of the job, which can tell nobody: as
+ * when a machine loses its power. */
+static inline void bench_kill_up_to (const struct job *job, const char *engines)
+{
+    bench_command ("p=$(cat %s/pid); all=$p; while p=$(awk '/^PPid/ {print $2}' /proc/$p/status) && [ \"$p\" -gt 1 ]; do all=\"$p $all\"; "
+                   "case $(tr '\\0' ' ' < /proc/$p/cmdline) in *%s*) kill -KILL $all; exit 0;; esac; done; exit 1", job->dir, engines);
+}
+
+/* The job's next attempt, with another script. */
+static inline void bench_try_again (struct job *job, const char *script)
+{
+    job->order.ref.attempt++;
+    job->argv[2] = (char *)script;
+    job->started = false;
+    job->state = EXECUTOR_NEVER;
+}
+
+/* Runs this program with an argument inside a Flux instance of two brokers on this machine. -1: there is no `flux` on PATH. */
+static inline int bench_run_in_flux (const char *argument)
+{
+    char command[PATH_MAX + 200], self[PATH_MAX];
+    if (system ("command -v flux > /dev/null") != 0)
+        return -1;
+    ssize_t n = readlink ("/proc/self/exe", self, sizeof (self) - 1);
+    self[n > 0 ? n : 0] = '\0';
+    snprintf (command, sizeof (command), "flux start --test-size=2 --test-exit-mode=leader '%s' %s", self, argument);
+    return system (command) != 0;
 }
 
 /* Jobs wait for this file in their folder. */

@@ -116,13 +116,16 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:4: patch.snapshots: missing; it must be a name of 1 to 64 characters of a-z 0-9 -\n"
       "c.yaml:5: patch.snapshot: unknown key; did you mean snapshots? allowed here: snapshots, candidates, namespace, "
       "points, coarse, lipid_only, lipid_only_distance_nm, lease, tries, encoder" },
+    { "  rows: [POPC, CHOL]\n", "  rows: [POPC, CHOL]\n  shards: 2\n  weights: true\nreplicas: {feedback: 2}\n",
+      "c.yaml:31: feedback.weights: reports with weights are made from one shard: set it to false, or shards to 1, not 2" },
     { "goal: {", "zebra: 1\ngoal: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal, emulate" },
+      "schedule, env, jobs, feedback, replay, goal, emulate" },
     { "{job: cg,", "{job: cg, uptake: 3,",
       "c.yaml:30: goal.uptake: unknown key; did you mean uptakes? allowed here: job, successes, uptakes" },
     { "    start: always\n", "    start: always\n    core: 2\n",
-      "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, cores, "
+      "c.yaml:16: jobs[0].core: unknown key; did you mean cores? allowed here: name, start, after, command, restart, run, tracker, "
+      "checkpoint, retry_delay, cores, "
       "gpus, nodes, near, share, parts, gpu_share, model, walltime, tries, memory_mb, output_mb, grace, success, exit_codes, buffer" },
     { "campaign: test\n", "campaign: test\ncampaign: other\n",
       "c.yaml:3: campaign: given twice; the first is in line 2" },
@@ -224,7 +227,7 @@ static const struct wrong keys_and_types[] = {
     { "campaign: test\n", "campaign: test\n[a, b]: 1\n", "c.yaml:3: file: a key here is a list; keys are plain words" },
     { "campaign: test\n", "campaign: test\n<<: {seed: 1}\n",
       "c.yaml:3: <<: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal, emulate" },
+      "schedule, env, jobs, feedback, replay, goal, emulate" },
 };
 
 static const struct wrong references[] = {
@@ -245,11 +248,11 @@ static const struct wrong references[] = {
       "c.yaml:16: jobs[0].buffer: has no meaning with start: always; leave it out" },
     { "goal: {", "zebra: 1\ngoal: {job: cgs, successes: -1}\nother: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal, emulate\n"
+      "schedule, env, jobs, feedback, replay, goal, emulate\n"
       "c.yaml:31: goal.successes: must be a whole number from 0 to 1000000000, not -1\n"
       "c.yaml:31: goal.job: there is no job type cgs; did you mean cg? defined: macro, setup, cg\n"
       "c.yaml:32: other: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
-      "schedule, jobs, feedback, replay, goal, emulate" },
+      "schedule, env, jobs, feedback, replay, goal, emulate" },
     { "quota: 0.5}\n    -", "quota: 0.4}\n    -",
       "c.yaml:10: select.queues: the quotas must sum to 1, but sum to 0.9" },
     { "  from: patches\n", "  from: patches\n  sampler: binned\n",

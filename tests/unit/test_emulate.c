@@ -34,7 +34,7 @@ static struct campaign *load (void)
 
 static struct machine summit (unsigned nodes)
 {
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     const struct campaign_machine described = { .nodes = nodes, .sockets = 2, .cores = 22, .gpus = 3, .reserved = 1, .l2 = 2 };
     assert_int_equal (machine_add_described (&machine, &described, NULL), 0);
     return machine;

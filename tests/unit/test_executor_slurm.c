@@ -6,18 +6,6 @@
 
 static char folder[] = "/tmp/strata-slurm-XXXXXX";
 
-static void bench_command (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
-static void bench_command (const char *fmt, ...)
-{
-    char command[PATH_MAX + 400];
-    va_list ap;
-    va_start (ap, fmt);
-    vsnprintf (command, sizeof (command), fmt, ap);
-    va_end (ap);
-    if (system (command) != 0)
-        fail_msg ("failed: %s", command);
-}
-
 static void slurm_script (const char *what)
 {
     bench_command ("'%s/scripts/slurm.sh' %s", root_dir, what);
@@ -26,7 +14,7 @@ static void slurm_script (const char *what)
 static void start_slurm (void)
 {
     char command[PATH_MAX + 200];
-    snprintf (command, sizeof (command), "up %s --nodes 2 --cpus 8 --gpus 2 --set SlurmdTimeout=5 --set MinJobAge=5", folder);
+    snprintf (command, sizeof (command), "up %s --nodes 2 --cpus 8 --gpus 2 --set SlurmdTimeout=5 --set MinJobAge=2 --set MessageTimeout=3", folder);
     slurm_script (command);
 }
 
@@ -39,7 +27,7 @@ static bool has_trouble (const struct bench *bench, const char *words)
 static void the_nodes_are_slurms (void **state)
 {
     struct bench *bench = bench_new (&executor_slurm);
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct strata_error error;
     assert_int_equal (bench->ops->capacity (bench->executor, &machine, &error), 0);
     assert_int_equal (machine.count, 1);
@@ -108,7 +96,7 @@ static void the_engines_names_lead_to_our_jobs (void **state)
     bench_free (bench);
 }
 
-/* MinJobAge is 5 s here: what ended while nobody looked is told by its folder, and what Slurm has forgotten is not lost. */
+/* MinJobAge is 2 s here: what ended while nobody looked is told by its folder, and what Slurm has forgotten is not lost. */
 static void an_end_that_slurm_has_forgotten_is_told_by_its_folder (void **state)
 {
     struct bench *bench = bench_new (&executor_slurm);
@@ -158,26 +146,18 @@ static void a_job_whose_node_fails_is_lost_and_can_be_tried_again (void **state)
 {
     struct bench *bench = bench_new (&executor_slurm);
     struct job *job = bench_job (bench, "echo ${SLURMD_NODENAME#n} > node; echo $$ > pid; echo 1 > ran; exec sleep 1000");
-    char command[400];
     bench_wait_number (bench, job, "ran");
     bench_wait_state (bench, job, EXECUTOR_RUNNING);
-    long node = bench_number (job, "node");
-    /* From the job's command up to the step's daemon, which is asked for nothing: it would tell Slurm. */
-    snprintf (command, sizeof (command), "kill -KILL $(cat %s/n%ld.pid); p=$(cat %s/pid); all=$p; "
-              "while p=$(awk '/^PPid/ {print $2}' /proc/$p/status) && [ \"$p\" -gt 1 ]; do all=\"$p $all\"; "
-              "case $(tr '\\0' ' ' < /proc/$p/cmdline) in slurmstepd*) kill -KILL $all; exit 0;; esac; done; exit 1",
-              folder, node, job->dir);
-    bench_command ("%s", command);
+    bench_command ("kill -KILL $(cat %s/n%ld.pid)", folder, bench_number (job, "node"));
+    bench_kill_up_to (job, "slurmstepd");
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_LOST);
-    assert_int_equal (job->outcome.end, END (LOST));
+    assert_int_equal (job->outcome.end, END (NODE));
     if (!strstr (job->outcome.reason, "NODE_FAIL"))
         fail_msg ("%s", job->outcome.reason);
-    job->order.ref.attempt = 2;
-    job->argv[2] = (char *)"echo 2 > again";
-    job->started = false;
-    job->state = EXECUTOR_NEVER;
+    bench_try_again (job, "echo 2 > again");
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
-    assert_int_equal (bench_number (job, "again"), 2);
+    if (bench_number (job, "again") != 2)
+        fail_msg ("%s: %s", outcome_end_name (job->outcome.end), job->outcome.reason);
     start_slurm ();
     bench_free (bench);
 }

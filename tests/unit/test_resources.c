@@ -21,7 +21,7 @@ static const struct resources_request scale_run[REQUESTS] = {
 
 static struct machine summit (unsigned nodes)
 {
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     const struct campaign_machine described = { .nodes = nodes, .sockets = 2, .cores = 22, .gpus = 3, .reserved = 1, .l2 = 2 };
     assert_int_equal (machine_add_described (&machine, &described, NULL), 0);
     return machine;
@@ -61,7 +61,7 @@ static void a_described_socket_keeps_its_reserved_cores (void **state)
 
 static void this_machine_has_the_processors_that_we_may_use (void **state)
 {
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     struct strata_error error;
     assert_int_equal (machine_discover (&machine, &error), 0);
     assert_int_equal (machine_nodes (&machine), 1);
@@ -155,7 +155,7 @@ static void a_wish_that_cannot_be_kept_keeps_no_gpu_idle (void **state)
         { .nodes = 1, .parts = { { 2, 1, true, MACHINE_L2 } }, .parts_count = 1 },
         { .nodes = 1, .parts = { { 5, 0, true, MACHINE_LEVELS } }, .parts_count = 1 },
     };
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     const struct campaign_machine described = { .nodes = 1, .sockets = 2, .cores = 4, .gpus = 1, .l2 = 2 };
     assert_int_equal (machine_add_described (&machine, &described, NULL), 0);
     struct resources *resources = resources_new (&machine, requests, 2);
@@ -210,7 +210,7 @@ static void memory_counts_where_it_is_known (void **state)
     const struct resources_request requests[] = {
         { .nodes = 1, .parts = { { 1, 0, true, MACHINE_LEVELS } }, .parts_count = 1, .memory_mb = 600 },
     };
-    struct machine machine = { NULL, 0 };
+    struct machine machine = { .count = 0 };
     assert_non_null (machine_add (&machine, 2, 8, 0, 1000, NULL));
     struct resources *resources = resources_new (&machine, requests, 1);
     struct held held[3];

@@ -425,6 +425,53 @@ static void jobs_stopped_with_the_campaign_wait_and_lose_no_try (void **state)
     world_free (world);
 }
 
+static void expect_attempt (struct world *world, const char *id, uint32_t attempt, Strata__JobEnd before)
+{
+    Strata__Job *job = job_of (world, id);
+    assert_int_equal (job->attempt, attempt);
+    assert_int_equal (job->end, before);
+    assert_int_equal (job->tries, 0);
+    strata__job__free_unpacked (job, NULL);
+}
+
+static void a_job_whose_node_is_lost_begins_anew_elsewhere_and_loses_no_try (void **state)
+{
+    struct world *world = world_new (1, 2, 2);
+    world->candidates_max = 1;
+    world->runtime_us = 1000 * SECOND;
+    up (world);
+    /* Oftener than it has tries. */
+    for (uint32_t attempt = 1; attempt <= 5; attempt++) {
+        until_state (world, "createsim-000001", S (RUNNING));
+        expect_attempt (world, "createsim-000001", attempt, attempt == 1 ? END (NONE) : END (NODE));
+        assert_int_equal (schedule_set_node (world->drive.core, 0, RESOURCES_LOST, world->now_us, NULL), 0);
+        assert_int_equal (state_of (world, "createsim-000001"), S (WAITING));
+        assert_int_equal (schedule_set_node (world->drive.core, 0, RESOURCES_UP, world->now_us, NULL), 0);
+    }
+    world_free (world);
+}
+
+/* A loss of power can take back from an attempt's folder that it began: the store alone tells that it may have. */
+static void after_a_restart_of_the_machine_no_attempt_begins_a_second_time (void **state)
+{
+    struct world *world = world_new (1, 2, 2);
+    world->candidates_max = 1;
+    world->runtime_us = 1000 * SECOND;
+    up (world);
+    until_state (world, "createsim-000001", S (LAUNCHING));
+    drive_machine_restarted (&world->drive, world->now_us);
+    until_state (world, "createsim-000001", S (RUNNING));
+    expect_attempt (world, "createsim-000001", 2, END (NODE));
+    drive_machine_restarted (&world->drive, world->now_us); /* its folder tells that it runs: on another machine's word it stays */
+    assert_int_equal (state_of (world, "createsim-000001"), S (RUNNING));
+    world->starts_count = 0;
+    drive_machine_restarted (&world->drive, world->now_us);
+    until_state (world, "createsim-000001", S (RUNNING));
+    expect_attempt (world, "createsim-000001", 3, END (NODE));
+    assert_int_equal (world->starts_count, 1);
+    world_free (world);
+}
+
 static void jobs_get_cores_of_their_own_and_later_scales_come_first (void **state)
 {
     struct world *world = world_new (1, 2, 4);
@@ -596,6 +643,8 @@ int main (void)
         cmocka_unit_test (a_running_job_is_cancelled_when_it_has_ended_and_nothing_follows_it),
         cmocka_unit_test (a_proposed_job_is_cancelled_once_it_is_confirmed),
         cmocka_unit_test (jobs_stopped_with_the_campaign_wait_and_lose_no_try),
+        cmocka_unit_test (a_job_whose_node_is_lost_begins_anew_elsewhere_and_loses_no_try),
+        cmocka_unit_test (after_a_restart_of_the_machine_no_attempt_begins_a_second_time),
         cmocka_unit_test (jobs_get_cores_of_their_own_and_later_scales_come_first),
         cmocka_unit_test (a_wide_job_is_not_starved_by_narrow_ones),
         cmocka_unit_test (asking_for_more_cores_than_there_are_is_told),
