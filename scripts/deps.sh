@@ -4,7 +4,7 @@
 # Does nothing, quickly, when all is there. Needs root or sudo, and the package registry, only when something is missing.
 set -euo pipefail
 
-packages=(build-essential pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+packages=(build-essential musl-tools pkg-config procps libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
     librocksdb-dev libuv1-dev libhwloc-dev libcyaml-dev libyaml-dev libzip-dev zlib1g-dev
     libfftw3-dev libjansson-dev libhiredis-dev libtorch-dev gromacs gromacs-data python3-numpy)
 case ${1:-} in

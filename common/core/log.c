@@ -1,6 +1,7 @@
 /* log.c - see log.h */
 #include "core/log.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 static char log_name[64] = "strata";
+static const char *log_path; /* that is not open yet */
 static enum log_level log_threshold = LOG_LEVEL_INFO;
 
 void log_init (const char *name)
@@ -19,6 +21,11 @@ void log_init (const char *name)
     for (size_t i = 0; wanted && i < sizeof (level_names) / sizeof (level_names[0]); i++)
         if (strcmp (wanted, level_names[i]) == 0)
             log_threshold = (enum log_level)i;
+}
+
+void log_to (const char *path)
+{
+    log_path = path;
 }
 
 void log_line (enum log_level level, const char *fmt, ...)
@@ -50,6 +57,12 @@ void log_line (enum log_level level, const char *fmt, ...)
     if (len > sizeof (line) - 2)
         len = sizeof (line) - 2;
     line[len++] = '\n';
+    int fd = log_path ? open (log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+    if (fd >= 0) {
+        dup2 (fd, STDERR_FILENO);
+        close (fd);
+        log_path = NULL;
+    }
     /* One write a line: lines of processes that share a file never interleave. */
     if (write (STDERR_FILENO, line, len) < 0) {
         /* Nowhere left to tell it. */

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +23,14 @@ static const char *const end_names[] = {
     [STRATA__JOB_END__END_REFUSED] = "refused",
 };
 #define END_COUNT (sizeof (end_names) / sizeof (end_names[0]))
+
+Strata__JobEnd outcome_end_of (const char *name)
+{
+    for (size_t i = 1; i < END_COUNT; i++)
+        if (end_names[i] && strcmp (end_names[i], name) == 0)
+            return (Strata__JobEnd)i;
+    return STRATA__JOB_END__END_NONE;
+}
 
 const char *outcome_end_name (Strata__JobEnd end)
 {
@@ -53,6 +61,61 @@ static int sync_folder (const char *folder)
     return rc;
 }
 
+/* How many bytes the UTF-8 character at `text` has; 0: it is none (RFC 3629: not longer than needed, no surrogate, at most U+10FFFF). */
+static size_t character (const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3 : c[0] >= 0xf0 && c[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+/* A JSON string. Names of files may hold bytes that are no text: each becomes a question mark. */
+static void put_text (FILE *file, const char *name, const char *text)
+{
+    fprintf (file, "  \"%s\": \"", name);
+    while (*text) {
+        size_t n = character (text);
+        if (n == 0)
+            putc ('?', file);
+        else if (*text == '\n')
+            fputs ("\\n", file);
+        else if ((unsigned char)*text < 0x20)
+            fprintf (file, "\\u%04x", (unsigned)*text);
+        else if (*text == '"' || *text == '\\')
+            fprintf (file, "\\%c", *text);
+        else
+            fwrite (text, 1, n, file);
+        text += n ? n : 1;
+    }
+    fputs ("\",\n", file);
+}
+
+/* Without jansson: a shepherd is started for every job, and brings no library along. Malloc'ed. */
+static char *print (const struct outcome *outcome)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream (&text, &size);
+    if (!file)
+        return NULL;
+    fputs ("{\n", file);
+    put_text (file, "end", outcome_end_name (outcome->end));
+    fprintf (file, "  \"code\": %d,\n", outcome->code);
+    put_text (file, "reason", outcome->reason);
+    put_text (file, "stderr_tail", outcome->stderr_tail);
+    fprintf (file, "  \"max_rss_mb\": %.3f,\n  \"started_us\": %" PRId64 ",\n  \"ended_us\": %" PRId64 "\n}\n", outcome->max_rss_mb,
+             outcome->started_us, outcome->ended_us);
+    if (fclose (file) == 0)
+        return text;
+    free (text);
+    return NULL;
+}
+
 int outcome_write (const char *folder, const struct outcome *outcome, bool sync, struct strata_error *error)
 {
     char path[PATH_MAX], part[PATH_MAX];
@@ -60,20 +123,11 @@ int outcome_write (const char *folder, const struct outcome *outcome, bool sync,
         || snprintf (part, sizeof (part), "%s/outcome.json.part", folder) >= (int)sizeof (part))
         return strata_fail (error, "%.200s: the name of this folder is too long; choose a shorter workspace path",
                             folder);
-    json_t *json = json_pack ("{s:s, s:i, s:s, s:s, s:f, s:I, s:I}",
-                              "end", outcome_end_name (outcome->end),
-                              "code", outcome->code,
-                              "reason", outcome->reason,
-                              "stderr_tail", outcome->stderr_tail,
-                              "max_rss_mb", outcome->max_rss_mb,
-                              "started_us", (json_int_t)outcome->started_us,
-                              "ended_us", (json_int_t)outcome->ended_us);
-    char *text = json ? json_dumps (json, JSON_INDENT (2)) : NULL;
-    json_decref (json);
+    char *text = print (outcome);
     if (!text)
-        return strata_fail (error, "%s: the outcome could not be put into JSON", path);
+        return strata_fail (error, "%s: out of memory", path);
     int fd = open (part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && write_all (fd, text, strlen (text)) == 0 && write_all (fd, "\n", 1) == 0 && (!sync || fsync (fd) == 0);
+    bool ok = fd >= 0 && write_all (fd, text, strlen (text)) == 0 && (!sync || fsync (fd) == 0);
     int saved = errno;
     if (fd >= 0)
         close (fd);
@@ -93,62 +147,6 @@ size_t outcome_whole (const char *text, size_t most)
         for (n--; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
             n--;
     return n;
-}
-
-/* Cut to fit. */
-static void copy_text (char *to, size_t size, const char *from)
-{
-    size_t n = outcome_whole (from, size - 1);
-    memcpy (to, from, n);
-    to[n] = '\0';
-}
-
-static int understand (json_t *json, struct outcome *outcome, const char *path, struct strata_error *error)
-{
-    json_error_t wrong;
-    const char *end, *reason, *tail;
-    json_int_t started, ended;
-    if (json_unpack_ex (json, &wrong, 0, "{s:s, s:i, s:s, s:s, s:F, s:I, s:I}",
-                        "end", &end,
-                        "code", &outcome->code,
-                        "reason", &reason,
-                        "stderr_tail", &tail,
-                        "max_rss_mb", &outcome->max_rss_mb,
-                        "started_us", &started,
-                        "ended_us", &ended) != 0)
-        return strata_fail (error, "%s is not an outcome (%s); remove it to have the attempt counted as lost", path,
-                            wrong.text);
-    for (size_t i = 1; i < END_COUNT; i++)
-        if (end_names[i] && strcmp (end_names[i], end) == 0)
-            outcome->end = (Strata__JobEnd)i;
-    if (outcome->end == STRATA__JOB_END__END_NONE)
-        return strata_fail (
-            error, "%s: \"%.40s\" is not a way to end; remove the file to have the attempt counted as lost", path, end);
-    copy_text (outcome->reason, sizeof (outcome->reason), reason);
-    copy_text (outcome->stderr_tail, sizeof (outcome->stderr_tail), tail);
-    outcome->started_us = started;
-    outcome->ended_us = ended;
-    return 1;
-}
-
-int outcome_read (const char *folder, struct outcome *outcome, struct strata_error *error)
-{
-    char path[PATH_MAX];
-    memset (outcome, 0, sizeof (*outcome));
-    if (snprintf (path, sizeof (path), "%s/outcome.json", folder) >= (int)sizeof (path))
-        return strata_fail (error, "%.200s: the name of this folder is too long; choose a shorter workspace path",
-                            folder);
-    int fd = open (path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : strata_fail (error, "%s can't be opened (%s); mend that", path, strerror (errno));
-    json_error_t wrong;
-    json_t *json = json_loadfd (fd, JSON_REJECT_DUPLICATES, &wrong);
-    close (fd);
-    int rc = json ? understand (json, outcome, path, error)
-                  : strata_fail (error, "%s is not JSON (%s); remove it to have the attempt counted as lost", path,
-                                 wrong.text);
-    json_decref (json);
-    return rc;
 }
 
 void outcome_tail (const char *path, char *tail)

@@ -1,11 +1,12 @@
 /* outcome.h - how an attempt of a job ended, as its shepherd writes it and an executor reads it.
  *
  * In the job's folder, attempt n has the folder attempt-<n>/ with
- *   lock           held (flock) by the shepherd while it lives; holds its pid from just before the command is started.
+ *   lock           held (flock) by the shepherd while it lives; holds its pid from just before the command is started, and in
+ *                  a second line the cgroup of the command if it has one of its own.
  *                  So: lock held = running; not held, empty = never started; not held, not empty, no outcome = lost.
  *   stdout stderr  of the command
  *   outcome.json   written last, by atomic rename: it is whole or not there
- *   shepherd.log   what the shepherd itself had to say
+ *   shepherd.log   what the shepherd itself had to say, if anything
  */
 #ifndef STRATA_OUTCOME_H
 #define STRATA_OUTCOME_H
@@ -30,6 +31,8 @@ struct outcome {
 
 /* "exit", "signal", "walltime" ...: the words in outcome.json and for people. */
 const char *outcome_end_name (Strata__JobEnd end);
+/* END_NONE: there is no such word. */
+Strata__JobEnd outcome_end_of (const char *name);
 
 /* Writes <folder>/outcome.json: file synced, renamed, folder synced. Without `sync` only a loss of power can undo it, and leave
  * nothing, or what outcome_read does not understand. */

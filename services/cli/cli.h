@@ -37,6 +37,7 @@ enum cli_option {
     CLI_RECURSIVE = 1 << 24, /* -r, --recursive */
     CLI_ALL = 1 << 25,    /* --all */
     CLI_JOIN = 1 << 26,   /* --join */
+    CLI_WAIT = 1 << 27,   /* --wait */
     CLI_NAME = 1 << 14,   /* --name NAME */
     CLI_SINCE = 1 << 15,  /* --since WHEN */
     CLI_STATS = 1 << 16,  /* --stats */
@@ -52,7 +53,7 @@ struct cli_args {
     const char *state, *type;
     const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
-    bool csv, recursive, all, stats, why, no_header;
+    bool csv, recursive, all, wait, stats, why, no_header;
     const char *name, *since, *format; /* of jobs */
     long count;  /* -1: not given */
     char **rest; /* what is no option */

@@ -114,8 +114,9 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON, 2, 2, cmd_import },
     { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
       CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
-    { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
-      EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
+    { "get", "NAMESPACE KEY [FILE] [--wait] [--timeout S] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
+      "--wait: until somebody has put it. --timeout S: at most so long (default 30).\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_TIMEOUT | CLI_WAIT, 2, 3, cmd_get },
     { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key",
       EXIT_CODES, CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
     { "cp", "[-r] FROM TO [--timeout S] [--workspace DIR] [--json]", "copies objects between namespaces, folders and archives",
@@ -210,6 +211,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "csv", no_argument, NULL, CLI_CSV },
         { "recursive", no_argument, NULL, CLI_RECURSIVE },
         { "all", no_argument, NULL, CLI_ALL },
+        { "wait", no_argument, NULL, CLI_WAIT },
         { "filter", required_argument, NULL, CLI_STATE },
         { "count", required_argument, NULL, CLI_COUNT },
         { "name", required_argument, NULL, CLI_NAME },
@@ -272,6 +274,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->since = opt == CLI_SINCE ? optarg : args->since;
         args->format = opt == CLI_FORMAT ? optarg : args->format;
         args->all = args->all || opt == CLI_ALL;
+        args->wait = args->wait || opt == CLI_WAIT;
         args->recursive = args->recursive || opt == CLI_RECURSIVE;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;

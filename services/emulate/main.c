@@ -36,7 +36,7 @@ static const char usage_text[] =
     "  --hours H             virtual hours; default 24\n"
     "  --seed N              of all that is drawn; default: the campaign's\n"
     "  --prepared N          simulations that are ready when it begins, and have run for a part of their time; default: as many as\n"
-    "                        GPUs. 0: a campaign that begins, and must set up all of them first\n"
+    "                        GPUs, with --paper 0. 0: a campaign that begins, and must set up all of them first\n"
     "  --paper               32 runs on 100, 500, 1,000 and 4,000 nodes, each restored from the stores of the one before\n"
     "  --frames N            of a round of feedback that its core sums up, the others are only counted; default 200\n"
     "  --plot DIR            writes figures (gnuplot) and their numbers\n"

@@ -119,19 +119,17 @@ static char **merge_environment (const char **over)
     return merged;
 }
 
-static int spawn (const struct local *self, char **argv, char **env, const char *folder, int lock, pid_t *pid)
+static int spawn (const struct local *self, char **argv, char **env, int lock, pid_t *pid)
 {
-    char log[PATH_MAX];
     sigset_t none, all;
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
-    snprintf (log, sizeof (log), "%s/shepherd.log", folder);
     sigemptyset (&none);
     sigfillset (&all);
     posix_spawn_file_actions_init (&files);
     posix_spawnattr_init (&attributes);
     posix_spawn_file_actions_addopen (&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen (&files, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    posix_spawn_file_actions_addopen (&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2 (&files, STDOUT_FILENO, STDERR_FILENO);
     posix_spawn_file_actions_adddup2 (&files, lock, LOCK_FD);
     posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -143,7 +141,7 @@ static int spawn (const struct local *self, char **argv, char **env, const char 
     return rc;
 }
 
-static int start_shepherd (struct local *self, const struct executor_order *order, const char *folder, int lock,
+static int start_shepherd (struct local *self, const struct executor_order *order, int lock,
                            uint32_t *pid, struct strata_error *error)
 {
     struct shepherd_command command = { .argv = NULL };
@@ -161,7 +159,7 @@ static int start_shepherd (struct local *self, const struct executor_order *orde
     if (!env || !child.id || shepherd_command_init (&command, self->shepherd, order, LOCK_FD, self->keeps) != 0
         || self->children_count == self->children_room)
         strata_fail (error, "out of memory");
-    else if ((errno = spawn (self, command.argv, env, folder, lock, &child.pid)) != 0)
+    else if ((errno = spawn (self, command.argv, env, lock, &child.pid)) != 0)
         strata_fail (error, "%s could not be started: %s", self->shepherd, strerror (errno));
     else {
         self->children[self->children_count++] = child;
@@ -200,7 +198,7 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
     }
     else if (fstat (lock, &st) == 0 && st.st_size == 0 && outcome_read (folder, &outcome, NULL) == 0) {
         crash_point ("launch.locked");
-        rc = start_shepherd (self, order, folder, lock, pid, error);
+        rc = start_shepherd (self, order, lock, pid, error);
     }
     close (lock);
     return rc;
@@ -208,8 +206,30 @@ static int local_launch (void *arg, const struct executor_order *order, uint32_t
 
 /* ---- what became of it ---- */
 
-/* The shepherd is gone and left no word. Its command died with it; what it had started is found by its environment. */
-static enum executor_state clear_lost (struct local *self, const struct executor_ref *ref)
+/* Kills what is in the attempt's cgroup, if it had one, and removes that. False: something of it is still there. */
+static bool clear_cgroup (const char *folder)
+{
+    char path[PATH_MAX + 16], cgroup[PATH_MAX] = "";
+    snprintf (path, sizeof (path), "%s/lock", folder);
+    FILE *file = fopen (path, "re");
+    if (!file || fscanf (file, "%*d %4000[^\n]", cgroup) != 1)
+        cgroup[0] = '\0';
+    if (file)
+        fclose (file);
+    /* A shepherd that came after ours has the same name for its own only when it has our shepherd's pid, and clears ours first. */
+    if (!strstr (cgroup, "/strata-") || rmdir (cgroup) == 0 || errno != EBUSY)
+        return true;
+    snprintf (path, sizeof (path), "%s/cgroup.kill", cgroup);
+    int fd = open (path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write (fd, "1", 1) != 1)
+        log_warn ("%s can't be written: %s", path, strerror (errno));
+    if (fd >= 0)
+        close (fd);
+    return false;
+}
+
+/* The shepherd is gone and left no word. Its command died with it; what it had started is found by its cgroup and environment. */
+static enum executor_state clear_lost (struct local *self, const struct executor_ref *ref, const char *folder)
 {
     char job[300], workspace[PATH_MAX];
     snprintf (job, sizeof (job), "STRATA_JOB=%.255s", ref->id);
@@ -217,7 +237,7 @@ static enum executor_state clear_lost (struct local *self, const struct executor
     size_t found = procs_kill_by_environment (job, workspace, SIGKILL);
     if (found)
         log_warn ("%s attempt %u lost its shepherd: killed %zu processes that were left", ref->id, ref->attempt, found);
-    if (!found)
+    if (clear_cgroup (folder) && !found)
         return EXECUTOR_LOST;
     id_list_add (ref->id, &self->ended); /* they take a while: to be asked again */
     return EXECUTOR_RUNNING;
@@ -232,7 +252,7 @@ static enum executor_state local_poll (void *arg, const struct executor_ref *ref
         return EXECUTOR_NEVER;
     enum executor_state state = attempt_look (folder, &pid, outcome);
     self->strangers |= state == EXECUTOR_RUNNING && !zhash_lookup (self->running, ref->id);
-    return state == EXECUTOR_LOST ? clear_lost (self, ref) : state;
+    return state == EXECUTOR_LOST ? clear_lost (self, ref, folder) : state;
 }
 
 /* The end of a shepherd that we started is told by the kernel. One of a scheduler before us is not our child: while there are such,

@@ -404,6 +404,7 @@ static Strata__AttemptOrder *order_new (const struct cluster *self, const struct
     copied->walltime_s = order->walltime_s;
     copied->grace_s = order->grace_s;
     copied->memory_mb = order->memory_mb;
+    copied->output_mb = order->output_mb;
     /* The first node's cores: what a program starts on the others it binds itself. */
     size_t cores = order->nodes_count ? order->cores_count / order->nodes_count : order->cores_count;
     copied->cores = calloc (cores + 1, sizeof (*copied->cores));

@@ -415,15 +415,15 @@ static size_t fp_drop (void *arg, size_t count, sampler_drop_f *each, void *each
     settle (self);
     size_t n = self->count;
     struct ranked *ranked = select_calloc (n + 1, sizeof (*ranked));
+    /* All ranks are needed, not only the top's. With a list each costs one distance a new selection at the next drop. */
+    for (size_t i = 0; i < n && !self->random; i++)
+        list_give (self, self->heap[i].slot);
 #pragma omp parallel for schedule(dynamic, 64) if (n > 1000)
     for (size_t i = 0; i < n; i++) {
-        struct entry entry = self->heap[i];
-        double squares[NEAREST_K_MAX];
-        if (!is_exact (self, &entry)) {
-            nearest_search (self->points.selected, points_at (&self->points, entry.slot), self->k, squares);
-            entry.rank = rank_of (self, squares);
-        }
-        ranked[i] = (struct ranked){ entry.rank, entry.slot };
+        struct entry *entry = &self->heap[i];
+        if (!self->random)
+            entry_evaluate (self, entry);
+        ranked[i] = (struct ranked){ entry->rank, entry->slot };
     }
     qsort_r (ranked, n, sizeof (*ranked), least_wanted_first, self);
     unsigned char *gone = select_calloc (self->points.slots + 1, 1);

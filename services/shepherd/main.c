@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -107,12 +108,13 @@ static int parse (struct shepherd_options *options, int argc, char **argv)
 /* Nothing of who started us stays open: not its sockets, not its store. */
 static void close_others (int keep)
 {
+    /* The call itself: musl has no function for it. */
     if (keep < 0)
-        close_range (3, ~0U, 0);
+        syscall (SYS_close_range, 3, ~0U, 0);
     else {
         if (keep > 3)
-            close_range (3, (unsigned)keep - 1, 0);
-        close_range ((unsigned)keep + 1, ~0U, 0);
+            syscall (SYS_close_range, 3, (unsigned)keep - 1, 0);
+        syscall (SYS_close_range, (unsigned)keep + 1, ~0U, 0);
     }
 }
 

@@ -10,14 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,7 +30,7 @@
 
 #define FOLDER_MAX (PATH_MAX - 64)
 
-/* What the child could not do before it became the command; goes through a pipe that exec closes. */
+/* What the child could not do before it became the command. */
 struct start_failure {
     int code;                   /* errno */
     char what[16];              /* "start", "bind", "log", "folder" */
@@ -78,10 +81,10 @@ static bool is_kept (const struct shepherd_options *options)
 
 /* From here on the attempt has been run. Synced, unless `kept`: then only a loss of power can undo it, and whoever keeps it knows
  * after that which attempts may have begun. */
-static int mark_begun (int lock, const char *folder, bool kept, struct strata_error *error)
+static int mark_begun (int lock, const char *folder, const struct shepherd_cgroup *cgroup, bool kept, struct strata_error *error)
 {
-    char text[32];
-    int n = snprintf (text, sizeof (text), "%d\n", (int)getpid ());
+    char text[PATH_MAX + 32];
+    int n = snprintf (text, sizeof (text), "%d\n%s%s", (int)getpid (), cgroup->dir >= 0 ? cgroup->path : "", cgroup->dir >= 0 ? "\n" : "");
     int dir = kept ? -1 : open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = 0;
     if (pwrite (lock, text, (size_t)n, 0) != n || (!kept && (dir < 0 || fsync (lock) != 0 || fsync (dir) != 0)))
@@ -92,23 +95,20 @@ static int mark_begun (int lock, const char *folder, bool kept, struct strata_er
     return rc;
 }
 
-static void child_fail (int pipe_fd, const char *what)
+static void child_fail (struct start_failure *failure, const char *what)
 {
-    struct start_failure failure = { .code = errno };
-    snprintf (failure.what, sizeof (failure.what), "%s", what);
-    if (write (pipe_fd, &failure, sizeof (failure)) < 0) {
-        /* The shepherd is gone: nobody wants to know. */
-    }
+    failure->code = errno;
+    snprintf (failure->what, sizeof (failure->what), "%s", what);
     _exit (127);
 }
 
-static void child_open (int fd, const char *folder, const char *name, int flags, int pipe_fd)
+static void child_open (int fd, const char *folder, const char *name, int flags, struct start_failure *failure)
 {
     char path[PATH_MAX];
     snprintf (path, sizeof (path), "%s%s%s", folder ? folder : "", folder ? "/" : "", name);
     int opened = open (path, flags, 0644);
     if (opened < 0 || dup2 (opened, fd) < 0)
-        child_fail (pipe_fd, "log");
+        child_fail (failure, "log");
     if (opened != fd)
         close (opened);
 }
@@ -130,55 +130,54 @@ static int child_bind (const struct shepherd_options *options)
     return rc;
 }
 
-/* In the forked child: becomes the command, or tells why not. */
+/* In the child: becomes the command, or tells why not. It is a vfork's: what it changes of memory is ours, and we wait. */
 static void become (const struct shepherd_options *options, const char *dir, const char *folder, pid_t shepherd,
-                    int pipe_fd)
+                    struct start_failure *failure)
 {
     setsid ();
     /* We die with the shepherd, also with one that is killed outright; it may have died before we asked for that. */
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != shepherd)
         _exit (127);
-    child_open (STDIN_FILENO, NULL, "/dev/null", O_RDONLY, pipe_fd);
-    child_open (STDOUT_FILENO, folder, "stdout", O_WRONLY | O_CREAT | O_APPEND, pipe_fd);
-    child_open (STDERR_FILENO, folder, "stderr", O_WRONLY | O_CREAT | O_APPEND, pipe_fd);
+    child_open (STDIN_FILENO, NULL, "/dev/null", O_RDONLY, failure);
+    child_open (STDOUT_FILENO, folder, "stdout", O_WRONLY | O_CREAT | O_APPEND, failure);
+    child_open (STDERR_FILENO, folder, "stderr", O_WRONLY | O_CREAT | O_APPEND, failure);
     if (options->cores_count && child_bind (options) != 0)
-        child_fail (pipe_fd, "bind");
+        child_fail (failure, "bind");
     if (chdir (dir) != 0)
-        child_fail (pipe_fd, "folder");
+        child_fail (failure, "folder");
     signal (SIGPIPE, SIG_DFL);
     sigset_t none;
     sigemptyset (&none);
     sigprocmask (SIG_SETMASK, &none, NULL);
     execvp (options->argv[0], options->argv);
-    child_fail (pipe_fd, "start");
+    child_fail (failure, "start");
 }
 
-/* Starts the command. 0 and its pid, or -1 and *failure. */
-static int start (const struct shepherd_options *options, const char *dir, const char *folder, pid_t *child,
-                  struct start_failure *failure)
+/* As vfork, but a copy, and in the cgroup from its first instruction on: to be moved there takes milliseconds. */
+static pid_t fork_into (const struct shepherd_cgroup *cgroup)
 {
-    int ends[2];
+    struct clone_args args = { .flags = CLONE_INTO_CGROUP | CLONE_VFORK, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup->dir };
+    return (pid_t)syscall (SYS_clone3, &args, sizeof (args));
+}
+
+/* Starts the command. 0 and its pid, or -1 and *failure, which is memory that is shared with children. */
+static int start (const struct shepherd_options *options, const char *dir, const char *folder, const struct shepherd_cgroup *cgroup,
+                  pid_t *child, struct start_failure *failure)
+{
     *failure = (struct start_failure){ .what = "start" };
-    if (pipe2 (ends, O_CLOEXEC) != 0) {
-        failure->code = errno;
-        return -1;
-    }
     pid_t shepherd = getpid ();
-    *child = fork ();
-    if (*child == 0)
-        become (options, dir, folder, shepherd, ends[1]);
-    failure->code = *child < 0 ? errno : 0;
-    close (ends[1]);
-    ssize_t n = 0;
-    if (*child > 0)
-        do
-            n = read (ends[0], failure, sizeof (*failure));
-        while (n < 0 && errno == EINTR);
-    close (ends[0]);
-    if (n > 0)
+    pid_t pid = cgroup->dir >= 0 ? fork_into (cgroup) : -1;
+    if (pid < 0)
+        pid = vfork (); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): nothing is copied that exec throws away */
+    if (pid == 0)
+        become (options, dir, folder, shepherd, failure); /* NOLINT(clang-analyzer-unix.Vfork): it changes nothing of ours but failure */
+    *child = pid;
+    if (*child < 0)
+        failure->code = errno;
+    else if (failure->code)
         waitpid (*child, NULL, 0);
-    return *child > 0 && n <= 0 ? 0 : -1;
+    return failure->code ? -1 : 0;
 }
 
 static void tell_no_start (const struct shepherd_options *options, const struct start_failure *failure,
@@ -213,7 +212,7 @@ static const char *missing_output (const struct shepherd_options *options, const
 }
 
 /* It ended by itself: with an exit code or by a signal that was not ours. */
-static void tell_own_end (const struct shepherd_options *options, const char *dir, int status, bool oom,
+static void tell_own_end (const struct shepherd_options *options, const char *dir, int status, uint64_t oom_before,
                           struct outcome *outcome)
 {
     char *reason = outcome->reason;
@@ -222,7 +221,7 @@ static void tell_own_end (const struct shepherd_options *options, const char *di
     bool killed = WIFEXITED (status) ? code == 128 + SIGKILL : code == SIGKILL;
     const char *how, *file;
     outcome->code = code;
-    if (killed && oom) {
+    if (killed && shepherd_oom_kills () > oom_before) {
         outcome->end = STRATA__JOB_END__END_MEMORY;
         snprintf (reason, size,
                   "killed by signal 9 while the kernel's out-of-memory killer was at work: the machine or its "
@@ -243,7 +242,7 @@ static void tell_own_end (const struct shepherd_options *options, const char *di
 }
 
 static void tell_end (const struct shepherd_options *options, const char *dir, const struct shepherd_watch *watch,
-                      bool oom, struct outcome *outcome)
+                      uint64_t oom_before, struct outcome *outcome)
 {
     char *reason = outcome->reason, how[64] = "";
     size_t size = sizeof (outcome->reason);
@@ -267,7 +266,12 @@ static void tell_end (const struct shepherd_options *options, const char *dir, c
                   options->output_mb);
         break;
     default:
-        tell_own_end (options, dir, watch->status, oom, outcome);
+        if (shepherd_cgroup_ran_out (watch->cgroup)) {
+            outcome->end = STRATA__JOB_END__END_MEMORY;
+            snprintf (reason, size, "used more memory than the %u MiB that are allowed, and was killed by the kernel", options->memory_mb);
+            break;
+        }
+        tell_own_end (options, dir, watch->status, oom_before, outcome);
     }
     if (watch->left_over) {
         size_t n = strlen (reason);
@@ -302,11 +306,15 @@ static int prepare (const struct shepherd_options *options, const char *dir, cha
 
 int shepherd_run (const struct shepherd_options *options, struct strata_error *error)
 {
+    static char log[PATH_MAX];
     char dir[PATH_MAX], folder[FOLDER_MAX], errors[PATH_MAX];
     if (!realpath (options->dir, dir))
         return strata_fail (error, "--dir %s: %s; make the job's folder first", options->dir, strerror (errno));
     if (prepare (options, dir, folder, error) != 0)
         return -1;
+    snprintf (log, sizeof (log), "%s/shepherd.log", folder);
+    if (options->lock_fd >= 0)
+        log_to (log); /* else who started us gave us a stderr for that */
     crash_point ("shepherd.before-lock");
     int lock = take_lock (options, folder, error);
     if (lock < 0)
@@ -320,31 +328,39 @@ int shepherd_run (const struct shepherd_options *options, struct strata_error *e
 
     struct outcome outcome = { .started_us = now_us () };
     struct shepherd_watch watch = { 0 };
-    struct start_failure failure;
+    struct shepherd_cgroup cgroup = { .dir = -1 };
     pid_t child = 0;
+    struct start_failure *failure = mmap (NULL, sizeof (*failure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (failure == MAP_FAILED)
+        return strata_fail (error, "out of memory");
     uint64_t oom_before = shepherd_oom_kills ();
-    if (mark_begun (lock, folder, is_kept (options), error) != 0) {
+    if (!options->guard) /* an engine has cgroups of its own */
+        shepherd_cgroup_make (&cgroup, options->memory_mb);
+    if (mark_begun (lock, folder, &cgroup, is_kept (options), error) != 0) {
+        shepherd_cgroup_remove (&cgroup);
         close (lock);
         return -1;
     }
     crash_point ("shepherd.begun");
-    if (start (options, dir, folder, &child, &failure) != 0)
-        tell_no_start (options, &failure, &outcome);
+    if (start (options, dir, folder, &cgroup, &child, failure) != 0)
+        tell_no_start (options, failure, &outcome);
     else {
-        log_info ("%s attempt %u: pid %d runs \"%s\"", dir, options->attempt, (int)child, options->argv[0]);
+        log_debug ("%s attempt %u: pid %d runs \"%s\"", dir, options->attempt, (int)child, options->argv[0]);
         crash_point ("shepherd.started");
         watch.child = child;
         watch.folder = folder;
+        watch.cgroup = &cgroup;
         shepherd_watch (&watch, options);
-        tell_end (options, dir, &watch, shepherd_oom_kills () > oom_before, &outcome);
+        tell_end (options, dir, &watch, oom_before, &outcome);
     }
+    shepherd_cgroup_remove (&cgroup);
     outcome.ended_us = now_us ();
     snprintf (errors, sizeof (errors), "%s/stderr", folder);
     outcome_tail (errors, outcome.stderr_tail);
     crash_point ("shepherd.ended");
     write_outcome (options, folder, &outcome);
     crash_point ("shepherd.outcome");
-    log_info ("%s attempt %u: %s", dir, options->attempt, outcome.reason);
+    log_debug ("%s attempt %u: %s", dir, options->attempt, outcome.reason);
     close (lock);
     return 0;
 }

@@ -34,6 +34,21 @@ struct shepherd_options {
  * nothing was started: errno EBUSY when the attempt runs or has been run. */
 int shepherd_run (const struct shepherd_options *options, struct strata_error *error);
 
+/* ---- cgroup.c ---- */
+struct shepherd_cgroup {
+    char path[4096];
+    int dir;                    /* -1: there is none, and all that follows does nothing */
+    bool limited;               /* the kernel keeps its memory within the limit */
+};
+/* memory_mb 0: no limit. Where no cgroup may be made the job has none. */
+void shepherd_cgroup_make (struct shepherd_cgroup *self, unsigned memory_mb);
+/* SIGKILL to all that is in it. */
+void shepherd_cgroup_kill (const struct shepherd_cgroup *self);
+/* Whether the kernel killed something in it for its limit. */
+bool shepherd_cgroup_ran_out (const struct shepherd_cgroup *self);
+/* When nothing runs in it any more. */
+void shepherd_cgroup_remove (struct shepherd_cgroup *self);
+
 /* ---- watch.c: the time between start and end ---- */
 struct shepherd_watch {
     int child;                  /* pid of the command, a session of its own */
@@ -44,6 +59,7 @@ struct shepherd_watch {
     double memory_mb;           /* in use when the limit was passed */
     const char *folder;         /* the attempt's, with stdout and stderr */
     double output_mb;           /* in them when the limit was passed */
+    const struct shepherd_cgroup *cgroup;
     size_t left_over;           /* processes that outlived the command */
 };
 /* Blocks until the command and all its descendants are gone. Signals must be blocked (shepherd_watch_signals). */

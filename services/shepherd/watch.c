@@ -2,8 +2,9 @@
  *
  * The shepherd is the subreaper of everything below it: a process that loses its parent becomes a child of ours, so
  * none can get away, whatever sessions and groups it makes. Memory is the resident memory of all of them, looked at
- * four times a second when there is a limit: RLIMIT_AS would break programs that only reserve address space, and a
- * cgroup needs rights that a user of a cluster doesn't have. A burst between two looks is caught by the kernel only.
+ * four times a second when there is a limit: RLIMIT_AS would break programs that only reserve address space, and the limit
+ * of a cgroup needs rights that a user of a cluster seldom has; where there is one (cgroup.c) the kernel keeps it. A burst
+ * between two looks is caught by the kernel only.
  */
 #include <errno.h>
 #include <limits.h>
@@ -100,6 +101,8 @@ static size_t signal_all (const struct shepherd_watch *self, bool gone, int sig)
     pid_t pids[1024];
     if (!gone)
         kill (-self->child, sig);
+    if (sig == SIGKILL)
+        shepherd_cgroup_kill (self->cgroup);
     size_t n = procs_descendants (getpid (), pids, 1024);
     for (size_t i = 0; i < n && i < 1024; i++)
         kill (pids[i], sig);
@@ -136,7 +139,7 @@ static Strata__JobEnd judge (struct shepherd_watch *self, const struct shepherd_
     double rss_mb = procs_descendants_rss_mb (getpid ());
     if (rss_mb > self->max_rss_mb)
         self->max_rss_mb = rss_mb;
-    if (!options->memory_mb || rss_mb <= options->memory_mb)
+    if (!options->memory_mb || rss_mb <= options->memory_mb || self->cgroup->limited)
         return STRATA__JOB_END__END_NONE;
     self->memory_mb = rss_mb;
     return STRATA__JOB_END__END_MEMORY;

@@ -69,9 +69,8 @@ def slurm(b, label, jobs, options):
 
 
 def flux(b, jobs):
-    start = '--setattr=log-filename=/dev/null'
     code = f't=$(date +%s.%N); flux submit --quiet --cc=1-{jobs} --wait true && echo "$(date +%s.%N) - $t" | bc'
-    done = subprocess.run(['flux', 'start', start, 'bash', '-c', code], capture_output=True, text=True)
+    done = subprocess.run(['flux', 'start', 'bash', '-c', code], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f'flux start: {done.stderr[-400:]}')
     b.row('beside: Flux', '1/s', [jobs / float(done.stdout.split()[-1])])

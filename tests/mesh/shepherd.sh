@@ -169,5 +169,40 @@ check "a lock that can't be opened is refused with its path" grep -q "attempt-1/
 "$shepherd" --dir "$work" --attempt 0 -- true 2>/dev/null
 check "a wrong argument ends with exit code 2" [ $? -eq 2 ]
 
+# ---- in a cgroup of its own, where one may be made ----
+root=/sys/fs/cgroup/unified
+[ -e "$root/cgroup.procs" ] || root=/sys/fs/cgroup
+STRATA_CGROUP=$root/strata-test-$$
+if [ -e "$root/cgroup.procs" ] && mkdir "$STRATA_CGROUP" 2> /dev/null; then
+    export STRATA_CGROUP
+    trap 'rm -rf "$work"; rmdir "$STRATA_CGROUP"' EXIT
+    none_left () { [ -z "$(find "$STRATA_CGROUP" -mindepth 1 -type d)" ]; }
+    fresh grouped
+    run -- sh -c 'grep ^0:: /proc/self/cgroup > said'
+    check "a job runs in a cgroup of its own" grep -q "/strata-test-$$/strata-[0-9]*$" "$dir/said"
+    check "which is gone when it has ended" none_left
+    fresh grouped-none
+    run -- /no/such/program
+    check "a command that can't be started is told from there, too" ended no-start 2
+    fresh grouped-tree
+    run --grace 1 -- sh -c 'trap "" TERM; (setsid env -i sh -c "trap : TERM; while :; do sleep 1000; done" & echo $! >> pids); echo $$ >> pids; while :; do sleep 1000; done' &
+    until_true 20 eval '[ "$(cat "$dir/pids" 2>/dev/null | wc -l || echo 0)" -ge 2 ]'
+    kill -TERM "$(head -n 1 "$dir/attempt-1/lock")"
+    wait
+    check "a tree that ignores SIGTERM is told as stopped" ended stopped 0
+    check "and nothing of it is left" all_gone $(cat "$dir/pids")
+    check "its cgroup is gone" none_left
+    if grep -qw memory "$STRATA_CGROUP/cgroup.controllers"; then
+        fresh grouped-memory
+        run --memory-mb 30 -- sh -c 'x=$(head -c 90000000 /dev/zero | tr "\0" x); sleep 1000'
+        check "the kernel keeps the limit of its memory" is end memory
+        check "and its reason says so" has "killed by the kernel"
+    else
+        echo "# the limit of a cgroup's memory: SKIPPED, there is no memory controller in cgroup version 2 here"
+    fi
+else
+    echo "# cgroups: SKIPPED, none may be made below $root"
+fi
+
 echo "1..$count"
 exit $failed

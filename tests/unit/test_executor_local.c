@@ -159,6 +159,30 @@ static void what_can_not_be_launched_is_refused_with_the_path (void **state)
     bench_free (bench);
 }
 
+/* It has taken its environment off: only its cgroup tells whose it is. */
+static void what_a_lost_job_leaves_is_found_by_its_cgroup (void **state)
+{
+    char cgroup[100], path[120];
+    const char *root = access ("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+    snprintf (cgroup, sizeof (cgroup), "%s/strata-test-%d", root, (int)getpid ());
+    snprintf (path, sizeof (path), "%s/cgroup.kill", cgroup);
+    if (mkdir (cgroup, 0755) != 0 || access (path, W_OK) != 0) {
+        print_message ("SKIPPED: no cgroup of version 2 may be made below %s\n", root);
+        rmdir (cgroup);
+        skip ();
+    }
+    setenv ("STRATA_CGROUP", cgroup, 1);
+    struct bench *bench = bench_new (&executor_local);
+    struct job *job = bench_job (bench, "setsid env -i sh -c 'echo $$ > stray; exec sleep 1000' & wait");
+    long stray = bench_wait_number (bench, job, "stray");
+    kill ((pid_t)bench_wait_number (bench, job, "attempt-1/lock"), SIGKILL);
+    assert_int_equal (bench_wait_end (bench, job), EXECUTOR_LOST);
+    assert_true (bench_wait_gone (stray));
+    bench_free (bench);
+    unsetenv ("STRATA_CGROUP");
+    assert_int_equal (rmdir (cgroup), 0); /* the job's own is gone, too */
+}
+
 int main (int argc, char **argv)
 {
     bench_find_folders ();
@@ -171,6 +195,7 @@ int main (int argc, char **argv)
         cmocka_unit_test (a_job_that_writes_without_end_is_ended_and_the_reason_says_so),
         cmocka_unit_test (a_broken_outcome_counts_as_lost_and_says_why),
         cmocka_unit_test (what_can_not_be_launched_is_refused_with_the_path),
+        cmocka_unit_test (what_a_lost_job_leaves_is_found_by_its_cgroup),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
