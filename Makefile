@@ -67,7 +67,7 @@ CLIENT_SRC := common/store/stream.c $(filter-out common/store/% common/core/camp
               common/mesh/replies.c common/mesh/stream_server.c,$(COMMON_SRC))
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(BUILD)/pic/%.o) $(PROTOS:proto/%.proto=$(BUILD)/pic/proto/%.pb-c.o)
 
-.PHONY: bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
+.PHONY: backlog bench benches-built help deps deps-tests needed all run test tests-built fuzzers-built unit fuzz-test mesh-test peers-test campaign-test crash-test crash fuzz \
         crash-points recovery tar-million tsan audit lint clean install
 .DEFAULT_GOAL := help
 
@@ -78,6 +78,7 @@ help:
 	@echo 'make deps       install dependencies (deps-tests: those of tests and benches, too)        make all     build everything into $(BUILD)/bin'
 	@echo 'make unit fuzz-test mesh-test peers-test campaign-test crash-test   one group of tests'
 	@echo 'make crash      a campaign under FAULTS=1000 seeded faults (SEED=...): nothing lost, nothing twice'
+	@echo 'make backlog    a million frames worked off by feedback: memory over time, rate, longest pause; FRAMES=n SUM=0'
 	@echo 'make recovery   seconds until a killed service serves again, with 1,000,000 records in its store'
 	@echo 'make tar-million   seconds and memory of an archive of 1,000,000 members'
 	@echo 'make bench      streams, queues, requests beside Redis and NATS: medians of RUNS=5, ONLY=name,name'
@@ -130,6 +131,13 @@ crash: all
 # `make test` does the same with 20,000.
 recovery: all $(BUILD)/tests/test_recovery
 	$(Q)STRATA_RECOVERY_RECORDS=1000000 $(BUILD)/tests/test_recovery
+
+# A million frames handed in while feedback is down: memory over time, rate, longest pause. SUM=0: each frame a record of its own (5 GB
+# of disk). The bench `reports` has a short one, in `make test`.
+FRAMES ?= 1000000
+SUM ?= 256
+backlog: all benches-built
+	$(Q)/usr/bin/python3 tests/bench/backlog.py --build $(BUILD) --frames $(FRAMES) --sum $(SUM)
 
 # Seconds and memory of an archive of a million members. `make test` does the same with 20,000.
 tar-million: all

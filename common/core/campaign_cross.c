@@ -265,6 +265,10 @@ static void check_feedback (struct cross *self)
         campaign_found_add (self->found, line, "feedback.shards",
                             "each shard needs a replica: must be at most replicas.feedback, which is %" PRIu64 ", but is %" PRIu64,
                             replicas, shards);
+    const char *weights = text_at (self, feedback, "weights", &line);
+    if (weights && strcmp (weights, "true") == 0 && shards > 1 && shards <= 64)
+        campaign_found_add (self->found, line, "feedback.weights",
+                            "reports with weights are made from one shard: set it to false, or shards to 1, not %" PRIu64, shards);
 
     line = 1;
     uint64_t bins = 599, cells = (uint64_t)campaign_yaml_items (states) * campaign_yaml_items (rows);

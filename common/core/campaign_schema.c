@@ -477,7 +477,7 @@ static const struct campaign_field feedback_fields[] = {
       .help = "A second feedback: which secondary structure the proteins of the finest simulations have.",
       .example = "patterns: {from: structures, command: [worker], proteins: [ras], regions: [...]}" },
     { .key = "weights", .kind = KIND_BOOL, AT (struct campaign_feedback, weights), .fallback = "false",
-      .help = "Weight each simulation by 1 + the candidates nearest to it.", .example = "weights: true" },
+      .help = "Weight each simulation by 1 + the candidates nearest to it, as select says when the report is made; needs one shard.", .example = "weights: true" },
     END,
 };
 

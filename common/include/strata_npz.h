@@ -29,13 +29,14 @@ struct npy {
 struct npz_writer;
 struct npz_writer *npz_writer_new (void);
 void npz_writer_free (struct npz_writer **self);
-/* Copies data (C order). name without ".npy". Returns 0 or -1 (out of memory, name used twice). */
+/* Copies data (C order). name without ".npy". Returns 0 or -1 (out of memory, name used twice,
+ * more than 1 GiB in all). */
 int npz_add (struct npz_writer *self, const char *name, enum npy_kind kind, int ndim, const size_t *shape, const void *data);
 /* count UTF-8 strings as a 1-D unicode array; count = 1 and scalar = true gives shape (). Width = the longest, at least 1. */
 int npz_add_strings (struct npz_writer *self, const char *name, const char *const *strings, size_t count, int scalar);
 int npz_add_f8 (struct npz_writer *self, const char *name, double value);    /* scalar float64 */
 int npz_add_i8 (struct npz_writer *self, const char *name, int64_t value);   /* scalar int64 */
-/* Stored (not compressed), deterministic: equal members give equal bytes. *data is malloc'ed, the caller frees it. */
+/* Stored (not compressed), deterministic: equal members give equal bytes. *data is malloc'ed, the caller frees it; once. */
 int npz_finish (struct npz_writer *self, void **data, size_t *size, struct strata_error *error);
 
 /* ---- reading ---- */

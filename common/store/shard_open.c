@@ -150,6 +150,12 @@ static struct shard *shard_new (const char *dir, bool memory, bool readonly, str
     rocksdb_options_set_write_buffer_size (self->options, SHARD_LOG_BYTES);
     rocksdb_options_set_max_total_wal_size (self->options, 32u << 20);
     rocksdb_options_set_max_open_files (self->options, 256);
+    /* Most of what is looked for is not there: a new candidate, object or producer. 10 bits a key say so without a look into
+     * each file. */
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create ();
+    rocksdb_block_based_options_set_filter_policy (table, rocksdb_filterpolicy_create_bloom_full (10));
+    rocksdb_options_set_block_based_table_factory (self->options, table);
+    rocksdb_block_based_options_destroy (table);
     /* A shard has few files: the 16 threads that RocksDB starts to open them cost more than they save. */
     rocksdb_options_set_max_file_opening_threads (self->options, 1);
     rocksdb_options_set_manifest_preallocation_size (self->options, 64u << 10);

@@ -156,6 +156,13 @@ static void drop_repeats (struct sums *self)
     }
 }
 
+static uint64_t le64_at (const uint8_t *value, size_t i)
+{
+    uint64_t little;
+    memcpy (&little, value + i * 8, 8);
+    return le64toh (little);
+}
+
 /* Adds the rows of one shard's sums to `into`. */
 static void load_rows (struct sums *self, struct shard *shard, int64_t *into)
 {
@@ -170,11 +177,8 @@ static void load_rows (struct sums *self, struct shard *shard, int64_t *into)
                              it.value_size);
             continue;
         }
-        for (size_t i = 0; i < bins; i++) {
-            uint64_t little;
-            memcpy (&little, it.value + i * 8, 8);
-            into[row * bins + i] += (int64_t)le64toh (little);
-        }
+        for (size_t i = 0; i < bins; i++)
+            into[row * bins + i] += (int64_t)le64_at (it.value, i);
     }
     shard_iter_end (&it);
 }
@@ -336,6 +340,42 @@ static void check_totals (struct sums *self, unsigned shard_number, uint64_t mar
                          total, marks, of_states);
 }
 
+/* With weights each simulation's counts are kept as well: in each bin they must add up to the sums, else a report weighs what was
+ * not measured. */
+static void check_weighed (struct sums *self)
+{
+    static const char prefix[] = "feedback/of/";
+    size_t n = sizeof (prefix) - 1, bins = self->shape->bins;
+    struct audit *audit = self->world->audit;
+    struct shard_iter it;
+    uint64_t rows = 0;
+    int64_t *left = self->shape->weights ? calloc (self->cells, sizeof (*left)) : NULL;
+    if (!self->shape->weights)
+        return;
+    if (!left) {
+        fprintf (stderr, "strata: out of memory\n");
+        exit (1);
+    }
+    load_rows (self, self->world->feedback, left);
+    for (bool more = shard_iter_begin (self->world->feedback, &it, prefix, n, NULL, 0); more; more = shard_iter_next (&it), rows++) {
+        uint64_t row = it.key_size > n + 9 ? shard_u64 (it.key + it.key_size - 8) : UINT64_MAX;
+        if (row >= self->cells / bins || it.value_size != bins * 8) {
+            audit_violation (audit, AUDIT_FRAMES, "the counts of a simulation (row %" PRIu64 ", %zu bytes) do not fit the campaign", row,
+                             it.value_size);
+            continue;
+        }
+        for (size_t i = 0; i < bins; i++)
+            left[row * bins + i] -= (int64_t)le64_at (it.value, i);
+    }
+    shard_iter_end (&it);
+    for (size_t i = 0; i < self->cells; i++)
+        if (left[i])
+            audit_violation (audit, AUDIT_FRAMES, "state %s, row %s, bin %zu: the sums hold %" PRId64 " more than all simulations together",
+                             self->shape->states[i / self->block], self->shape->rows[i % self->block / bins], i % bins, left[i]);
+    free (left);
+    audit_counted (audit, AUDIT_FRAMES, "; %" PRIu64 " rows of simulations add up to the sums", rows);
+}
+
 static uint64_t count_simulations (struct shard *shard)
 {
     struct shard_iter it;
@@ -412,6 +452,7 @@ static void recount (struct sums *self)
     else
         audit_counted (world->audit, AUDIT_FRAMES,
                        "; %" PRIu64 " records are trimmed: sums compared with their totals only", trimmed);
+    check_weighed (self);
 }
 
 /* ---- rounds ---- */

@@ -37,6 +37,7 @@ enum cli_option {
     CLI_RECURSIVE = 1 << 24, /* -r, --recursive */
     CLI_ALL = 1 << 25,    /* --all */
     CLI_JOIN = 1 << 26,   /* --join */
+    CLI_WAIT = 1 << 27,   /* --wait */
 };
 
 struct cli_args {
@@ -46,7 +47,7 @@ struct cli_args {
     const char *state, *type;
     const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
-    bool csv, recursive, all;
+    bool csv, recursive, all, wait;
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;

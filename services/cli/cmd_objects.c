@@ -1,6 +1,7 @@
 /* cmd_objects.c - strata put, get, ls, submit: staging from a shell, for scripts that are simulations too. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +15,8 @@ static struct strata_client *open_client (const struct cli_args *args, struct st
     struct workspace workspace;
     if (workspace_find (args->workspace, &workspace, error) < 0)
         return NULL;
-    return ask_open (&workspace, args->timeout_s > 0 ? args->timeout_s * 1000 : TIMEOUT_MS, error);
+    int timeout_ms = args->timeout_s > INT_MAX / 1000 ? INT_MAX : args->timeout_s * 1000;
+    return ask_open (&workspace, timeout_ms > 0 ? timeout_ms : TIMEOUT_MS, error);
 }
 
 static int read_file (const char *path, void **data, size_t *size, struct strata_error *error)
@@ -58,7 +60,7 @@ int cmd_get (const struct cli_args *args)
     void *data = NULL;
     size_t size = 0;
     struct strata_client *client = open_client (args, &error);
-    int rc = client ? strata_get (client, args->rest[0], args->rest[1], &data, &size, &error) : -1;
+    int rc = client ? (args->wait ? strata_get_wait : strata_get) (client, args->rest[0], args->rest[1], &data, &size, &error) : -1;
     strata_close (&client);
     if (rc < 0)
         return cli_fail (args, CLI_FAILED, "%s", error.text);

@@ -102,8 +102,9 @@ static const struct command commands[] = {
       CLI_WORKSPACE | CLI_JSON, 2, 2, cmd_import },
     { "put", "NAMESPACE KEY FILE [--workspace DIR]", "puts a file into staging", EXIT_CODES,
       CLI_WORKSPACE | CLI_TIMEOUT, 3, 3, cmd_put },
-    { "get", "NAMESPACE KEY [FILE] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
-      EXIT_CODES, CLI_WORKSPACE | CLI_TIMEOUT, 2, 3, cmd_get },
+    { "get", "NAMESPACE KEY [FILE] [--wait] [--timeout S] [--workspace DIR]", "gets an object of staging (to standard output without FILE)",
+      "--wait: until somebody has put it. --timeout S: at most so long (default 30).\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_TIMEOUT | CLI_WAIT, 2, 3, cmd_get },
     { "ls", "NAMESPACE [PREFIX] [--workspace DIR] [--json]", "lists objects of staging: size, CRC-32C, generation, key",
       EXIT_CODES, CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 1, 2, cmd_ls },
     { "cp", "[-r] FROM TO [--timeout S] [--workspace DIR] [--json]", "copies objects between namespaces, folders and archives",
@@ -198,6 +199,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "csv", no_argument, NULL, CLI_CSV },
         { "recursive", no_argument, NULL, CLI_RECURSIVE },
         { "all", no_argument, NULL, CLI_ALL },
+        { "wait", no_argument, NULL, CLI_WAIT },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -237,6 +239,7 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->queue = opt == CLI_QUEUE ? optarg : args->queue;
         args->csv = args->csv || opt == CLI_CSV;
         args->all = args->all || opt == CLI_ALL;
+        args->wait = args->wait || opt == CLI_WAIT;
         args->recursive = args->recursive || opt == CLI_RECURSIVE;
         args->timeout_s = opt == CLI_TIMEOUT ? (int)n : args->timeout_s;
         args->count = opt == CLI_COUNT ? n : args->count;

@@ -72,14 +72,14 @@ void feedback_row_key (struct shard_key *key, const char *prefix, size_t row)
     shard_key_u64 (key, row);
 }
 
-void feedback_row_put (struct feedback *self, const char *prefix, size_t row, const int64_t *cells)
+void feedback_row_put (struct feedback *self, const char *prefix, size_t row, const void *cells)
 {
     struct shard_key key;
     feedback_row_key (&key, prefix, row);
 #if __BYTE_ORDER == __LITTLE_ENDIAN
-    shard_put (self->shard, key.data, key.size, cells, self->config->bins * sizeof (*cells));
+    shard_put (self->shard, key.data, key.size, cells, self->config->bins * sizeof (int64_t));
 #else
-#error "rows are stored little-endian: swap them here and in rows_load on this machine"
+#error "rows are stored little-endian: swap them here and in feedback_rows_load on this machine"
 #endif
 }
 
@@ -88,9 +88,10 @@ void feedback_row_changed (struct feedback *self, size_t row)
     self->dirty[row] = true;
 }
 
-static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, struct strata_error *error)
+/* cells: int64 or float64, [cells]. */
+int feedback_rows_load (struct feedback *self, const char *prefix, void *cells, struct strata_error *error)
 {
-    size_t rows = self->cells / self->config->bins, row_size = self->config->bins * sizeof (*sums);
+    size_t rows = self->cells / self->config->bins, row_size = self->config->bins * sizeof (int64_t);
     size_t prefix_size = strlen (prefix);
     struct shard_iter it;
     int rc = 0;
@@ -105,7 +106,7 @@ static int rows_load (struct feedback *self, const char *prefix, int64_t *sums, 
             errno = EBADMSG;
             break;
         }
-        memcpy (sums + row * self->config->bins, it.value, row_size);
+        memcpy ((char *)cells + row * row_size, it.value, row_size);
     }
     shard_iter_end (&it);
     return rc;
@@ -159,12 +160,11 @@ static void put_simulation (const struct simulation *simulation, void *arg)
     struct shard_key key;
     shard_key (&key, "feedback/sim/%s", simulation->name);
     feedback_numbers_put (self->shard, &key, simulation->figures, SIM_FIELDS);
+    feedback_weights_put (self, simulation);
 }
 
-/* Before the batch is written. */
-static void put_changed (void *arg)
+void feedback_settle (struct feedback *self)
 {
-    struct feedback *self = arg;
     struct shard_key key;
     for (size_t row = 0; row < self->cells / self->config->bins; row++)
         if (self->dirty[row])
@@ -180,6 +180,11 @@ static void put_changed (void *arg)
     if (self->totals_dirty)
         totals_put (self);
     self->totals_dirty = false;
+}
+
+static void before_commit (void *arg)
+{
+    feedback_settle (arg);
 }
 
 /* ---- the report's record: five numbers, then frames and counts of each state ---- */
@@ -229,9 +234,10 @@ static int report_load (struct feedback *self, struct strata_error *error)
         if (!self->held)
             return strata_fail (error, "out of memory for a report of %zu numbers", self->cells);
         self->report.sums = self->held;
-        return rows_load (self, "feedback/held/", self->held, error);
+        if (feedback_rows_load (self, "feedback/held/", self->held, error) < 0)
+            return -1;
     }
-    return 0;
+    return feedback_weights_load (self, error);
 }
 
 /* ---- opening ---- */
@@ -253,6 +259,8 @@ static char *shape_text (const struct campaign_feedback *config)
         fprintf (out, " %s", config->rows[i]);
     if (config->shards > 1)
         fprintf (out, "\nshards %u", config->shards);
+    if (config->weights)
+        fprintf (out, "\nweights");
     if (fclose (out) != 0) {
         free (text);
         return NULL;
@@ -291,7 +299,8 @@ static int shape_check (struct feedback *self, struct strata_error *error)
         if (size != strlen (text) || memcmp (stored, text, size) != 0)
             rc = strata_fail (
                 error,
-                "store %s holds sums of other states, rows, bins or range than the campaign file's feedback section; "
+                "store %s holds sums of other states, rows, bins or range, or with other weights or shards, than the campaign "
+                "file's feedback section; "
                 "put that section back, or start a campaign in a new workspace",
                 shard_dir (self->shard));
         free (stored);
@@ -306,7 +315,7 @@ static int load (struct feedback *self, int64_t now_us, struct strata_error *err
     if (names_check ("states", self->config->states, self->config->states_count, error) < 0
         || names_check ("rows", self->config->rows, self->config->rows_count, error) < 0)
         return -1;
-    if (shape_check (self, error) < 0 || rows_load (self, "feedback/sum/", self->sums, error) < 0)
+    if (shape_check (self, error) < 0 || feedback_rows_load (self, "feedback/sum/", self->sums, error) < 0)
         return -1;
     for (size_t i = 0; i < self->config->states_count; i++) {
         uint64_t numbers[2] = { 0, 0 };
@@ -327,8 +336,9 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
                                struct strata_error *error)
 {
     size_t rows, cells, bytes;
-    if (config->weights) {
-        strata_fail (error, "feedback.weights is true, but reports are made without weights; set it to false");
+    if (config->weights && config->shards > 1) {
+        strata_fail (error, "feedback.weights is true, and feedback.shards is %u: reports with weights are made from one shard; "
+                     "set weights to false or shards to 1", config->shards);
         return NULL;
     }
     if (!config->states_count || !config->rows_count || !config->bins
@@ -365,10 +375,10 @@ struct feedback *feedback_new (struct shard *shard, const struct campaign_feedba
     bool memory = self->sums && self->dirty && self->state_dirty && self->state_frames && self->state_counts && self->report_frames && self->report_counts;
     if (!memory)
         strata_fail (error, "out of memory for sums of %zu numbers", cells);
-    if (!memory || load (self, now_us, error) < 0)
+    if (!memory || feedback_weights_init (self, error) < 0 || load (self, now_us, error) < 0)
         feedback_free (&self);
     else
-        *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = put_changed };
+        *shard_part (shard, SHARD_CORE) = (struct shard_part){ .data = self, .before_commit = before_commit };
     return self;
 }
 
@@ -379,9 +389,10 @@ void feedback_free (struct feedback **self_p)
         return;
     struct shard_part *part = shard_part (self->shard, SHARD_CORE);
     if (part->data == self) {
-        put_changed (self); /* a last commit may come */
+        feedback_settle (self); /* a last commit may come */
         *part = (struct shard_part){ .data = NULL };
     }
+    feedback_weights_fini (self);
     free (self->sums);
     free (self->held);
     free (self->dirty);
@@ -432,14 +443,16 @@ static int frame_check (const struct feedback *self, const Strata__Histogram *fr
 }
 
 /* Adds a frame that was checked. */
-static void frame_apply (struct feedback *self, const Strata__Histogram *frame, size_t state)
+static void frame_apply (struct feedback *self, struct simulation *sim, const Strata__Histogram *frame, size_t state)
 {
     size_t bins = self->config->bins, rows = self->config->rows_count;
     for (size_t row = 0; row < rows; row++) {
         uint64_t added = histogram_add (frame, row * bins, bins, self->sums + state * self->block + row * bins);
         self->state_counts[state] += added;
-        if (added)
-            feedback_row_changed (self, state * rows + row);
+        if (!added)
+            continue;
+        feedback_row_changed (self, state * rows + row);
+        feedback_weights_add (self, sim, frame, state, row);
     }
     self->state_frames[state] += frame->n_earlier + 1;
     self->totals[TOTAL_FRAMES] += frame->n_earlier + 1;
@@ -546,7 +559,7 @@ enum feedback_outcome feedback_add (struct feedback *self, const Strata__Histogr
                              (unsigned long long)frame->frame, frame->simulation);
     if (state < 0)
         return aside (self, frame->simulation);
-    frame_apply (self, frame, (size_t)state);
+    frame_apply (self, sim, frame, (size_t)state);
     mark_frames (self, frame, sim, (size_t)state);
     feedback_totals_save (self);
     return FEEDBACK_ADDED;
@@ -606,6 +619,11 @@ bool feedback_due (struct feedback *self, int64_t now_us)
 
 void feedback_decide (struct feedback *self, int64_t now_us)
 {
+    feedback_decide_weighted (self, NULL, now_us);
+}
+
+void feedback_decide_weighted (struct feedback *self, const Strata__ReportWeights *weights, int64_t now_us)
+{
     size_t size = self->config->states_count * sizeof (uint64_t);
     if (self->report_state != REPORT_WRITTEN)
         return;
@@ -620,6 +638,7 @@ void feedback_decide (struct feedback *self, int64_t now_us)
     self->totals[TOTAL_REFERENCE_US] = (uint64_t)now_us;
     feedback_totals_save (self);
     feedback_report_save (self);
+    feedback_weights_begin (self, weights);
 }
 
 const struct feedback_report *feedback_pending (const struct feedback *self)
@@ -644,6 +663,7 @@ void feedback_hold (struct feedback *self)
     for (size_t row = 0; row < self->cells / bins; row++)
         if (!feedback_row_empty (held + row * bins, bins))
             feedback_row_put (self, "feedback/held/", row, held + row * bins);
+    feedback_weights_hold (self);
     self->held = held;
     self->report.sums = held;
     self->report_state = REPORT_HELD;
@@ -660,6 +680,9 @@ void feedback_written (struct feedback *self)
             struct shard_key key;
             feedback_row_key (&key, "feedback/held/", row);
             shard_delete (self->shard, key.data, key.size);
+            feedback_row_key (&key, HELD_WEIGHTED, row);
+            if (self->config->weights)
+                shard_delete (self->shard, key.data, key.size);
         }
     free (self->held);
     self->held = NULL;

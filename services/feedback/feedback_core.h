@@ -13,6 +13,12 @@
  *   feedback/held/ row(u64)         the sums of a report that could not be written yet, while feedback/sum goes on
  *   feedback/taken/ round(u64)      the step from which on the model uses that round
  *
+ * and with config->weights, where a report is weighed:
+ *
+ *   feedback/of/<sim>/ row(u64)     bins int64, little-endian: what that simulation has in the row of the sums
+ *   feedback/weights                ReportWeights of the newest round
+ *   feedback/heldw/ row(u64)        bins float64: the weighted sums of a report that could not be written yet
+ *
  *   feedback/merged/ shard(u64)     how many partials of that shard are in the sums (shard 0 alone)
  *   feedback/partial/ shard(u64) number(u64)   round, frames: the first report with that partial in it (shard 0 alone)
  *
@@ -63,6 +69,9 @@ struct feedback_report {
     const uint64_t *state_frames; /* [states] */
     const uint64_t *state_counts; /* [states] */
     const int64_t *sums;          /* [states][rows][bins] */
+    /* Each simulation's sums times its weight, added up in float64 in the order of the names; NULL: the report has no weights. */
+    const double *weighted;       /* [states][rows][bins] */
+    uint64_t weighed, unweighed;  /* simulations with counts that select named, and others, which weigh 1 */
 };
 
 struct feedback_figures {
@@ -71,8 +80,8 @@ struct feedback_figures {
     uint64_t frames_since_report;                   /* frames that are in no report yet; in other shards than 0, partial */
 };
 
-/* Builds the state from the shard; config must outlive it. Refused: `weights: true` (this build makes unweighted
- * reports), a tensor of more than 1 GiB, and a shard that holds sums of another shape. number: which of config->shards. */
+/* Builds the state from the shard; config must outlive it. Refused: weights with several shards, a tensor of more than 1 GiB,
+ * and a shard that holds sums of another shape. number: which of config->shards. */
 struct feedback *feedback_new (struct shard *shard, const struct campaign_feedback *config, unsigned number, int64_t now_us,
                                struct strata_error *error);
 void feedback_free (struct feedback **self);
@@ -89,8 +98,13 @@ enum feedback_outcome feedback_take_broken (struct feedback *self, const char *f
 /* Whether a report is to be decided now: `frames` new frames, or `seconds` since the last one and at least one new
  * frame. */
 bool feedback_due (struct feedback *self, int64_t now_us);
-/* Decides the next round from the sums as they are. Only when none is pending. */
+/* Decides the next round from the sums as they are. Only when none is pending. With config->weights all weigh 1. */
 void feedback_decide (struct feedback *self, int64_t now_us);
+/* The same with the weights of this moment, which are copied. */
+void feedback_decide_weighted (struct feedback *self, const Strata__ReportWeights *weights, int64_t now_us);
+/* Adds at most `rows` more rows of simulations to the pending report's weighted sums; true when it has all (or needs none) and
+ * can be written. How long it takes depends on how many simulations there are, not on their frames. */
+bool feedback_weigh (struct feedback *self, size_t rows);
 /* The report that is decided or held and not known to be written; NULL when there is none. */
 const struct feedback_report *feedback_pending (const struct feedback *self);
 /* The pending report could not be written: its sums are kept aside, and frames are taken on. */

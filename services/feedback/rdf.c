@@ -12,14 +12,17 @@
 #include "mesh/service.h"
 #include "rounds.h"
 #include "store/stream.h"
+#include "weights.h"
 #include "writer.h"
 
 #define RELINK_US 1000000 /* between looks at the link to the newest report */
+#define ROWS_A_TICK 16384 /* of simulations, that a report is weighed by: some 50 ms */
 #define RETRY_US (5 * 1000000LL) /* between tries to write a report that could not be written */
 
 struct state {
     struct feedback *core;
     struct writer *writer;
+    struct weights *weights; /* NULL: reports have none */
     bool undecided;   /* the pending report's decision may not be on disk yet ... */
     uint64_t commits; /* ... until the shard has more commits than this */
     int64_t retry_us; /* not before */
@@ -27,14 +30,25 @@ struct state {
     char dir[4096];
 };
 
+static void decide (struct service *service, const Strata__ReportWeights *weights, void *arg)
+{
+    struct state *self = arg;
+    if (!feedback_due (self->core, service_now_us (service)))
+        return;
+    feedback_decide_weighted (self->core, weights, service_now_us (service));
+    crash_point ("report.decided");
+    self->undecided = true;
+    self->commits = shard_commits (service_shard (service));
+}
+
 static void decide_if_due (struct state *self, struct service *service)
 {
     if (!feedback_due (self->core, service_now_us (service)))
         return;
-    feedback_decide (self->core, service_now_us (service));
-    crash_point ("report.decided");
-    self->undecided = true;
-    self->commits = shard_commits (service_shard (service));
+    if (self->weights)
+        weights_ask (self->weights, service); /* and decides when they are there */
+    else
+        decide (service, NULL, self);
 }
 
 /* A shard that makes no reports hands over what it has summed up. */
@@ -163,7 +177,7 @@ static void move_report (struct state *self, struct service *service, int64_t no
         }
         if (self->undecided && shard_commits (service_shard (service)) > self->commits)
             self->undecided = false;
-        if (report && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US)
+        if (report && feedback_weigh (self->core, ROWS_A_TICK) && !self->undecided && (now_us >= self->retry_us || self->retry_us - now_us > RETRY_US)
             && !service_replays (service) && writer_start (self->writer, report, &error) < 0)
             service_trouble (service, "%s", error.text);
         break;
@@ -187,6 +201,7 @@ static void stop (void *state, struct service *service)
 {
     struct state *self = state;
     writer_free (&self->writer); /* before the core: it reads the core's sums */
+    weights_free (&self->weights);
     feedback_free (&self->core);
     free (self);
 }
@@ -212,6 +227,10 @@ static void *start (struct service *service, struct strata_error *error)
     unsigned number = service_shard_number (service);
     self->core = feedback_new (service_shard (service), config, number, service_now_us (service), error);
     self->writer = self->core ? writer_new (self->dir, error) : NULL;
+    if (self->writer && config->weights && !(self->weights = weights_new (decide, self))) {
+        strata_fail (error, "out of memory");
+        writer_free (&self->writer);
+    }
     if (!self->writer) {
         int saved = errno;
         stop (self, service);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +11,14 @@
 #include <time.h>
 
 #include "rounds.h"
+#include "strata_npz.h"
 
 char *report_state_text (const struct feedback_report *report, size_t state, size_t *size)
 {
     const struct campaign_feedback *shape = report->shape;
-    const int64_t *sums = report->sums + state * shape->rows_count * shape->bins;
+    size_t block = (size_t)shape->rows_count * shape->bins;
+    const int64_t *sums = report->sums + state * block;
+    const double *weighted = report->weighted ? report->weighted + state * block : NULL;
     double width = (shape->range_max_angstrom - shape->range_min_angstrom) / shape->bins;
     char *text = NULL;
     FILE *out = open_memstream (&text, size);
@@ -28,8 +32,10 @@ char *report_state_text (const struct feedback_report *report, size_t state, siz
         fprintf (out, " %12d", 0);
     for (unsigned bin = 0; bin < shape->bins; bin++) {
         fprintf (out, "\n%.2f", (shape->range_min_angstrom + (bin + 0.5) * width) / 10.0);
-        for (unsigned row = 0; row < shape->rows_count; row++)
-            fprintf (out, " %12" PRId64, sums[(size_t)row * shape->bins + bin]);
+        for (unsigned row = 0; row < shape->rows_count; row++) {
+            size_t cell = (size_t)row * shape->bins + bin;
+            fprintf (out, " %12" PRId64, weighted ? (int64_t)llround (weighted[cell]) : sums[cell]);
+        }
     }
     fputc ('\n', out);
     bool bad = ferror (out) != 0;
@@ -74,16 +80,46 @@ char *report_json_text (const struct feedback_report *report)
         root, "range_nm", json_pack ("[f, f]", shape->range_min_angstrom / 10.0, shape->range_max_angstrom / 10.0));
     bad |= json_object_set_new (root, "rows", rows);
     bad |= json_object_set_new (root, "states", states);
+    if (report->weighted)
+        bad |= json_object_set_new (root, "weights",
+                                    json_pack ("{s:I, s:I}", "simulations", (json_int_t)report->weighed, "without",
+                                               (json_int_t)report->unweighed));
     char *text = bad ? NULL : json_dumps (root, JSON_INDENT (2) | JSON_REAL_PRECISION (12));
     json_decref (root);
     return text;
 }
 
+int report_npz (const struct feedback_report *report, void **data, size_t *size, struct strata_error *error)
+{
+    const struct campaign_feedback *shape = report->shape;
+    const size_t dims[] = { shape->states_count, shape->rows_count, shape->bins };
+    double width = (shape->range_max_angstrom - shape->range_min_angstrom) / shape->bins;
+    struct npz_writer *writer = npz_writer_new ();
+    double *radii = malloc (shape->bins * sizeof (*radii));
+    bool bad = !writer || !radii;
+    for (unsigned bin = 0; !bad && bin < shape->bins; bin++)
+        radii[bin] = (shape->range_min_angstrom + (bin + 0.5) * width) / 10.0;
+    bad = bad || npz_add (writer, "counts", NPY_I8, 3, dims, report->sums) < 0
+          || (report->weighted && npz_add (writer, "weighted", NPY_F8, 3, dims, report->weighted) < 0)
+          || npz_add (writer, "frames", NPY_I8, 1, dims, report->state_frames) < 0
+          || npz_add (writer, "radii_nm", NPY_F8, 1, dims + 2, radii) < 0
+          || npz_add_strings (writer, "states", (const char *const *)shape->states, shape->states_count, 0) < 0
+          || npz_add_strings (writer, "rows", (const char *const *)shape->rows, shape->rows_count, 0) < 0
+          || npz_add_i8 (writer, "round", (int64_t)report->round) < 0 || npz_add_i8 (writer, "created_us", report->created_us) < 0;
+    int rc = bad ? strata_fail (error, "report %" PRIu64 ": out of memory", report->round) : npz_finish (writer, data, size, error);
+    int saved = errno;
+    if (writer)
+        npz_writer_free (&writer);
+    free (radii);
+    errno = saved;
+    return rc;
+}
+
 int report_write (const struct feedback_report *report, const char *dir, struct strata_error *error)
 {
     const struct campaign_feedback *shape = report->shape;
-    size_t count = shape->states_count + 1;
-    struct rounds_file *list = calloc (count, sizeof (*list));
+    size_t count = shape->states_count + 2;
+    struct rounds_file *list = calloc (count, sizeof (*list)), *npz, *json;
     char (*names)[80] = calloc (count, sizeof (*names));
     bool bad = !list || !names;
     for (unsigned state = 0; !bad && state < shape->states_count; state++) {
@@ -91,11 +127,17 @@ int report_write (const struct feedback_report *report, const char *dir, struct 
         list[state].name = names[state];
         bad = !(list[state].text = report_state_text (report, state, &list[state].size));
     }
-    if (!bad && (list[count - 1].text = report_json_text (report))) {
-        list[count - 1].name = "report.json";
-        list[count - 1].size = strlen (list[count - 1].text);
-    } else
-        bad = true;
+    if (!bad) {
+        void *data = NULL;
+        npz = &list[count - 2], json = &list[count - 1];
+        npz->name = "rdf.npz";
+        bad = report_npz (report, &data, &npz->size, error) < 0;
+        npz->text = data;
+        json->name = "report.json";
+        json->text = bad ? NULL : report_json_text (report);
+        bad = !json->text;
+        json->size = bad ? 0 : strlen (json->text);
+    }
     int rc = bad ? strata_fail (error, "report %" PRIu64 ": out of memory", report->round)
                  : rounds_write (dir, report->round, list, count, error);
     int saved = errno;

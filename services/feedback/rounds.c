@@ -14,12 +14,15 @@
 
 #include "core/crash_point.h"
 #include "core/files.h"
+#include "core/log.h"
+#include "strata_tar.h"
 
 #define ROUND_NAME "round.%06" PRIu64
 #define LINK_NAME "current"
 /* Names of one writer's own: a stale holder of the shard may go on with its report while its successor writes the same one. */
 #define UNFINISHED ".new"
 #define LINK_NEW "current.new"
+#define ARCHIVE "history.tar"
 
 /* Removes the files of folder `name` and the folder. Rounds hold no folders. */
 static void remove_folder (int parent, const char *name)
@@ -48,6 +51,117 @@ static uint64_t round_of (const char *name, bool unfinished)
     if (digits < 6 || digits > 19 || (unfinished ? strncmp (ending, UNFINISHED, strlen (UNFINISHED)) != 0 : *ending != '\0'))
         return 0;
     return strtoull (name + 6, NULL, 10);
+}
+
+/* ---- the archive ---- */
+
+static char *read_file (int folder, const char *name, size_t *size)
+{
+    struct stat st;
+    int fd = openat (folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    char *data = fstat (fd, &st) == 0 && S_ISREG (st.st_mode) ? malloc ((size_t)st.st_size + 1) : NULL;
+    size_t got = 0;
+    for (ssize_t n = 1; data && n > 0 && got < (size_t)st.st_size; got += n > 0 ? (size_t)n : 0)
+        n = read (fd, data + got, (size_t)st.st_size - got);
+    close (fd);
+    *size = got;
+    if (data && got < (size_t)st.st_size) {
+        free (data);
+        data = NULL;
+    }
+    return data;
+}
+
+/* Whether the archive keeps a file of a round. The continuum code's texts say what the .npz says. */
+static bool is_kept (const char *name)
+{
+    const char *dot = strrchr (name, '.');
+    return dot && (strcmp (dot, ".npz") == 0 || strcmp (dot, ".json") == 0);
+}
+
+/* Appends the files of one round that the archive lacks, or has otherwise. */
+static int archive_round (struct tar *tar, int root, const char *round, struct strata_error *error)
+{
+    int fd = openat (root, round, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+    DIR *dir = fd < 0 ? NULL : fdopendir (fd);
+    if (!dir) {
+        if (fd >= 0)
+            close (fd);
+        return 0;
+    }
+    for (struct dirent *entry; rc == 0 && (entry = readdir (dir));) {
+        char name[400];
+        struct strata_error ignored;
+        void *old = NULL;
+        size_t size = 0, old_size = 0;
+        struct stat st;
+        if (!is_kept (entry->d_name))
+            continue;
+        snprintf (name, sizeof (name), "%s/%s", round, entry->d_name);
+        char *data = read_file (fd, entry->d_name, &size);
+        if (data && (tar_get (tar, name, &old, &old_size, &ignored) < 0 || old_size != size || memcmp (old, data, size) != 0)) {
+            struct tar_item item = { name, data, size };
+            rc = tar_append (tar, &item, 1, fstat (fd, &st) == 0 ? (int64_t)st.st_mtime : 0, NULL, error);
+        }
+        free (old);
+        free (data);
+    }
+    closedir (dir);
+    return rc;
+}
+
+static int by_number (const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Puts into the archive all rounds that stand here and are not in it: the new one, and what a crash, a full disk or another
+ * process that had the archive open kept out. -1: not all are in it now. */
+static int archive (int root, const char *dir, struct strata_error *error)
+{
+    char path[4400];
+    struct tar *tar;
+    if ((size_t)snprintf (path, sizeof (path), "%s/" ARCHIVE, dir) >= sizeof (path))
+        return strata_fail (error, "%.200s...: the path is too long", dir);
+    if (!(tar = tar_open (path, TAR_APPEND, NULL, error)))
+        return -1;
+    int fd = openat (root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+    DIR *all = fd < 0 ? NULL : fdopendir (fd);
+    if (!all) {
+        rc = strata_fail (error, "%s can't be listed: %s", dir, strerror (errno));
+        if (fd >= 0)
+            close (fd);
+    }
+    uint64_t *rounds = NULL;
+    size_t count = 0;
+    for (struct dirent *entry; rc == 0 && (entry = readdir (all));) {
+        uint64_t round = round_of (entry->d_name, false), *grown = round ? reallocarray (rounds, count + 1, sizeof (*rounds)) : NULL;
+        if (round && !grown)
+            rc = strata_fail (error, "out of memory for the list of rounds");
+        if (grown) {
+            rounds = grown;
+            rounds[count++] = round;
+        }
+    }
+    if (all)
+        closedir (all);
+    if (count)
+        qsort (rounds, count, sizeof (*rounds), by_number);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        char name[40];
+        snprintf (name, sizeof (name), ROUND_NAME, rounds[i]);
+        rc = archive_round (tar, root, name, error);
+    }
+    free (rounds);
+    if (rc == 0)
+        rc = tar_sync (tar, error);
+    if (tar_close (&tar, rc < 0 ? NULL : error) < 0)
+        rc = -1;
+    crash_point ("report.archived");
+    return rc;
 }
 
 /* Removes rounds up to newest - kept, and what writers that were cut short left. */
@@ -182,7 +296,11 @@ int rounds_write (const char *dir, uint64_t round, const struct rounds_file *lis
     if (rc == 0)
         rc = write_link (root, dir, name, error);
     crash_point ("report.linked");
-    if (rc == 0)
+    /* The report is out. What the archive can't take now stands here until it can. */
+    struct strata_error why = { "" };
+    if (rc == 0 && archive (root, dir, &why) < 0)
+        log_warn ("report %" PRIu64 " is not in the archive of rounds yet: %s", round, why.text);
+    else if (rc == 0)
         prune (root, round);
     int saved = errno;
     close (root);

@@ -2,6 +2,7 @@
  *
  *   <dir>/round.%06d/...   the round's files
  *   <dir>/current          symbolic link to the newest round's folder
+ *   <dir>/history.tar      an indexed archive (strata_tar.h) of all rounds ever: round.%06d/<name> of their .npz and .json files
  *
  * A reader that opens <dir>/current sees a whole round or the one before, never a part: the folder is made under another name,
  * synced, and renamed; the link is replaced by rename. One report always gives the same bytes.
@@ -22,8 +23,8 @@ struct rounds_file {
     size_t size;
 };
 
-/* Writes the round's files under `dir` (made if missing), points `current` at it, and removes rounds older than the last
- * ROUNDS_KEPT. count: at least 1; the last file tells a report from every other. Doing it again is harmless. When it returns 0
+/* Writes the round's files under `dir` (made if missing), points `current` at it, appends it to the archive, and removes rounds
+ * older than the last ROUNDS_KEPT once they are in it. count: at least 1; the last file tells a report from every other. Doing it again is harmless. When it returns 0
  * all of it is on disk. -1: nothing but unfinished files under a name of their own was left; the sentence names the file and
  * the reason. */
 int rounds_write (const char *dir, uint64_t round, const struct rounds_file *list, size_t count, struct strata_error *error);

@@ -51,6 +51,21 @@ struct simulation *simulations_find (struct simulations *self, const char *name,
     return *slot;
 }
 
+int64_t *simulation_row (struct simulation *self, size_t row, size_t bins, bool *fresh)
+{
+    *fresh = false;
+    for (size_t i = 0; i < self->rows_count; i++)
+        if (self->rows[i].row == row)
+            return self->rows[i].cells;
+    if (self->rows_count == self->rows_room) {
+        self->rows_room = self->rows_room ? 2 * self->rows_room : 8;
+        self->rows = must (reallocarray (self->rows, self->rows_room, sizeof (*self->rows)));
+    }
+    *fresh = true;
+    self->rows[self->rows_count] = (struct simulation_row){ row, must (calloc (bins, sizeof (int64_t))) };
+    return self->rows[self->rows_count++].cells;
+}
+
 static int by_name (const void *a, const void *b)
 {
     return strcmp ((*(struct simulation *const *)a)->name, (*(struct simulation *const *)b)->name);
@@ -68,6 +83,9 @@ void simulations_flush (struct simulations *self, void (*each) (const struct sim
     for (size_t i = 0; i < count; i++) {
         if (self->slots[i]->changed)
             each (self->slots[i], arg);
+        for (size_t k = 0; k < self->slots[i]->rows_count; k++)
+            free (self->slots[i]->rows[k].cells);
+        free (self->slots[i]->rows);
         free (self->slots[i]->name);
         free (self->slots[i]);
     }

@@ -62,6 +62,5 @@ int main (int argc, char **argv)
         if (strcmp (argv[i], "--cut") == 0)
             return patch_offline_main (argc, argv); /* without a mesh */
     keep_memory ();
-    setenv ("TZ", "UTC0", 1); /* else libzip has the time zone's file looked at for every member of a patch's archive */
     return service_main (&spec, argc, argv);
 }

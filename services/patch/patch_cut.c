@@ -180,8 +180,12 @@ static int by_distance (const void *a, const void *b)
 static int find_neighbours (const struct patch_plan *c, const struct gridsim_protein *own, struct patch *p)
 {
     size_t room = 0;
+    double near = c->half * (1 + 1e-9), far = c->s->lx - near; /* the margin is for rounding */
     for (size_t i = 0; i < c->s->nproteins; i++) {
         const struct gridsim_protein *q = &c->s->proteins[i];
+        double apart = fabs (q->x - p->center[0]);
+        if (apart > near && apart < far)
+            continue; /* nearly all: outside by x alone, also across the boundary */
         double x = patch_periodic (q->x, p->center[0], c->s->lx), y;
         if (!(fabs (x) < c->half) || !(fabs (y = patch_periodic (q->y, p->center[1], c->s->ly)) < c->half))
             continue;

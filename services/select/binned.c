@@ -14,15 +14,15 @@
 #define BEST 32u
 
 struct member {
-    double rank;
+    uint32_t high;              /* bits of its random rank; the rest is made from the id where they do not decide */
     uint32_t slot;
 };
 
+/* Half a cache line. */
 struct bin {
     struct member *rest;        /* [count], in no order; each goes after all of best */
-    size_t capacity;
-    uint32_t count, best_count;
-    double limit;               /* what has a lower rank belongs to the rest: the rank of best[0], or none */
+    uint32_t capacity, count, best_count;
+    uint32_t limit;             /* what has a lower `high` belongs to the rest: that of best[0], or none */
     struct member *best;        /* [best_count], the first to pick last; room for BEST */
 };
 
@@ -31,7 +31,7 @@ struct binned {
     struct bins *bins;
     struct bin *bin;            /* [bins_count] */
     struct member *best;        /* of all bins */
-    uint64_t *candidates, *selected, *chunk;    /* [bins_count] */
+    uint64_t *candidates, *selected, *chunk;    /* [bins_count]; candidates: as of the last chunk */
     size_t bins_count;
     double novelty;
     uint64_t seed;
@@ -39,10 +39,18 @@ struct binned {
 
 /* ---- one bin ---- */
 
+static double rank_of (const struct binned *self, struct member member)
+{
+    return ids_random_of (&self->points.ids, self->seed, self->points.id[member.slot]);
+}
+
 static bool before (const struct binned *self, struct member a, struct member b)
 {
-    if (a.rank != b.rank)
-        return a.rank > b.rank;
+    if (a.high != b.high)
+        return a.high > b.high;
+    double rank_a = rank_of (self, a), rank_b = rank_of (self, b);
+    if (rank_a != rank_b)
+        return rank_a > rank_b;
     return strcmp (points_id (&self->points, a.slot), points_id (&self->points, b.slot)) < 0;
 }
 
@@ -53,7 +61,7 @@ static void best_insert (const struct binned *self, struct bin *bin, struct memb
     for (; at > 0 && before (self, bin->best[at - 1], member); at--)
         bin->best[at] = bin->best[at - 1];
     bin->best[at] = member;
-    bin->limit = bin->best[0].rank;
+    bin->limit = bin->best[0].high;
 }
 
 /* Makes room among the best when there is none. Returns the last one of them. */
@@ -67,7 +75,7 @@ static struct member best_remove_last (struct bin *bin)
 static void bin_add (const struct binned *self, struct bin *bin, struct member member)
 {
     bool room = bin->best_count < BEST;
-    if ((room && bin->count == 0) || (member.rank >= bin->limit && before (self, member, bin->best[0]))) {
+    if ((room && bin->count == 0) || (member.high >= bin->limit && before (self, member, bin->best[0]))) {
         if (room) {
             best_insert (self, bin, member);
             return;
@@ -76,7 +84,11 @@ static void bin_add (const struct binned *self, struct bin *bin, struct member m
         best_insert (self, bin, member);
         member = last;
     }
-    bin->rest = select_grow (bin->rest, &bin->capacity, (size_t)bin->count + 1, sizeof (*bin->rest));
+    if (bin->count == bin->capacity) {
+        size_t capacity = bin->capacity;
+        bin->rest = select_grow (bin->rest, &capacity, (size_t)bin->count + 1, sizeof (*bin->rest));
+        bin->capacity = (uint32_t)capacity;
+    }
     bin->rest[bin->count++] = member;
 }
 
@@ -100,6 +112,11 @@ static void bin_refill (const struct binned *self, struct bin *bin)
             best_insert (self, bin, member);
     }
     bin->count = kept;
+}
+
+static uint64_t bin_candidates (const struct bin *bin)
+{
+    return (uint64_t)bin->count + bin->best_count;
 }
 
 /* There is one. */
@@ -170,9 +187,8 @@ static void *random_create (const struct sampler_options *options, struct strata
 static void member_add (struct binned *self, uint32_t slot)
 {
     size_t b = bins_find (self->bins, points_at (&self->points, slot));
-    struct member member = { ids_random_of (&self->points.ids, self->seed, self->points.id[slot]), slot };
+    struct member member = { ids_random_high (&self->points.ids, self->seed, self->points.id[slot]), slot };
     bin_add (self, &self->bin[b], member);
-    self->candidates[b]++;
 }
 
 static void binned_add (void *arg, const char *id, const float *point)
@@ -213,14 +229,15 @@ static size_t binned_pick (void *arg, size_t count, sampler_pick_f *each, void *
     size_t picked = 0;
     while (picked < count && self->points.waiting > 0) {
         uint64_t left = 0;
+        for (size_t b = 0; b < self->bins_count; b++)
+            self->candidates[b] = bin_candidates (&self->bin[b]);
         bins_chunk (self->candidates, self->selected, self->bins_count, self->novelty, self->chunk);
         for (size_t b = 0; b < self->bins_count; b++)
             left += self->chunk[b];
         while (left > 0 && picked < count) {
             size_t b = bin_best (self);
             struct member member = bin_pop (self, &self->bin[b]);
-            self->candidates[b]--;
-            if (each (points_id (&self->points, member.slot), member.rank, each_arg)) {
+            if (each (points_id (&self->points, member.slot), rank_of (self, member), each_arg)) {
                 points_select (&self->points, member.slot);
                 self->selected[b]++;
                 self->chunk[b]--;
@@ -229,7 +246,7 @@ static size_t binned_pick (void *arg, size_t count, sampler_pick_f *each, void *
                 continue;
             }
             points_forget (&self->points, member.slot);
-            if (self->chunk[b] > self->candidates[b]) {
+            if (self->chunk[b] > bin_candidates (&self->bin[b])) {
                 self->chunk[b]--;
                 left--;
             }
@@ -266,8 +283,7 @@ static void forget (struct binned *self, const unsigned char *gone)
                 bin->best[best++] = bin->best[i];
         bin->count = kept;
         bin->best_count = best;
-        bin->limit = best > 0 ? bin->best[0].rank : 0;
-        self->candidates[b] = (uint64_t)kept + best;
+        bin->limit = best > 0 ? bin->best[0].high : 0;
         bin_refill (self, bin);
     }
     for (size_t slot = 0, n = self->points.slots; slot < n; slot++)
@@ -311,7 +327,7 @@ static size_t binned_drop (void *arg, size_t count, sampler_drop_f *each, void *
     if (count > n)
         count = n;
     for (size_t i = 0; i < count; i++) {
-        each (points_id (&self->points, members[i].slot), members[i].rank, each_arg);
+        each (points_id (&self->points, members[i].slot), rank_of (self, members[i]), each_arg);
         gone[members[i].slot] = 1;
     }
     forget (self, gone);

@@ -2,16 +2,20 @@
 #include "bins.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
 
-/* One coordinate. */
+#define COUNTED_BINS 16u        /* up to so many bins are found without a branch */
+
+/* One coordinate. Bin i is [lower[i], lower[i + 1]); the outer two are NaN, at which every comparison ends. */
 struct axis {
-    double *edges;              /* inner ones, rising: bin i is [edges[i - 1], edges[i]) */
-    size_t bins;
-    double low, scale;          /* a first guess: (x - low) * scale; scale 0: by bisection */
+    double *lower;              /* [bins + 1], rising */
+    double low, scale;          /* a first guess: (x - low) * scale; scale 0: none */
+    double last;                /* bins - 1 */
+    uint32_t bins;
 };
 
 struct division {
@@ -30,41 +34,59 @@ struct bins {
 static const unsigned char rotation_bins[] = { 1, 6, 12, 18, 24, 28, 30, 32, 32, 30, 28, 24, 18, 12, 6, 1 };
 #define TILT_ROWS (sizeof (rotation_bins) / sizeof (*rotation_bins))
 
+static void axis_init (struct axis *self, size_t bins)
+{
+    self->bins = (uint32_t)bins;
+    self->last = (double)(bins - 1);
+    self->lower = select_calloc (bins + 1, sizeof (double));
+    self->lower[0] = self->lower[bins] = NAN;
+}
+
 static void axis_uniform (struct axis *self, double low, double high, size_t bins)
 {
-    self->bins = bins;
-    self->edges = select_calloc (bins, sizeof (double));
+    axis_init (self, bins);
     for (size_t i = 1; i < bins; i++)
-        self->edges[i - 1] = low + (high - low) * (double)i / (double)bins;
+        self->lower[i] = low + (high - low) * (double)i / (double)bins;
     self->low = low;
     self->scale = (double)bins / (high - low);
 }
 
-static size_t axis_find (const struct axis *self, double x)
+static inline uint32_t axis_find (const struct axis *self, double x)
 {
-    size_t last = self->bins - 1, i = 0;
+    const double *lower = self->lower;
+    uint32_t i = 0;
     if (self->scale > 0) {
         double guess = (x - self->low) * self->scale;
-        i = guess > 0 ? guess < (double)last ? (size_t)guess : last : 0;
+        guess = guess > 0 ? guess : 0;
+        guess = guess < self->last ? guess : self->last;
+        i = (uint32_t)(int32_t)guess;
+        while (x >= lower[i + 1])
+            i++;
+        while (x < lower[i])
+            i--;
+        return i;
     }
-    else
-        for (size_t step = last; step > 0; step /= 2)
-            while (i + step <= last && x >= self->edges[i + step - 1])
-                i += step;
-    while (i < last && x >= self->edges[i])
-        i++;
-    while (i > 0 && x < self->edges[i - 1])
-        i--;
+    if (self->bins <= COUNTED_BINS) {
+        for (uint32_t edge = 1; edge < self->bins; edge++)
+            i += x >= lower[edge];
+        return i;
+    }
+    for (uint32_t end = self->bins - 1; i < end;) {
+        uint32_t middle = i + (end - i + 1) / 2;
+        if (x >= lower[middle])
+            i = middle;
+        else
+            end = middle - 1;
+    }
     return i;
 }
 
 static void division_spherical (struct division *self)
 {
     static const double degree = 3.14159265358979323846 / 180;
-    self->axis.bins = TILT_ROWS;
-    self->axis.edges = select_calloc (TILT_ROWS, sizeof (double));
+    axis_init (&self->axis, TILT_ROWS);
     for (size_t i = 1; i < TILT_ROWS; i++)
-        self->axis.edges[i - 1] = (12.0 * (double)i - 6) * degree;
+        self->axis.lower[i] = (12.0 * (double)i - 6) * degree;
     self->axis.low = -6 * degree;
     self->axis.scale = 1 / (12 * degree);
     self->rotation = select_calloc (TILT_ROWS, sizeof (*self->rotation));
@@ -95,10 +117,10 @@ static int division_init (struct division *self, const struct campaign_bins *ite
         if (i > 0 && !(item->edges[i - 1] < item->edges[i]))
             return strata_fail (error, "select.bins[%u].edges: %g does not lie above %g", number, item->edges[i],
                                 item->edges[i - 1]);
-    self->axis.bins = self->bins = (size_t)item->edges_count + 1;
-    self->axis.edges = select_calloc (self->bins, sizeof (double));
+    self->bins = (size_t)item->edges_count + 1;
+    axis_init (&self->axis, self->bins);
     if (item->edges_count > 0)
-        memcpy (self->axis.edges, item->edges, item->edges_count * sizeof (double));
+        memcpy (self->axis.lower + 1, item->edges, item->edges_count * sizeof (double));
     return 0;
 }
 
@@ -132,9 +154,9 @@ void bins_free (struct bins **self)
         return;
     for (size_t i = 0; i < (*self)->divisions_count; i++) {
         struct division *division = &(*self)->divisions[i];
-        free (division->axis.edges);
+        free (division->axis.lower);
         for (size_t row = 0; division->rotation && row < division->axis.bins; row++)
-            free (division->rotation[row].edges);
+            free (division->rotation[row].lower);
         free (division->rotation);
         free (division->first);
     }

@@ -81,15 +81,26 @@ double ids_random (uint64_t seed, const char *id)
     return unit (hash (seed, id));
 }
 
-double ids_random_of (const struct ids *self, uint64_t seed, uint32_t name)
+/* As hash, of one that is kept. */
+static uint64_t hash_of (const struct ids *self, uint64_t seed, uint32_t name)
 {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t x = mix (seed);
     for (const uint64_t *word = self->words + name;; word++) {
         x = mix (x ^ *word);
         if ((*word - ones) & ~*word & (ones << 7))      /* a zero byte: the last word */
-            return unit (x);
+            return x;
     }
+}
+
+double ids_random_of (const struct ids *self, uint64_t seed, uint32_t name)
+{
+    return unit (hash_of (self, seed, name));
+}
+
+uint32_t ids_random_high (const struct ids *self, uint64_t seed, uint32_t name)
+{
+    return (uint32_t)(hash_of (self, seed, name) >> 32);
 }
 
 struct id_set {

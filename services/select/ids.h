@@ -32,6 +32,8 @@ size_t ids_bytes (const struct ids *self);
 double ids_random (uint64_t seed, const char *id);
 /* The same of one that is kept. */
 double ids_random_of (const struct ids *self, uint64_t seed, uint32_t name);
+/* Its highest 32 bits, as a whole number: in the order of ids_random_of, but for equal ones. */
+uint32_t ids_random_high (const struct ids *self, uint64_t seed, uint32_t name);
 
 /* A set of ids, which the caller keeps. */
 struct id_set;

@@ -209,14 +209,65 @@ static const char **put_names (const char *ns, const struct backend_item *items,
     return names;
 }
 
+/* What the looks for one put have shown; nothing is written meanwhile. The objects of a put are mostly new and of one
+ * folder: one look serves all of them. */
+struct looks {
+    struct shard_key low, high; /* no key of the store lies between: [low, high) */
+    char folder[STAGE_NAME_MAX + 1];
+    size_t folder_size;         /* no object stands at `folder`, nor above it; 0: not known */
+};
+
+static int compare_shard_keys (const struct shard_key *a, const struct shard_key *b)
+{
+    int order = memcmp (a->data, b->data, a->size < b->size ? a->size : b->size);
+    return order ? order : (a->size > b->size) - (a->size < b->size);
+}
+
+/* Whether an object stands below a key, but for `except`: a key that goes away in the same step (a move), or NULL. The look
+ * goes no further than what the key and the last one of its put begin with: behind that may be many that were deleted. */
+static bool stands_below (struct stage *self, const char *ns, const char *key, const char *last, const char *except,
+                          struct looks *looks)
+{
+    struct shard_key below = object_key (ns, key), end = below, all = object_key (ns, last);
+    below.data[below.size++] = '/';
+    end.data[end.size++] = '/' + 1;
+    all.data[all.size++] = '/';
+    for (size_t i = 0; i < all.size; i++)
+        if (i == below.size || all.data[i] != below.data[i])
+            all.size = i;
+    if (looks->high.size && compare_shard_keys (&looks->low, &below) <= 0 && compare_shard_keys (&end, &looks->high) <= 0)
+        return false;
+    struct shard_iter it;
+    bool more = shard_iter_begin (self->shard, &it, all.data, all.size, below.data, below.size);
+    if (more && except) {
+        struct shard_key gone = object_key (ns, except);
+        if (it.key_size == gone.size && memcmp (it.key, gone.data, gone.size) == 0)
+            more = shard_iter_next (&it);
+    }
+    bool taken = more && it.key_size >= below.size && memcmp (it.key, below.data, below.size) == 0;
+    if (!taken && (!more || it.key_size <= sizeof (looks->high.data))) {
+        looks->low = below;
+        looks->high = all;
+        looks->high.data[all.size - 1]++; /* behind all that begin so */
+        if (more) {
+            looks->high.size = it.key_size;
+            memcpy (looks->high.data, it.key, it.key_size);
+        }
+    }
+    shard_iter_end (&it);
+    return taken;
+}
+
 /* Whether another object stands where `key` needs a folder, or the other way. names: [count] sorted, of the same put.
- * except: a key that goes away in the same step (a move), or NULL. */
+ * except: as in stands_below. */
 static int conflict_check (struct stage *self, const char *ns, const char *key, const char **names, size_t count,
-                           const char *except, struct strata_error *error)
+                           const char *except, struct looks *looks, struct strata_error *error)
 {
     char above[STAGE_NAME_MAX + 1];
-    const char *name = above;
-    for (const char *slash = strchr (key, '/'); slash; slash = strchr (slash + 1, '/')) {
+    const char *name = above, *last = strrchr (key, '/');
+    size_t folder_size = last ? (size_t)(last - key) : 0;
+    bool known = folder_size > 0 && folder_size == looks->folder_size && memcmp (key, looks->folder, folder_size) == 0;
+    for (const char *slash = known ? NULL : strchr (key, '/'); slash; slash = strchr (slash + 1, '/')) {
         memcpy (above, key, (size_t)(slash - key));
         above[slash - key] = '\0';
         struct shard_key k = object_key (ns, above);
@@ -226,17 +277,9 @@ static int conflict_check (struct stage *self, const char *ns, const char *key, 
             return strata_fail (error, "key %s can't stand below %s, which is an object itself", key, above);
         }
     }
-    struct shard_key k = object_key (ns, key);
-    k.data[k.size++] = '/';
-    struct shard_iter it;
-    bool taken = false;
-    for (bool more = shard_iter_begin (self->shard, &it, k.data, k.size, NULL, 0); more && !taken;
-         more = shard_iter_next (&it)) {
-        struct shard_key gone = object_key (ns, except ? except : "");
-        taken = !except || it.key_size != gone.size || memcmp (it.key, gone.data, gone.size) != 0;
-    }
-    shard_iter_end (&it);
-    if (!taken)
+    memcpy (looks->folder, key, folder_size);
+    looks->folder_size = folder_size;
+    if (!stands_below (self, ns, key, count ? names[count - 1] : key, except, looks))
         return 0;
     errno = EEXIST;
     return strata_fail (error, "key %s can't be an object: other objects stand below it", key);
@@ -258,6 +301,7 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
                             (unsigned long long)wanted,
                             (unsigned long long)self->quota_bytes);
     }
+    struct looks looks = { .folder_size = 0 };
     *bytes = self->bytes;
     *fresh = 0;
     for (size_t i = 0; i < count; i++) {
@@ -267,7 +311,7 @@ static int put_check (struct stage *self, const char *ns, const struct backend_i
             return strata_fail (error, "object %s/%s is there already", ns, items[i].key);
         }
         if (!stands) {
-            if (conflict_check (self, ns, items[i].key, names, count, NULL, error) < 0)
+            if (conflict_check (self, ns, items[i].key, names, count, NULL, &looks, error) < 0)
                 return -1;
             strata__object_info__init (&infos[i]);
             ++*fresh;
@@ -567,7 +611,8 @@ int stage_move (struct stage *self, const char *ns, const char *key, const char 
             error, "object %s/%s can't be moved to %s/%s: there is one already", ns, key, to_ns, to_key);
     }
     const char *except = strcmp (ns, to_ns) == 0 ? key : NULL;
-    if (conflict_check (self, to_ns, to_key, NULL, 0, except, error) < 0
+    struct looks looks = { .folder_size = 0 };
+    if (conflict_check (self, to_ns, to_key, NULL, 0, except, &looks, error) < 0
         || copies_move (self->copies, ns, key, to_ns, to_key, info.size, info.crc32c, error) < 0)
         return -1;
     struct shard_key k = object_key (ns, key);

@@ -40,6 +40,16 @@ touch "$work/done"
 wait $reader || fail "what was mapped: $(cat "$work/mapped")"
 until_true 10 "it is pinned no more" shows ' 0 pinned'
 
+# ---- who asks first waits until it is put, on a node without a stage ----
+STRATA_NODE=another-node "$bin/strata" get cached run/later "$work/late" --wait --timeout 60 > "$work/waits" 2>&1 &
+asker=$!
+waits () { [ "$(metric stage gets_waiting)" -ge 1 ]; }
+until_true 30 "the stage knows of one who waits" waits
+"$bin/strata" put cached run/later "$work/bytes" > /dev/null || fail "strata put"
+wait $asker && cmp "$work/bytes" "$work/late" || fail "strata get --wait: $(cat "$work/waits")"
+"$bin/strata" get cached run/never --wait --timeout 1 > "$work/never" 2>&1 && fail "an object that nobody put was waited for and got"
+grep -q "run/never" "$work/never" || fail "what was waited for is not named: $(cat "$work/never")"
+
 "$bin/strata" down > /dev/null || fail "strata down"
 [ -z "$(ls -A "$work/cache")" ] || fail "left on the node: $(find "$work/cache")"
 audit_is_clean

@@ -47,7 +47,8 @@ static const struct campaign campaign = {
                   .states_count = STATES,
                   .rows = rows,
                   .rows_count = ROWS,
-                  .bins = BINS },
+                  .bins = BINS,
+                  .weights = true },
     .goal = { .job = "cg", .successes = 1, .uptakes = 1 },
 };
 
@@ -233,6 +234,16 @@ static void sum_row (struct shard *feedback, uint64_t row, int64_t a, int64_t b,
     shard_put (feedback, key.data, key.size, cells, sizeof (cells));
 }
 
+/* What simulation "a", the only one, has in it. */
+static void simulation_row (struct shard *feedback, uint64_t row, int64_t a, int64_t b, int64_t c)
+{
+    struct shard_key key;
+    int64_t cells[BINS] = { a, b, c };
+    shard_key (&key, "feedback/of/a/");
+    shard_key_u64 (&key, row);
+    shard_put (feedback, key.data, key.size, cells, sizeof (cells));
+}
+
 static void numbered (struct shard *shard, const char *prefix, uint64_t n, const uint64_t *numbers, size_t count)
 {
     struct shard_key key;
@@ -304,6 +315,10 @@ static void make_feedback (struct world *w)
     sum_row (w->feedback, 1, 18, 20, 22); /* RASa CHOL */
     sum_row (w->feedback, 2, 0, 1, 2);
     sum_row (w->feedback, 3, 3, 4, 5);
+    simulation_row (w->feedback, 0, 12, 14, 16);
+    simulation_row (w->feedback, 1, 18, 20, 22);
+    simulation_row (w->feedback, 2, 0, 1, 2);
+    simulation_row (w->feedback, 3, 3, 4, 5);
     numbered (w->feedback, "feedback/state/", 0, (uint64_t[]){ 2, 102 }, 2);
     numbered (w->feedback, "feedback/state/", 1, (uint64_t[]){ 1, 15 }, 2);
     numbered (w->feedback, "feedback/done/a/", 1, (uint64_t[]){ 0, 1 }, 2);
@@ -485,6 +500,11 @@ static void spoil_job_number (struct world *w)
     shard_put_u64 (w->schedule, "next/cg", 0);
 }
 
+static void spoil_simulation (struct world *w)
+{
+    simulation_row (w->feedback, 1, 18, 19, 22);
+}
+
 static void spoil_sum (struct world *w)
 {
     sum_row (w->feedback, 1, 18, 21, 21); /* its state's total is still right */
@@ -587,6 +607,7 @@ static const struct spoiled {
     { AUDIT_JOBS, spoil_followed_twice, "job createsim-000001 succeeded and is followed by 2 jobs of type cg" },
     { AUDIT_JOBS, spoil_success_counter, "1 jobs of type cg succeeded, but the counter says 2" },
     { AUDIT_JOBS, spoil_job_number, "job cg-000001 has a number that was never given" },
+    { AUDIT_FRAMES, spoil_simulation, "state RASa, row CHOL, bin 1: the sums hold 1 more than all simulations together" },
     { AUDIT_FRAMES, spoil_sum, "state RASa, row CHOL, bin 1: the records add up to 20, the sums say 21" },
     { AUDIT_FRAMES, spoil_frame_without_mark,
       "frame 3 of a, record 3 of stream rdfs, was read by feedback and is in no report's sums" },

@@ -116,6 +116,8 @@ static const struct wrong keys_and_types[] = {
       "c.yaml:4: patch.snapshots: missing; it must be a name of 1 to 64 characters of a-z 0-9 -\n"
       "c.yaml:5: patch.snapshot: unknown key; did you mean snapshots? allowed here: snapshots, candidates, namespace, "
       "points, coarse, lipid_only, lipid_only_distance_nm, lease, tries, encoder" },
+    { "  rows: [POPC, CHOL]\n", "  rows: [POPC, CHOL]\n  shards: 2\n  weights: true\nreplicas: {feedback: 2}\n",
+      "c.yaml:31: feedback.weights: reports with weights are made from one shard: set it to false, or shards to 1, not 2" },
     { "goal: {", "zebra: 1\ngoal: {",
       "c.yaml:30: zebra: unknown key; allowed here: strata, campaign, workspace, seed, replicas, mesh, stage, patch, select, "
       "schedule, env, jobs, feedback, replay, goal, emulate" },

@@ -3,6 +3,8 @@
  * Each row of `worlds` starts real stage processes; each row of `contracts` is a promise that is then checked through the
  * client library, by two clients on different nodes: what one does the other sees.
  */
+#include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,10 +34,12 @@
 #include "workspace.h"
 
 #define STAGES_MAX 2
+#define OBJECTS_SPOILED 20
 #define SOON_MS 60000 /* more than any answer takes here */
 
 struct world {
     const char *backend, *cache; /* cache: NULL, or its folder */
+    const char *second;          /* NULL, or the backend that has every object too; the first is spoiled midway */
     unsigned stages;
     pid_t pids[STAGES_MAX];
     struct redis_servers redis;
@@ -82,14 +88,20 @@ static void until_active (struct world *w)
 
 static void world_open (struct world *w)
 {
-    char text[1024], cache[160] = "";
+    /* What the contracts use. */
+    static const char *const named[] = { "ns", "list", "many", "moved", "new", "bulk", "late", "npz", "ckpt", "strata.signals", "large",
+                                         "away", "goes", "meanwhile", "again", "spoiled" };
+    char text[4096], cache[160] = "", spaces[2048] = "";
     if (w->cache)
         snprintf (cache, sizeof (cache), ", cache: {folder: %s, mb: 32}", w->cache);
+    for (size_t i = 0; w->second && i < sizeof (named) / sizeof (named[0]); i++)
+        snprintf (spaces + strlen (spaces), sizeof (spaces) - strlen (spaces), "%s{name: %s, backends: [%s, %s]}%s",
+                  i ? ", " : ", namespaces: [", named[i], w->backend, w->second, i + 1 < sizeof (named) / sizeof (named[0]) ? "" : "]");
     snprintf (text, sizeof (text),
-              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16%s}\n",
-              w->backend, cache);
+              CAMPAIGN_HEAD ("contract") CAMPAIGN_JOBS CAMPAIGN_FEEDBACK "stage: {backend: %s, quota_mb: 256, queue_mb: 16%s%s}\n",
+              w->backend, cache, spaces);
     workspace_make (text);
-    if (strcmp (w->backend, "redis") == 0)
+    if (strcmp (w->backend, "redis") == 0 || (w->second && strcmp (w->second, "redis") == 0))
         redis_servers_open (&w->redis, workspace);
     for (unsigned i = 0; i < w->stages; i++)
         w->pids[i] = program_start ("stage", i, NULL);
@@ -125,6 +137,63 @@ static void assert_object (struct strata_client *c, const char *ns, const char *
     assert_int_equal (size, strlen (expected));
     assert_memory_equal (data, expected, size);
     free (data);
+}
+
+/* ---- two backends, of which one is spoiled ---- */
+
+#define MARK "bytes that are spoiled"
+
+static unsigned spoiled;
+
+/* Other bytes, or, of every other plain object's file, none at all. */
+static int spoil_file (const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    if (type != FTW_F || st->st_size == 0)
+        return 0;
+    int fd = open (path, O_RDWR);
+    char *bytes = mmap (NULL, (size_t)st->st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *end = bytes + st->st_size;
+    assert_true (fd >= 0 && bytes != MAP_FAILED);
+    unsigned before = spoiled;
+    for (char *at = bytes; (at = memmem (at, (size_t)(end - at), MARK, sizeof (MARK) - 1)); at++, spoiled++)
+        *at = 'B';
+    munmap (bytes, (size_t)st->st_size);
+    close (fd);
+    if (spoiled == before + 1 && spoiled % 2 && !strstr (path, ".tar"))
+        unlink (path);
+    return 0;
+}
+
+static void put_to_both (struct world *w)
+{
+    for (unsigned i = 0; i < OBJECTS_SPOILED; i++) {
+        char key[24], text[64];
+        snprintf (key, sizeof (key), "s%u/x", i);
+        snprintf (text, sizeof (text), "%s-%u", MARK, i);
+        must (strata_put (w->here, "spoiled", key, text, strlen (text), &error));
+    }
+}
+
+static void get_from_either (struct world *w)
+{
+    for (unsigned i = 0; i < OBJECTS_SPOILED; i++) {
+        char key[24], text[64];
+        snprintf (key, sizeof (key), "s%u/x", i);
+        snprintf (text, sizeof (text), "%s-%u", MARK, i);
+        assert_object (i % 2 ? w->here : w->there, "spoiled", key, text);
+    }
+}
+
+static void spoil_the_first (struct world *w)
+{
+    static const char *const folders[] = { "objects", "archives" };
+    spoiled = 0;
+    for (size_t i = 0; i < 2; i++) {
+        char path[200];
+        snprintf (path, sizeof (path), "%s/%s", workspace, folders[i]);
+        nftw (path, spoil_file, 16, FTW_PHYS);
+    }
+    assert_int_equal (spoiled, OBJECTS_SPOILED); /* of the first backend alone: the second keeps its bytes elsewhere */
+    get_from_either (w);
 }
 
 /* ---- the contracts ---- */
@@ -433,6 +502,10 @@ static void the_last_checkpoints_stay (struct world *w)
               workspace);
     assert_int_equal (system (command), 0);
     must (strata_stat (w->here, "ckpt", "sim/state/0000000005", &info, &error));
+    if (w->second) { /* the other backend has it */
+        assert_object (w->here, "ckpt", "sim/state/0000000005", "state 5");
+        return;
+    }
     refused (strata_get (w->here, "ckpt", "sim/state/0000000005", &data, &size, &error), EBADMSG, "is damaged");
     must (strata_restore (w->here, "ckpt", "sim/state", &data, &size, &number, &error));
     assert_int_equal (number, 4);
@@ -684,33 +757,52 @@ static const struct {
     { "a stage that goes hands on all that it keeps", a_stage_that_goes_hands_on_all_that_it_keeps },
 };
 
-static void keep_all_cached (const char *backend, const char *cache, unsigned stages)
+static void keep_all_in (struct world world)
 {
     struct world *w = calloc (1, sizeof (*w));
-    w->backend = backend;
-    w->cache = cache;
-    w->stages = stages;
+    size_t count = sizeof (contracts) / sizeof (contracts[0]);
+    *w = world;
     world_open (w);
-    for (size_t i = 0; i < sizeof (contracts) / sizeof (contracts[0]); i++) {
+    if (w->second)
+        put_to_both (w);
+    for (size_t i = 0; i < count; i++) {
         double before = now_s ();
-        print_message ("  %s, %u stage(s): %s", backend, stages, contracts[i].name);
+        if (w->second && i == count / 2)
+            spoil_the_first (w);
+        print_message ("  %s%s%s, %u stage(s): %s", w->backend, w->second ? " and " : "", w->second ? w->second : "", w->stages,
+                       contracts[i].name);
         contracts[i].check (w);
         print_message (" (%.2f s)\n", now_s () - before);
     }
+    if (w->second)
+        get_from_either (w);
     world_close (w);
     free (w);
 }
 
 static void keep_all (const char *backend, unsigned stages)
 {
-    keep_all_cached (backend, NULL, stages);
+    keep_all_in ((struct world){ .backend = backend, .stages = stages });
+}
+
+static void file_beside_rocksdb_keeps_the_contract_though_it_is_spoiled (void **state)
+{
+    keep_all_in ((struct world){ .backend = "file", .second = "rocksdb", .stages = 2 });
+}
+
+static void tar_beside_redis_keeps_the_contract_though_it_is_spoiled (void **state)
+{
+    if (redis_installed ())
+        keep_all_in ((struct world){ .backend = "tar", .second = "redis", .stages = 2 });
+    else
+        skip ();
 }
 
 static void file_at_two_stages_with_caches_keeps_the_contract (void **state)
 {
     char folder[64];
     assert_true (scratch_new (folder, sizeof (folder)));
-    keep_all_cached ("file", folder, 2);
+    keep_all_in ((struct world){ .backend = "file", .cache = folder, .stages = 2 });
     assert_int_equal (rmdir (folder), 0); /* they removed what they had */
 }
 
@@ -772,6 +864,8 @@ int main (void)
         cmocka_unit_test (tar_at_two_stages_keeps_the_contract),
         cmocka_unit_test (redis_keeps_the_contract),
         cmocka_unit_test (redis_at_two_stages_keeps_the_contract),
+        cmocka_unit_test (file_beside_rocksdb_keeps_the_contract_though_it_is_spoiled),
+        cmocka_unit_test (tar_beside_redis_keeps_the_contract_though_it_is_spoiled),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -501,6 +501,7 @@ static void a_campaign_that_does_not_fit_is_refused_at_the_start (void **state)
                              slash = config;
     char *other[] = { "RASa", "RASc", "mRASa" }, *bad[] = { "RASa", "../x", "mRASa" };
     weights.weights = true;
+    weights.shards = 2;
     bins.bins = BINS + 1;
     names.states = other;
     empty.rows_count = 0;
@@ -510,7 +511,7 @@ static void a_campaign_that_does_not_fit_is_refused_at_the_start (void **state)
         const struct campaign_feedback *config;
         const char *says;
     } cases[] = {
-        { &weights, "weights" },
+        { &weights, "weights is true, and feedback.shards is 2" },
         { &bins, "other states, rows, bins" },
         { &names, "other states, rows, bins" },
         { &empty, "1 GiB" },

@@ -16,6 +16,8 @@
 
 #include "../../services/feedback/report.h"
 #include "../../services/feedback/rounds.h"
+#include "strata_npz.h"
+#include "strata_tar.h"
 
 static char *state_names[] = { "RASa", "4AzRASa" };
 static char *row_names[] = { "POPC", "CHOL" };
@@ -264,6 +266,55 @@ static void the_last_ten_rounds_stay (void **state)
     assert_string_equal (target, "round.000023");
 }
 
+static void assert_archived (void **state, unsigned from, unsigned to)
+{
+    struct strata_error error;
+    struct tar *tar = tar_open (in (state, "history.tar"), TAR_READ, NULL, &error);
+    assert_non_null (tar);
+    for (unsigned round = from; round <= to; round++) {
+        char name[64];
+        void *data;
+        size_t size;
+        snprintf (name, sizeof (name), "round.%06u/rdf.npz", round);
+        assert_int_equal (tar_get (tar, name, &data, &size, &error), 0);
+        struct npz *npz = npz_open_take (data, size, &error);
+        assert_non_null (npz);
+        const struct npy *cells = npz_get (npz, "counts", &error), *number = npz_get (npz, "round", &error);
+        assert_true (cells && cells->kind == NPY_I8 && cells->ndim == 3 && cells->count == 12 && number);
+        assert_memory_equal (cells->data, sums, sizeof (sums));
+        assert_int_equal (*(const int64_t *)number->data, round);
+        npz_close (&npz);
+        snprintf (name, sizeof (name), "round.%06u/report.json", round);
+        assert_int_equal (tar_get (tar, name, &data, &size, &error), 0);
+        free (data);
+    }
+    assert_int_equal (tar_count (tar), 2 * to);
+    assert_int_equal (tar_close (&tar, &error), 0);
+}
+
+/* Also what could not be appended at its time: nothing is removed before it is in the archive. */
+static void the_archive_holds_every_round_once (void **state)
+{
+    struct strata_error error;
+    struct tar_report found;
+    for (report.round = 1; report.round <= 3; report.round++)
+        must_write (state, "");
+    struct tar *other = tar_open (in (state, "history.tar"), TAR_APPEND, NULL, &error); /* somebody else has it open */
+    assert_non_null (other);
+    for (; report.round <= 45; report.round++)
+        must_write (state, "");
+    assert_int_equal (tar_close (&other, &error), 0);
+    assert_true (is_there (in (state, "round.000004")));
+    must_write (state, "");
+    assert_false (is_there (in (state, "round.000004")));
+    assert_archived (state, 1, 46);
+    must_write (state, ""); /* again, as after a crash */
+    assert_archived (state, 1, 46);
+    assert_int_equal (tar_verify (in (state, "history.tar"), &found, NULL, NULL, &error), 0);
+    assert_int_equal (found.members, 2 * 46);
+    assert_int_equal (found.damaged_bytes + found.tail_bytes, 0);
+}
+
 static void a_report_that_cannot_be_written_leaves_the_last_one_in_force (void **state)
 {
     struct strata_error error;
@@ -299,6 +350,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (writing_again_after_a_crash_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown (the_link_is_set_right_to_the_newest_round, setup, teardown),
         cmocka_unit_test_setup_teardown (the_last_ten_rounds_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown (the_archive_holds_every_round_once, setup, teardown),
         cmocka_unit_test_setup_teardown (a_report_that_cannot_be_written_leaves_the_last_one_in_force, setup, teardown),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

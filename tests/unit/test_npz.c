@@ -459,6 +459,19 @@ static int peer_read (const char *path)
     return good ? 0 : 1;
 }
 
+static void an_archive_is_finished_once (void **state)
+{
+    struct npz_writer *w = fill_writer ();
+    struct strata_error error;
+    void *data;
+    size_t size;
+    assert_int_equal (npz_finish (w, &data, &size, &error), 0);
+    free (data);
+    assert_int_equal (npz_finish (w, &data, &size, &error), -1);
+    assert_non_null (strstr (error.text, "finished before"));
+    npz_writer_free (&w);
+}
+
 int main (int argc, char **argv)
 {
     if (argc == 3 && strcmp (argv[1], "write") == 0)
@@ -466,6 +479,7 @@ int main (int argc, char **argv)
     if (argc == 3 && strcmp (argv[1], "read") == 0)
         return peer_read (argv[2]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (an_archive_is_finished_once),
         cmocka_unit_test (every_kind_comes_back_as_it_was_written),
         cmocka_unit_test (equal_members_give_equal_bytes),
         cmocka_unit_test (a_failed_add_is_told_by_finish),

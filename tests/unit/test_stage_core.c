@@ -13,6 +13,7 @@
 
 #include "../../services/stage/stage_core.h"
 #include "core/crc32c.h"
+#include "random.h"
 #include "scratch.h"
 
 #define QUOTA 10000
@@ -414,6 +415,75 @@ static void an_object_and_a_folder_never_want_one_name (void **state)
     assert_object (w, "ns", "f/gg", "x", 1);
 }
 
+static bool stands_above (const char *folder, const char *key)
+{
+    size_t n = strlen (folder);
+    return strncmp (folder, key, n) == 0 && key[n] == '/';
+}
+
+/* By the plain rule, of every pair: whether `count` keys may be put where `standing` are. */
+static bool may_put (char keys[][16], size_t count, char standing[][16], size_t standing_count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool known = false, taken = false;
+        for (size_t j = 0; j < standing_count; j++) {
+            known = known || strcmp (standing[j], keys[i]) == 0;
+            taken = taken || stands_above (standing[j], keys[i]) || stands_above (keys[i], standing[j]);
+        }
+        for (size_t j = 0; j < count; j++)
+            taken = taken || stands_above (keys[j], keys[i]);
+        if (taken && !known)
+            return false;
+    }
+    return true;
+}
+
+/* Looks that serve several objects of a put find what a look for each would. */
+static void objects_of_one_put_are_judged_as_each_by_itself (void **state)
+{
+    static const char *const parts[] = { "a", "a.b", "b", "a0" };
+    struct world *w = *state;
+    struct strata_error error;
+    char standing[128][16];
+    size_t n = 0, done = 0;
+    random_state = 2026;
+    for (int round = 0; round < 400; round++) {
+        char keys[4][16];
+        struct backend_item items[4];
+        size_t count = 0, wanted = 1 + random_next () % 4;
+        for (size_t i = 0; i < wanted; i++) {
+            char *key = keys[count];
+            snprintf (key, sizeof (keys[0]), "%s", parts[random_next () % 4]);
+            for (uint64_t more = random_next () % 3; more > 0; more--)
+                snprintf (key + strlen (key), sizeof (keys[0]) - strlen (key), "/%s", parts[random_next () % 4]);
+            bool twice = false;
+            for (size_t j = 0; j < count; j++)
+                twice = twice || strcmp (keys[j], key) == 0;
+            items[count] = (struct backend_item){ .key = key, .data = "x", .size = 1 };
+            count += !twice;
+        }
+        bool may = may_put (keys, count, standing, n);
+        Strata__ObjectInfo infos[4];
+        assert_int_equal (stage_put (w->stage, "ns", items, count, false, 1, infos, &error), may ? 0 : -1);
+        for (size_t i = 0; may && i < count; i++) {
+            bool known = false;
+            for (size_t j = 0; j < n; j++)
+                known = known || strcmp (standing[j], keys[i]) == 0;
+            if (!known)
+                memcpy (standing[n++], keys[i], sizeof (keys[0]));
+        }
+        done += may && count > 1;
+        while (n > 0 && random_next () % 8 < 5) {
+            size_t gone = random_next () % n;
+            assert_int_equal (stage_delete (w->stage, "ns", standing[gone], &error), 0);
+            memmove (standing[gone], standing[--n], sizeof (standing[0]));
+        }
+        commit (w);
+        settle (w);
+    }
+    assert_in_range (done, 40, 300); /* both answers were seen often */
+}
+
 static void the_quota_holds_and_says_its_figures (void **state)
 {
     struct world *w = *state;
@@ -472,6 +542,7 @@ int main (void)
         BOTH (a_list_is_in_byte_order_and_comes_in_pages),
         BOTH (a_move_takes_the_bytes_along_and_never_overwrites),
         BOTH (an_object_and_a_folder_never_want_one_name),
+        BOTH (objects_of_one_put_are_judged_as_each_by_itself),
         BOTH (the_quota_holds_and_says_its_figures),
         BOTH (another_backend_than_the_stores_is_refused),
     };
