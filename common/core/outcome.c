@@ -20,20 +20,21 @@ static const char *const end_names[] = {
     [STRATA__JOB_END__END_NO_OUTPUT] = "no-output", [STRATA__JOB_END__END_LOST] = "lost",
     [STRATA__JOB_END__END_CANCELLED] = "cancelled", [STRATA__JOB_END__END_STOPPED] = "stopped",
     [STRATA__JOB_END__END_OUTPUT] = "output",       [STRATA__JOB_END__END_NODE] = "node-lost",
+    [STRATA__JOB_END__END_REFUSED] = "refused",
 };
 #define END_COUNT (sizeof (end_names) / sizeof (end_names[0]))
 
 Strata__JobEnd outcome_end_of (const char *name)
 {
     for (size_t i = 1; i < END_COUNT; i++)
-        if (strcmp (end_names[i], name) == 0)
+        if (end_names[i] && strcmp (end_names[i], name) == 0)
             return (Strata__JobEnd)i;
     return STRATA__JOB_END__END_NONE;
 }
 
 const char *outcome_end_name (Strata__JobEnd end)
 {
-    return (unsigned)end < END_COUNT ? end_names[end] : "unknown";
+    return (unsigned)end < END_COUNT && end_names[end] ? end_names[end] : "unknown";
 }
 
 static int write_all (int fd, const char *text, size_t size)
@@ -137,6 +138,15 @@ int outcome_write (const char *folder, const struct outcome *outcome, bool sync,
         return strata_fail (error, "%s can't be written (%s); make room or mend its permissions", path,
                             strerror (errno));
     return 0;
+}
+
+size_t outcome_whole (const char *text, size_t most)
+{
+    size_t n = strnlen (text, most + 1);
+    if (n > most)
+        for (n--; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n--;
+    return n;
 }
 
 void outcome_tail (const char *path, char *tail)

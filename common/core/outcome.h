@@ -40,6 +40,9 @@ int outcome_write (const char *folder, const struct outcome *outcome, bool sync,
 /* 1 read, 0 there is none, -1 it can't be read or understood. */
 int outcome_read (const char *folder, struct outcome *outcome, struct strata_error *error);
 
+/* How many of at most `most` bytes of a text can be kept without cutting a UTF-8 character: it goes on into protobuf and JSON. */
+size_t outcome_whole (const char *text, size_t most);
+
 /* The last lines of a file into tail[OUTCOME_TAIL_MAX + 1]; "" when there is none. */
 void outcome_tail (const char *path, char *tail);
 

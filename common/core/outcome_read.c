@@ -15,10 +15,7 @@
 /* Cut to fit, but never inside a UTF-8 character: the text goes on into protobuf and JSON. */
 static void copy_text (char *to, size_t size, const char *from)
 {
-    size_t n = strnlen (from, size);
-    if (n == size)
-        for (n--; n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80;)
-            n--;
+    size_t n = outcome_whole (from, size - 1);
     memcpy (to, from, n);
     to[n] = '\0';
 }

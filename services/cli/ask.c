@@ -46,16 +46,17 @@ Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, u
                                        &strata__events_reply__descriptor, error);
 }
 
-Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
-                             uint32_t max, struct strata_error *error)
+Strata__JobsReply *ask_jobs (struct strata_client *client, const Strata__Jobs *query, struct strata_error *error)
 {
-    Strata__Jobs body = STRATA__JOBS__INIT;
-    body.id = (char *)id;
-    body.state = (char *)state;
-    body.type = (char *)type;
-    body.max = max;
-    return (Strata__JobsReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &body.base,
-                                     &strata__jobs_reply__descriptor, error);
+    return (Strata__JobsReply *)ask (client, "schedule", STRATA__MESSAGE_TYPE__TYPE_JOBS, &query->base, &strata__jobs_reply__descriptor, error);
+}
+
+Strata__JobsReply *ask_running (struct strata_client *client, uint32_t max, struct strata_error *error)
+{
+    Strata__Jobs query = STRATA__JOBS__INIT;
+    query.state = (char *)"running";
+    query.max = max;
+    return ask_jobs (client, &query, error);
 }
 
 Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, const char *state, const char *type, bool all,

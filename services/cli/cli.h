@@ -22,9 +22,9 @@ enum cli_option {
     CLI_FOREGROUND = 4, /* --foreground */
     CLI_TIMEOUT = 8,    /* --timeout S */
     CLI_FOLLOW = 16,    /* -f, --follow */
-    CLI_STATE = 32,     /* --state S */
+    CLI_STATE = 32,     /* --state S, --filter S */
     CLI_TYPE = 64,      /* --type T */
-    CLI_COUNT = 128,    /* -n N */
+    CLI_COUNT = 128,    /* -n N, --count N */
     CLI_SHARD = 256,    /* --shard S */
     CLI_FROM = 512,     /* --from TURN */
     CLI_SCRATCH = 1024, /* --scratch DIR */
@@ -38,6 +38,12 @@ enum cli_option {
     CLI_ALL = 1 << 25,    /* --all */
     CLI_JOIN = 1 << 26,   /* --join */
     CLI_WAIT = 1 << 27,   /* --wait */
+    CLI_NAME = 1 << 14,   /* --name NAME */
+    CLI_SINCE = 1 << 15,  /* --since WHEN */
+    CLI_STATS = 1 << 16,  /* --stats */
+    CLI_WHY = 1 << 17,    /* --why */
+    CLI_FORMAT = 1 << 18, /* -o, --format FORMAT; with it -f is --filter, -c --count, -n --no-header, -a --all */
+    CLI_NO_HEADER = 1 << 19, /* -n, --no-header, --suppress-header */
 };
 
 struct cli_args {
@@ -47,7 +53,8 @@ struct cli_args {
     const char *state, *type;
     const char *shard, *from, *scratch;
     const char *reason, *snapshot, *queue; /* of select */
-    bool csv, recursive, all, wait;
+    bool csv, recursive, all, wait, stats, why, no_header;
+    const char *name, *since, *format; /* of jobs */
     long count;  /* -1: not given */
     char **rest; /* what is no option */
     int rest_count;
@@ -116,9 +123,9 @@ struct strata_client *ask_open (const struct workspace *workspace, int timeout_m
 Strata__StatusReply *ask_status (struct strata_client *client, struct strata_error *error);
 Strata__EventsReply *ask_events (struct strata_client *client, uint64_t after, uint32_t max,
                                  struct strata_error *error);
-/* state, type, id: "" for all. max 0: 1,000. */
-Strata__JobsReply *ask_jobs (struct strata_client *client, const char *id, const char *state, const char *type,
-                             uint32_t max, struct strata_error *error);
+Strata__JobsReply *ask_jobs (struct strata_client *client, const Strata__Jobs *query, struct strata_error *error);
+/* At most max jobs that run. */
+Strata__JobsReply *ask_running (struct strata_client *client, uint32_t max, struct strata_error *error);
 /* "": any. */
 Strata__CancelReply *ask_cancel (struct strata_client *client, const char *id, const char *state, const char *type, bool all,
                                  struct strata_error *error);

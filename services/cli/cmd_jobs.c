@@ -3,23 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
-
-static const char *state_name (Strata__JobState state)
-{
-    static const char *const names[] = { "proposed",  "waiting", "launching", "running",
-                                         "succeeded", "aside",   "cancelled" };
-    return (unsigned)state < sizeof (names) / sizeof (names[0]) ? names[state] : "?";
-}
-
-static const char *end_name (Strata__JobEnd end)
-{
-    static const char *const names[] = { "-",           "exit code", "signal", "over its walltime", "out of memory",
-                                         "not started", "no output", "lost",   "cancelled",         "stopped" };
-    return (unsigned)end < sizeof (names) / sizeof (names[0]) ? names[end] : "?";
-}
+#include "core/outcome.h"
+#include "jobs_format.h"
 
 static json_t *text (const char *s)
 {
@@ -28,20 +17,44 @@ static json_t *text (const char *s)
     return json ? json : json_string (cli_clean (s, clean, sizeof (clean)));
 }
 
-static json_t *job_json (const Strata__Job *job)
+static json_t *numbers (const uint32_t *list, size_t count)
 {
-    json_t *cores = json_array ();
-    for (size_t i = 0; i < job->n_cores; i++)
-        json_array_append_new (cores, json_integer (job->cores[i]));
-    return json_pack ("{s:o s:o s:o s:o s:s s:i s:i s:i s:s s:i s:o s:o s:I s:I s:I s:o s:o s:o s:o s:b s:i s:f}", "id",
-                      text (job->id), "type", text (job->type), "simulation", text (job->simulation), "candidate",
-                      text (job->candidate), "state", state_name (job->state), "attempt", (int)job->attempt, "tries",
-                      (int)job->tries, "tries_limit", (int)job->tries_limit, "end", end_name (job->end), "code",
-                      (int)job->code, "reason", text (job->reason), "stderr_tail", text (job->stderr_tail),
-                      "created_us", (json_int_t)job->created_us, "started_us", (json_int_t)job->started_us, "ended_us",
-                      (json_int_t)job->ended_us, "cores", cores, "dir", text (job->dir), "input", text (job->input),
-                      "proposal", text (job->proposal), "cancel", (int)job->cancel, "pid", (int)job->pid, "max_rss_mb",
-                      job->max_rss_mb);
+    json_t *json = json_array ();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new (json, json_integer (list[i]));
+    return json;
+}
+
+static json_t *moves_json (const Strata__Job *job)
+{
+    json_t *moves = json_array ();
+    for (size_t i = 0; i < job->n_moves; i++)
+        json_array_append_new (moves, json_pack ("{s:s s:I s:i s:o}", "state", jobs_state (job->moves[i]->state), "time_us",
+                                                 (json_int_t)job->moves[i]->time_us, "attempt", (int)job->moves[i]->attempt, "reason",
+                                                 text (job->moves[i]->reason)));
+    return moves;
+}
+
+static json_t *job_json (const struct jobs_row *row)
+{
+    const Strata__Job *job = row->job;
+    json_t *json = json_pack ("{s:o s:o s:o s:o s:s s:i s:i s:i s:s s:i s:o s:o s:I s:I s:I s:o s:o s:o s:o s:b s:i s:f}", "id",
+                              text (job->id), "type", text (job->type), "simulation", text (job->simulation), "candidate",
+                              text (job->candidate), "state", jobs_state (job->state), "attempt", (int)job->attempt, "tries",
+                              (int)job->tries, "tries_limit", (int)job->tries_limit, "end", outcome_end_name (job->end), "code",
+                              (int)job->code, "reason", text (job->reason), "stderr_tail", text (job->stderr_tail),
+                              "created_us", (json_int_t)job->created_us, "started_us", (json_int_t)job->started_us, "ended_us",
+                              (json_int_t)job->ended_us, "cores", numbers (job->cores, job->n_cores), "dir", text (job->dir), "input",
+                              text (job->input), "proposal", text (job->proposal), "cancel", (int)job->cancel, "pid", (int)job->pid,
+                              "max_rss_mb", job->max_rss_mb);
+    json_t *more = json_pack ("{s:s s:o s:o s:f s:s s:o}", "status_abbrev", jobs_state_short (job), "nodes", numbers (job->nodes, job->n_nodes),
+                              "gpus", numbers (job->gpus, job->n_gpus), "runtime", jobs_runtime (job, row->now_us), "waits", row->waits, "moves",
+                              moves_json (job));
+    if (row->type)
+        json_object_update_new (more, json_pack ("{s:i s:i s:i}", "ntasks", (int)row->type->tasks, "nnodes", (int)row->type->nodes, "walltime_s",
+                                                 (int)row->type->walltime_s));
+    json_object_update_new (json, more);
+    return json;
 }
 
 static void print_time (const char *what, int64_t time_us, int64_t now_us)
@@ -52,10 +65,46 @@ static void print_time (const char *what, int64_t time_us, int64_t now_us)
                 cli_duration ((double)(now_us - time_us) / 1e6, age, sizeof (age)));
 }
 
-static void print_job (const Strata__Job *job, const char *why, int64_t now_us)
+static void print_lines (const char *what, const char *lines)
+{
+    char clean[2048], part[1024];
+    for (const char *line = lines, *end; *line; line = end + (*end != 0)) {
+        end = strchrnul (line, '\n');
+        snprintf (part, sizeof (part), "%.*s", (int)(end - line), line);
+        printf ("%-12s %s\n", line == lines ? what : "", cli_clean (part, clean, sizeof (clean)));
+    }
+}
+
+/* Why it is in its state, and of one that failed what its last attempt said. */
+static void print_why (const Strata__Job *job, const char *why)
 {
     char clean[2048];
-    printf ("job          %s (%s)\nstate        %s%s\n", job->id, job->type, state_name (job->state),
+    printf ("%s is %s: %s\n", job->id, jobs_state (job->state), cli_clean (why, clean, sizeof (clean)));
+    if (job->end == STRATA__JOB_END__END_NONE || job->state == STRATA__JOB_STATE__JOB_SUCCEEDED)
+        return;
+    printf ("last end     %s %d, attempt %u, %u of %u tries used\n", outcome_end_name (job->end), (int)job->code, job->attempt, job->tries,
+            job->tries_limit);
+    printf ("reason       %s\n", cli_clean (job->reason, clean, sizeof (clean)));
+    print_lines ("stderr", job->stderr_tail);
+    if (job->attempt)
+        printf ("all of it    %s/attempt-%u\n", cli_clean (job->dir, clean, sizeof (clean)), job->attempt);
+}
+
+static void print_moves (const Strata__Job *job)
+{
+    char clean[512], clock[16];
+    for (size_t i = 0; i < job->n_moves; i++) {
+        const Strata__Move *move = job->moves[i];
+        printf ("%-12s %s %-10s attempt %-3u %s\n", i ? "" : "moves", cli_clock (move->time_us, clock, sizeof (clock)), jobs_state (move->state),
+                move->attempt, cli_clean (move->reason, clean, sizeof (clean)));
+    }
+}
+
+static void print_job (const struct jobs_row *row, const char *why)
+{
+    const Strata__Job *job = row->job;
+    char clean[2048];
+    printf ("job          %s (%s)\nstate        %s%s\n", job->id, job->type, jobs_state (job->state),
             job->cancel ? ", to be cancelled" : "");
     if (*why)
         printf ("why          %s\n", cli_clean (why, clean, sizeof (clean)));
@@ -64,13 +113,14 @@ static void print_job (const Strata__Job *job, const char *why, int64_t now_us)
     printf ("proposal     %s\n", cli_clean (job->proposal, clean, sizeof (clean)));
     printf ("attempt      %u; %u of %u tries used\n", job->attempt, job->tries, job->tries_limit);
     if (job->end != STRATA__JOB_END__END_NONE)
-        printf ("last end     %s %d, at most %.0f MB of memory\n", end_name (job->end), (int)job->code,
+        printf ("last end     %s %d, at most %.0f MB of memory\n", outcome_end_name (job->end), (int)job->code,
                 job->max_rss_mb);
     if (job->reason[0])
         printf ("reason       %s\n", cli_clean (job->reason, clean, sizeof (clean)));
-    print_time ("created", job->created_us, now_us);
-    print_time ("started", job->started_us, now_us);
-    print_time ("ended", job->ended_us, now_us);
+    print_time ("created", job->created_us, row->now_us);
+    print_time ("started", job->started_us, row->now_us);
+    print_time ("ended", job->ended_us, row->now_us);
+    print_moves (job);
     printf ("cores       ");
     for (size_t i = 0; i < job->n_cores; i++)
         printf (" %u", job->cores[i]);
@@ -79,32 +129,20 @@ static void print_job (const Strata__Job *job, const char *why, int64_t now_us)
         printf ("input        %s\n", cli_clean (job->input, clean, sizeof (clean)));
     if (job->pid)
         printf ("shepherd     pid %u\n", job->pid);
-    for (const char *line = job->stderr_tail, *end; *line; line = end + (*end != 0)) {
-        char part[1024];
-        end = strchrnul (line, '\n');
-        snprintf (part, sizeof (part), "%.*s", (int)(end - line), line);
-        printf ("%s %s\n", line == job->stderr_tail ? "stderr      " : "            ",
-                cli_clean (part, clean, sizeof (clean)));
-    }
+    print_lines ("stderr", job->stderr_tail);
 }
 
-static void print_table (const Strata__JobsReply *reply, int64_t now_us)
+static const Strata__TypeOfJobs *type_of (const Strata__JobsReply *reply, const char *name)
 {
-    char age[32], clean[128], reason[200];
-    printf ("%-18s %-10s %-9s %-8s %-28s %s\n", "ID", "STATE", "TRIES", "AGE", "SIMULATION", "REASON");
-    for (size_t i = 0; i < reply->n_jobs; i++) {
-        const Strata__Job *job = reply->jobs[i];
-        char tries[32];
-        int64_t since = job->state == STRATA__JOB_STATE__JOB_RUNNING ? job->started_us
-                        : job->ended_us                              ? job->ended_us
-                                                                     : job->created_us;
-        snprintf (tries, sizeof (tries), "%u/%u", job->tries, job->tries_limit);
-        printf ("%-18s %-10s %-9s %-8s %-28s %s\n", job->id, state_name (job->state), tries,
-                cli_duration ((double)(now_us - since) / 1e6, age, sizeof (age)),
-                cli_clean (job->simulation, clean, sizeof (clean)), cli_clean (job->reason, reason, sizeof (reason)));
-    }
-    printf ("%zu of %llu jobs; AGE: since its start when it runs, else since its last end or creation\n", reply->n_jobs,
-            (unsigned long long)reply->total);
+    for (size_t i = 0; i < reply->n_types; i++)
+        if (strcmp (reply->types[i]->name, name) == 0)
+            return reply->types[i];
+    return NULL;
+}
+
+static struct jobs_row row_of (const Strata__JobsReply *reply, size_t i, const Strata__NodeReply *nodes, int64_t now_us)
+{
+    return (struct jobs_row){ reply->jobs[i], type_of (reply, reply->jobs[i]->type), i < reply->n_waits ? reply->waits[i] : "", nodes, now_us };
 }
 
 static struct strata_client *open_client (const struct cli_args *args, struct strata_error *error)
@@ -115,38 +153,189 @@ static struct strata_client *open_client (const struct cli_args *args, struct st
     return ask_open (&workspace, 2500, error);
 }
 
-int cmd_jobs (const struct cli_args *args)
+#define JOBS_ACTIVE "active"
+#define JOBS_NO_LIMIT 100000
+
+/* Which jobs, without an id: those that have not ended unless something says which. */
+static int make_query (const struct cli_args *args, int64_t now_us, Strata__Jobs *query, struct strata_error *error)
+{
+    strata__jobs__init (query);
+    if (args->since && jobs_since (args->since, now_us, &query->since_us, error) != 0)
+        return -1;
+    query->state = (char *)(args->state ? args->state : args->all || args->since || args->rest_count || args->stats ? "" : JOBS_ACTIVE);
+    query->type = (char *)(args->type ? args->type : args->queue ? args->queue : "");
+    query->simulation = (char *)(args->name ? args->name : "");
+    query->max = args->count == 0 ? JOBS_NO_LIMIT : args->count > 0 ? (uint32_t)args->count : 0;
+    query->counts = args->stats;
+    return 0;
+}
+
+/* ---- strata jobs --stats ---- */
+
+static void print_counts (const char *name, const uint64_t *counts, size_t states)
+{
+    printf ("%-16s", name);
+    for (size_t i = 0; i < states; i++)
+        printf (" %10llu", (unsigned long long)counts[i]);
+    printf ("\n");
+}
+
+static int tell_stats (const struct cli_args *args, const Strata__JobsReply *reply, const char *only)
+{
+    enum { STATES = STRATA__JOB_STATE__JOB_CANCELLED + 1 };
+    uint64_t all[STATES] = { 0 };
+    json_t *types = json_object (), *total = json_object ();
+    bool known = !*only;
+    for (size_t i = 0; i < reply->n_types; i++)
+        known = known || strcmp (reply->types[i]->name, only) == 0;
+    if (!known)
+        return cli_fail (args, CLI_USAGE, "the campaign has no job type %s", only);
+    if (!args->json && !args->no_header) {
+        printf ("%-16s", "TYPE");
+        for (int i = 0; i < STATES; i++)
+            printf (" %10s", jobs_state ((Strata__JobState)i));
+        printf ("\n");
+    }
+    for (size_t i = 0; i < reply->n_types; i++) {
+        const Strata__TypeOfJobs *type = reply->types[i];
+        if (*only && strcmp (type->name, only) != 0)
+            continue;
+        uint64_t counts[STATES] = { 0 };
+        json_t *json = json_object ();
+        for (size_t k = 0; k < type->n_counts && k < STATES; k++) {
+            counts[k] = type->counts[k];
+            all[k] += type->counts[k];
+            json_object_set_new (json, jobs_state ((Strata__JobState)k), json_integer ((json_int_t)counts[k]));
+        }
+        json_object_set_new (types, type->name, json);
+        if (!args->json)
+            print_counts (type->name, counts, STATES);
+    }
+    for (int k = 0; k < STATES; k++)
+        json_object_set_new (total, jobs_state ((Strata__JobState)k), json_integer ((json_int_t)all[k]));
+    if (args->json)
+        cli_print_json (json_pack ("{s:O s:O}", "types", types, "total", total));
+    else
+        print_counts ("all", all, STATES);
+    json_decref (types);
+    json_decref (total);
+    return CLI_OK;
+}
+
+/* ---- strata jobs ---- */
+
+struct listing {
+    const struct cli_args *args;
+    struct strata_client *client;
+    struct jobs_format *format;
+    bool has_header;            /* printed, or not wanted */
+};
+
+static int tell_list (struct listing *self, const Strata__JobsReply *reply, int64_t now_us)
 {
     struct strata_error error;
-    const char *id = args->rest_count ? args->rest[0] : "";
-    struct strata_client *client = open_client (args, &error);
-    Strata__JobsReply *reply = client
-                                   ? ask_jobs (client, id, args->state ? args->state : "", args->type ? args->type : "",
-                                               args->count > 0 ? (uint32_t)args->count : 0, &error)
-                                   : NULL;
-    int failed = reply ? 0 : errno;
-    strata_close (&client);
-    if (!reply)
-        return cli_fail (args, failed == EINVAL ? CLI_USAGE : CLI_FAILED, "%s", error.text);
-    int code = CLI_OK;
-    int64_t now_us = (int64_t)time (NULL) * 1000000;
-    if (id[0] && !reply->n_jobs)
-        code = cli_fail (args, CLI_FAILED, "there is no job %s; `strata jobs` lists them", id);
-    else if (args->json && id[0]) {
-        json_t *job = job_json (reply->jobs[0]);
+    if (self->args->json) {
+        json_t *jobs = json_array ();
+        for (size_t i = 0; i < reply->n_jobs; i++) {
+            struct jobs_row row = row_of (reply, i, NULL, now_us);
+            json_array_append_new (jobs, job_json (&row));
+        }
+        cli_print_json (json_pack ("{s:I s:o}", "total", (json_int_t)reply->total, "jobs", jobs));
+        return CLI_OK;
+    }
+    if (!self->has_header)
+        jobs_format_print_header (self->format, stdout);
+    self->has_header = true;
+    bool stand_somewhere = false;
+    for (size_t i = 0; i < reply->n_jobs; i++)
+        stand_somewhere = stand_somewhere || reply->jobs[i]->n_nodes;
+    Strata__NodeReply *nodes = stand_somewhere && jobs_format_needs_nodes (self->format) ? ask_node (self->client, "", "", &error) : NULL;
+    for (size_t i = 0; i < reply->n_jobs; i++) {
+        struct jobs_row row = row_of (reply, i, nodes, now_us);
+        jobs_format_print (self->format, &row, stdout);
+    }
+    if (nodes)
+        strata__node_reply__free_unpacked (nodes, NULL);
+    if (reply->n_jobs < reply->total && self->args->count <= 0) {
+        fflush (stdout);
+        fprintf (stderr, "strata: the newest %zu of %llu jobs; -c N shows more\n", reply->n_jobs, (unsigned long long)reply->total);
+    }
+    return CLI_OK;
+}
+
+static int tell_one (const struct cli_args *args, const char *id, const Strata__JobsReply *reply, int64_t now_us)
+{
+    struct jobs_row row = { .job = NULL };
+    if (reply->n_jobs)
+        row = row_of (reply, 0, NULL, now_us);
+    if (!row.job && reply->why[0] && args->why) {
+        if (args->json)
+            cli_print_json (json_pack ("{s:o s:o}", "type", text (id), "why", text (reply->why)));
+        else
+            printf ("%s: %s\n", id, reply->why);
+    }
+    else if (!row.job)
+        return cli_fail (args, CLI_FAILED, "there is no job %s; `strata jobs` lists them", id);
+    else if (args->json) {
+        json_t *job = job_json (&row);
         json_object_set_new (job, "why", text (reply->why));
         cli_print_json (job);
     }
-    else if (args->json) {
-        json_t *jobs = json_array ();
-        for (size_t i = 0; i < reply->n_jobs; i++)
-            json_array_append_new (jobs, job_json (reply->jobs[i]));
-        cli_print_json (json_pack ("{s:I s:o}", "total", (json_int_t)reply->total, "jobs", jobs));
-    } else if (id[0])
-        print_job (reply->jobs[0], reply->why, now_us);
+    else if (args->why)
+        print_why (row.job, reply->why);
     else
-        print_table (reply, now_us);
+        print_job (&row, reply->why);
+    return CLI_OK;
+}
+
+/* What was asked for with one id, or without any. */
+static int tell_jobs (struct listing *self, const char *id)
+{
+    struct strata_error error;
+    const struct cli_args *args = self->args;
+    Strata__Jobs query;
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    int64_t now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    if (make_query (args, now_us, &query, &error) != 0)
+        return cli_fail (args, CLI_USAGE, "%s", error.text);
+    query.id = (char *)id;
+    Strata__JobsReply *reply = ask_jobs (self->client, &query, &error);
+    if (!reply)
+        return cli_fail (args, errno == EINVAL ? CLI_USAGE : CLI_FAILED, "%s", error.text);
+    /* A simulation has several: with --why, each by its own. */
+    int code = CLI_OK;
+    if (args->stats)
+        code = tell_stats (args, reply, query.type);
+    else if (id[0] && args->why && reply->n_jobs > 1)
+        for (size_t i = 0; i < reply->n_jobs && code == CLI_OK; i++)
+            code = tell_jobs (self, reply->jobs[i]->id);
+    else if (id[0] && (args->why || (!args->format && args->rest_count == 1 && reply->n_jobs == 1)))
+        code = tell_one (args, id, reply, now_us);
+    else if (id[0] && !reply->n_jobs)
+        code = cli_fail (args, CLI_FAILED, "there is no job %s; `strata jobs` lists them", id);
+    else
+        code = tell_list (self, reply, now_us);
     strata__jobs_reply__free_unpacked (reply, NULL);
+    return code;
+}
+
+int cmd_jobs (const struct cli_args *args)
+{
+    struct strata_error error;
+    if (args->why && !args->rest_count)
+        return cli_fail (args, CLI_USAGE, "why is what so? --why ID, or --why TYPE; `strata jobs` lists them");
+    struct listing listing = { .args = args, .has_header = args->no_header };
+    if (!(listing.format = jobs_format_new (args->format ? args->format : JOBS_FORMAT, &error)))
+        return cli_fail (args, CLI_USAGE, "%s", error.text);
+    listing.client = open_client (args, &error);
+    int code = listing.client ? CLI_OK : cli_fail (args, CLI_FAILED, "%s", error.text);
+    for (int i = 0; listing.client && i < (args->rest_count ? args->rest_count : 1); i++) {
+        int one = tell_jobs (&listing, args->rest_count ? args->rest[i] : "");
+        code = code ? code : one;
+    }
+    strata_close (&listing.client);
+    jobs_format_free (&listing.format);
     return code;
 }
 
@@ -197,13 +386,16 @@ static void ids_fini (struct ids *self)
 static const char *ended (struct strata_client *client, const char *id)
 {
     struct strata_error error;
-    Strata__JobsReply *reply = ask_jobs (client, id, "", "", 1, &error);
+    Strata__Jobs query = STRATA__JOBS__INIT;
+    query.id = (char *)id;
+    query.max = 1;
+    Strata__JobsReply *reply = ask_jobs (client, &query, &error);
     const char *state = NULL;
     if (reply && reply->n_jobs)
         switch (reply->jobs[0]->state) {
         case STRATA__JOB_STATE__JOB_SUCCEEDED:
         case STRATA__JOB_STATE__JOB_ASIDE:
-        case STRATA__JOB_STATE__JOB_CANCELLED: state = state_name (reply->jobs[0]->state); break;
+        case STRATA__JOB_STATE__JOB_CANCELLED: state = jobs_state (reply->jobs[0]->state); break;
         default: break;
         }
     if (reply)
@@ -320,9 +512,13 @@ static void print_settings (const struct cli_args *args, const Strata__UpdateRep
         printf ("%-32s %10s %14s\n", "SETTING", "VALUE", "CAMPAIGN FILE");
     for (size_t i = 0; i < reply->n_settings; i++) {
         const Strata__Setting *s = reply->settings[i];
-        json_object_set_new (settings, s->name, json_pack ("{s:I s:I}", "value", (json_int_t)s->value, "of_file", (json_int_t)s->of_file));
+        bool whole = s->per <= 1;
+        double value = (double)s->value / (whole ? 1 : (double)s->per), of_file = (double)s->of_file / (whole ? 1 : (double)s->per);
+        json_object_set_new (settings, s->name,
+                             whole ? json_pack ("{s:I s:I}", "value", (json_int_t)s->value, "of_file", (json_int_t)s->of_file)
+                                   : json_pack ("{s:f s:f}", "value", value, "of_file", of_file));
         if (!args->json)
-            printf ("%-32s %10llu %14llu\n", s->name, (unsigned long long)s->value, (unsigned long long)s->of_file);
+            printf ("%-32s %10.15g %14.15g\n", s->name, value, of_file);
     }
     if (args->json)
         cli_print_json (json_pack ("{s:O}", "settings", settings));

@@ -111,7 +111,7 @@ static void take_status (struct run *self)
     const Strata__ReplicaStatus *schedule = figures_replica (status, "schedule");
     Strata__JobsReply *jobs = NULL;
     if (self->terminal && schedule && schedule->alive)
-        jobs = ask_jobs (self->client, "", "running", "", 50, &error);
+        jobs = ask_running (self->client, 50, &error);
     if (jobs) {
         if (self->jobs)
             strata__jobs_reply__free_unpacked (self->jobs, NULL);

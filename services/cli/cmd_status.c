@@ -18,7 +18,7 @@ int cmd_status (const struct cli_args *args)
     else {
         struct campaign *campaign = workspace_campaign (&workspace, &error);
         strata_set_timeout (client, 1000);
-        Strata__JobsReply *jobs = campaign ? ask_jobs (client, "", "running", "", 100, &error) : NULL;
+        Strata__JobsReply *jobs = campaign ? ask_running (client, 100, &error) : NULL;
         struct screen screen = { .campaign = campaign, .status = status, .jobs = jobs, .elapsed_s = -1 };
         if (campaign)
             screen_text (stdout, &screen);

@@ -38,11 +38,22 @@ static const struct command commands[] = {
       "that stands by goes before one that works; jobs run on. --timeout S: for each replica (default 120).\n"
       "Ctrl-C: the replica under way comes up again, the others stay as they are.\n" EXIT_CODES ", 130 interrupted",
       CLI_WORKSPACE | CLI_JSON | CLI_TIMEOUT, 0, 1, cmd_restart },
-    { "jobs", "[ID] [--state S] [--type T] [-n N] [--workspace DIR] [--json]",
-      "lists jobs, newest first, or all about one",
-      "States: proposed waiting launching running succeeded aside cancelled. At most N jobs (default "
-      "1000).\n" EXIT_CODES,
-      CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_COUNT, 0, 1, cmd_jobs },
+    { "jobs", "[ID ...] [-a] [-f STATE,...] [--type T] [--name NAME] [--since WHEN] [-c N] [-n] [-o FORMAT] [--stats] [--why]\n"
+              "       [--workspace DIR] [--json]",
+      "lists jobs, or tells all about one, as flux-jobs(1)",
+      "Those that have not ended, newest first. -a: all; -f: those of the states; --since WHEN: those, too, that ended since then (-10m,\n"
+      "-2h, 12:30, 2026-11-27T12:30). --type (--queue), --name: of a job type, of a simulation. -c N: at most N (default 1000, 0: 100000).\n"
+      "One ID: all about that job. --why ID: why it waits (which resource is short, what goes before it) or failed; --why TYPE: why\n"
+      "there are no more jobs of a type (its buffer is full ...). --stats: how many of each type are in each state.\n"
+      "Columns: ST is D proposed, S waiting, L launching, R running, CD succeeded, F set aside, TO that by its walltime, CA cancelled;\n"
+      "INFO where it runs, what it waits for, or how it failed. -n: no header. -o FORMAT: {id} {state:>10} {runtime!F:>8h} ..., fields: id type\n"
+      "queue name simulation candidate state status status_abbrev result ntasks nnodes ncores ngpus nodelist cores gpus runtime duration\n"
+      "t_submit t_run t_inactive returncode end code reason waits info attempt tries tries_limit pid max_rss_mb dir input proposal.\n"
+      "States: proposed waiting launching running succeeded aside cancelled, or flux's: depend sched run pending active inactive completed\n"
+      "failed canceled timeout.\n" EXIT_CODES,
+      CLI_WORKSPACE | CLI_JSON | CLI_STATE | CLI_TYPE | CLI_QUEUE | CLI_COUNT | CLI_ALL | CLI_NAME | CLI_SINCE | CLI_STATS | CLI_WHY | CLI_FORMAT
+          | CLI_NO_HEADER,
+      0, 10000, cmd_jobs },
     { "cancel", "ID ...|[--state S] [--type T]|--all [--timeout S] [--workspace DIR] [--json]",
       "cancels jobs, or simulations with all of their jobs",
       "By the id of a job or a simulation, or all jobs of a state and a type, or all there are (new ones come as long as the\n"
@@ -55,7 +66,8 @@ static const struct command commands[] = {
       "and are tried again elsewhere; only for a node that is really off. NODE: its name or its number. It stays so over restarts.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 2, cmd_node },
     { "update", "[KEY=VALUE ...] [--workspace DIR] [--json]", "changes settings of the campaign file while it runs, or lists them",
-      "buffer.TYPE (jobs[].buffer), submissions and round_s (schedule.submissions, schedule.round_s). KEY= (nothing behind it): the\n"
+      "buffer.TYPE (jobs[].buffer: prepared ahead), share.TYPE (jobs[].gpu_share: 0.7 of all GPUs; 0: no share), submissions and\n"
+      "round_s (schedule.submissions, schedule.round_s), end_s (the allocation's end). KEY= (nothing behind it): the\n"
       "campaign file's value again. A change holds over restarts; `strata events` tells of it.\n" EXIT_CODES,
       CLI_WORKSPACE | CLI_JSON, 0, 100, cmd_update },
     { "retry", "ID|--type T [--workspace DIR] [--json]", "lets jobs that were set aside run again",
@@ -200,17 +212,34 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         { "recursive", no_argument, NULL, CLI_RECURSIVE },
         { "all", no_argument, NULL, CLI_ALL },
         { "wait", no_argument, NULL, CLI_WAIT },
+        { "filter", required_argument, NULL, CLI_STATE },
+        { "count", required_argument, NULL, CLI_COUNT },
+        { "name", required_argument, NULL, CLI_NAME },
+        { "since", required_argument, NULL, CLI_SINCE },
+        { "stats", no_argument, NULL, CLI_STATS },
+        { "why", no_argument, NULL, CLI_WHY },
+        { "format", required_argument, NULL, CLI_FORMAT },
+        { "no-header", no_argument, NULL, CLI_NO_HEADER },
+        { "suppress-header", no_argument, NULL, CLI_NO_HEADER },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     long n = 0;
+    bool as_flux = command->options & CLI_FORMAT; /* the letters of flux-jobs(1) */
     *args = (struct cli_args){ .count = -1 };
-    for (int opt; (opt = getopt_long (argc, argv, "hfrn:", options, NULL)) != -1;) {
+    for (int opt; (opt = getopt_long (argc, argv, as_flux ? "haf:c:no:" : "hfrn:", options, NULL)) != -1;) {
         if (opt == 'h') {
             command_usage (stdout, command);
             return CLI_OK + 1;
         }
-        opt = opt == 'f' ? CLI_FOLLOW : opt == 'n' ? CLI_COUNT : opt == 'r' ? CLI_RECURSIVE : opt;
+        switch (opt) {
+        case 'f': opt = as_flux ? CLI_STATE : CLI_FOLLOW; break;
+        case 'n': opt = as_flux ? CLI_NO_HEADER : CLI_COUNT; break;
+        case 'r': opt = CLI_RECURSIVE; break;
+        case 'a': opt = CLI_ALL; break;
+        case 'c': opt = CLI_COUNT; break;
+        case 'o': opt = CLI_FORMAT; break;
+        }
         if (opt == '?')
             return bad_usage (command) + 1;
         if (!(command->options & (unsigned)opt)) {
@@ -238,6 +267,12 @@ static int parse (const struct command *command, int argc, char **argv, struct c
         args->snapshot = opt == CLI_SNAPSHOT ? optarg : args->snapshot;
         args->queue = opt == CLI_QUEUE ? optarg : args->queue;
         args->csv = args->csv || opt == CLI_CSV;
+        args->stats = args->stats || opt == CLI_STATS;
+        args->why = args->why || opt == CLI_WHY;
+        args->no_header = args->no_header || opt == CLI_NO_HEADER;
+        args->name = opt == CLI_NAME ? optarg : args->name;
+        args->since = opt == CLI_SINCE ? optarg : args->since;
+        args->format = opt == CLI_FORMAT ? optarg : args->format;
         args->all = args->all || opt == CLI_ALL;
         args->wait = args->wait || opt == CLI_WAIT;
         args->recursive = args->recursive || opt == CLI_RECURSIVE;

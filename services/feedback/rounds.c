@@ -62,23 +62,19 @@ static char *read_file (int folder, const char *name, size_t *size)
     if (fd < 0)
         return NULL;
     char *data = fstat (fd, &st) == 0 && S_ISREG (st.st_mode) ? malloc ((size_t)st.st_size + 1) : NULL;
-    size_t got = 0;
-    for (ssize_t n = 1; data && n > 0 && got < (size_t)st.st_size; got += n > 0 ? (size_t)n : 0)
-        n = read (fd, data + got, (size_t)st.st_size - got);
-    close (fd);
-    *size = got;
-    if (data && got < (size_t)st.st_size) {
+    *size = data ? (size_t)st.st_size : 0;
+    if (data && files_read_at (fd, data, *size, 0) < 0) {
         free (data);
         data = NULL;
     }
+    close (fd);
     return data;
 }
 
 /* Whether the archive keeps a file of a round. The continuum code's texts say what the .npz says. */
 static bool is_kept (const char *name)
 {
-    const char *dot = strrchr (name, '.');
-    return dot && (strcmp (dot, ".npz") == 0 || strcmp (dot, ".json") == 0);
+    return files_end_with (name, ".npz") || files_end_with (name, ".json");
 }
 
 /* Appends the files of one round that the archive lacks, or has otherwise. */
@@ -101,7 +97,9 @@ static int archive_round (struct tar *tar, int root, const char *round, struct s
             continue;
         snprintf (name, sizeof (name), "%s/%s", round, entry->d_name);
         char *data = read_file (fd, entry->d_name, &size);
-        if (data && (tar_get (tar, name, &old, &old_size, &ignored) < 0 || old_size != size || memcmp (old, data, size) != 0)) {
+        if (!data)
+            rc = strata_fail (error, "%s can't be read: %s", name, strerror (errno));
+        else if (tar_get (tar, name, &old, &old_size, &ignored) < 0 || old_size != size || memcmp (old, data, size) != 0) {
             struct tar_item item = { name, data, size };
             rc = tar_append (tar, &item, 1, fstat (fd, &st) == 0 ? (int64_t)st.st_mtime : 0, NULL, error);
         }

@@ -195,6 +195,7 @@ static char *start (struct agent *self, const Strata__AttemptOrder *order)
         .walltime_s = order->walltime_s,
         .grace_s = order->grace_s,
         .memory_mb = order->memory_mb,
+        .output_mb = order->output_mb,
         .cores = order->cores,
         .cores_count = order->n_cores,
         .success = order->success,

@@ -326,7 +326,7 @@ enum executor_state engine_poll (void *arg, const struct executor_ref *ref, stru
         break;
     }
     memset (outcome, 0, sizeof (*outcome));
-    outcome->end = STRATA__JOB_END__END_NO_START;
+    outcome->end = STRATA__JOB_END__END_REFUSED;
     snprintf (outcome->reason, sizeof (outcome->reason), "refused by %s: %s", self->table->name, entry->reason);
     return EXECUTOR_ENDED;
 }

@@ -130,7 +130,7 @@ static Strata__JobEnd flux_end (const char *state)
     } ends[] = {
         { "node-failure", STRATA__JOB_END__END_NODE },
         { "TIMEOUT", STRATA__JOB_END__END_WALLTIME },
-        { "alloc", STRATA__JOB_END__END_NO_START },
+        { "alloc", STRATA__JOB_END__END_REFUSED },
         { "CANCELED", STRATA__JOB_END__END_STOPPED },
     };
     for (size_t i = 0; i < sizeof (ends) / sizeof (ends[0]); i++)

@@ -50,6 +50,8 @@ struct node {
     struct round *round;        /* the request that is under way; NULL: none */
     bool urgent;                /* something is to start or to stop */
     bool lost;                  /* and the core was told */
+    bool told;                  /* the core was told that it is lost, or that it is not */
+    bool answered;              /* since we began */
     int64_t asked_us, answered_us;
 };
 
@@ -402,6 +404,7 @@ static Strata__AttemptOrder *order_new (const struct cluster *self, const struct
     copied->walltime_s = order->walltime_s;
     copied->grace_s = order->grace_s;
     copied->memory_mb = order->memory_mb;
+    copied->output_mb = order->output_mb;
     /* The first node's cores: what a program starts on the others it binds itself. */
     size_t cores = order->nodes_count ? order->cores_count / order->nodes_count : order->cores_count;
     copied->cores = calloc (cores + 1, sizeof (*copied->cores));
@@ -547,6 +550,7 @@ static void on_attended (void *owner, const struct reply *reply, void *arg)
     if (reply->ok) {
         const Strata__AttendReply *body = (const Strata__AttendReply *)reply->body;
         node->answered_us = mesh_now_us ();
+        node->answered = true;
         for (size_t i = 0; i < body->n_errors && round->starts[i]; i++) {
             struct attempt *attempt = zhash_lookup (self->attempts, round->starts[i]);
             if (attempt && attempt->state == EXECUTOR_SUBMITTED)
@@ -695,8 +699,10 @@ static bool nodes_moved (void *arg, size_t *number, bool *lost)
     for (size_t i = 0; i < self->count; i++) {
         struct node *node = &self->nodes[i];
         bool silent = now_us - node->answered_us > self->timeout_us;
-        if (silent == node->lost)
+        /* Once of each, as the core may know it as lost from the time before us. */
+        if (node->told ? silent == node->lost : !silent && !node->answered)
             continue;
+        node->told = true;
         node->lost = silent;
         while (silent && node->attempts)
             attempt_free (self, node->attempts);

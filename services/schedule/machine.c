@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <hwloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,29 @@ const struct machine_group *machine_group_of (const struct machine *self, size_t
             return &self->groups[i];
         }
     return NULL;
+}
+
+void machine_node (const struct machine *self, size_t node, char text[MACHINE_NODE_MAX])
+{
+    size_t in_group = 0;
+    const struct machine_group *group = machine_group_of (self, node, &in_group);
+    if (group && group->names && group->names[in_group])
+        snprintf (text, MACHINE_NODE_MAX, "%s", group->names[in_group]);
+    else
+        snprintf (text, MACHINE_NODE_MAX, "%zu", node);
+}
+
+size_t machine_find_node (const struct machine *self, const char *text)
+{
+    size_t nodes = machine_nodes (self), in_group;
+    char *end;
+    for (size_t i = 0; i < nodes; i++) {
+        const struct machine_group *group = machine_group_of (self, i, &in_group);
+        if (group->names && strcmp (group->names[in_group], text) == 0)
+            return i;
+    }
+    unsigned long long number = strtoull (text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && number < nodes ? (size_t)number : SIZE_MAX;
 }
 
 void machine_limit_cores (struct machine *self, size_t cores)

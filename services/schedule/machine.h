@@ -46,6 +46,11 @@ int machine_add_described (struct machine *self, const struct campaign_machine *
 void machine_fini (struct machine *self);
 
 size_t machine_nodes (const struct machine *self);
+/* What a node is known by over restarts, when its number may be another one: its name, or its number where it has none. */
+#define MACHINE_NODE_MAX 256
+void machine_node (const struct machine *self, size_t node, char text[MACHINE_NODE_MAX]);
+/* Its number, by its name or as a number; SIZE_MAX: there is none. */
+size_t machine_find_node (const struct machine *self, const char *text);
 /* The group that a node is of, and its number in it. NULL: there is no such node. */
 const struct machine_group *machine_group_of (const struct machine *self, size_t node, size_t *in_group);
 /* Takes cores from the last nodes on until at most so many are left. */

@@ -143,9 +143,11 @@ static bool is_full (struct service *service)
 }
 
 /* Set while the executor, and not a person, says that a node is lost: it works again when it answers. */
-static void gone_key (struct shard_key *key, size_t node)
+static void gone_key (const struct state *self, struct shard_key *key, size_t node)
 {
-    shard_key (key, "gone/%zu", node);
+    char name[MACHINE_NODE_MAX];
+    machine_node (&self->machine, node, name);
+    shard_key (key, "gone/%s", name);
 }
 
 static void look_at_nodes (struct service *service, struct state *self, int64_t now_us)
@@ -156,7 +158,7 @@ static void look_at_nodes (struct service *service, struct state *self, int64_t 
     size_t node = 0;
     bool lost = false;
     while (self->drive.ops->moved (self->drive.executor, &node, &lost)) {
-        gone_key (&key, node);
+        gone_key (self, &key, node);
         if (lost && schedule_node (self->core, node) != RESOURCES_LOST) {
             shard_put (shard, key.data, key.size, "", 0);
             if (schedule_set_node (self->core, node, RESOURCES_LOST, now_us, &error) != 0)
@@ -262,11 +264,8 @@ static void on_jobs (struct service *service, struct request *request, const Pro
         request_refuse (request, STRATA__REFUSAL_CODE__REFUSED_INVALID, "%s", error.text);
         return;
     }
-    char why[1024] = "";
     struct state *self = service_state (service);
-    if (((const Strata__Jobs *)body)->id[0] && reply.n_jobs == 1)
-        schedule_why (self->core, reply.jobs[0], service_now_us (service), why, sizeof (why));
-    reply.why = why;
+    schedule_jobs_tell (self->core, (const Strata__Jobs *)body, &reply, service_now_us (service));
     request_reply (request, &reply.base);
     schedule_jobs_fini (&reply);
 }
@@ -315,20 +314,6 @@ static void on_retry (struct service *service, struct request *request, const Pr
 
 static const char *const node_states[] = { [RESOURCES_UP] = "up", [RESOURCES_DRAINED] = "drained", [RESOURCES_LOST] = "lost" };
 
-/* Its number, by its name or as a number; SIZE_MAX: there is none. */
-static size_t find_node (const struct machine *machine, const char *node)
-{
-    size_t nodes = machine_nodes (machine), in_group;
-    char *end;
-    for (size_t i = 0; i < nodes; i++) {
-        const struct machine_group *group = machine_group_of (machine, i, &in_group);
-        if (group->names && strcmp (group->names[in_group], node) == 0)
-            return i;
-    }
-    unsigned long long number = strtoull (node, &end, 10);
-    return *node >= '0' && *node <= '9' && !*end && number < nodes ? (size_t)number : SIZE_MAX;
-}
-
 static void tell_node (const struct state *self, size_t node, Strata__NodeState *out)
 {
     size_t in_group;
@@ -363,7 +348,7 @@ static void on_node (struct service *service, struct request *request, const Pro
     struct strata_error error;
     size_t nodes = machine_nodes (&self->machine), first = 0, count = nodes;
     if (ask->node[0]) {
-        first = find_node (&self->machine, ask->node);
+        first = machine_find_node (&self->machine, ask->node);
         count = 1;
     }
     if (first == SIZE_MAX || (ask->state[0] && !ask->node[0])) {
@@ -393,7 +378,7 @@ struct settings {
     size_t count, room;
 };
 
-static void add_setting (const char *name, uint64_t value, uint64_t of_file, void *arg)
+static void add_setting (const char *name, uint64_t value, uint64_t of_file, uint64_t per, void *arg)
 {
     struct settings *self = arg;
     if (self->count == self->room) {
@@ -409,6 +394,7 @@ static void add_setting (const char *name, uint64_t value, uint64_t of_file, voi
     s->name = strdup (name);
     s->value = value;
     s->of_file = of_file;
+    s->per = per;
 }
 
 static void on_update (struct service *service, struct request *request, const ProtobufCMessage *body)

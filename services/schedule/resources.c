@@ -513,6 +513,35 @@ void resources_release (struct resources *self, size_t i, const struct resources
     mark (self, i, binding, true);
 }
 
+/* ---- what is missing ---- */
+
+void resources_lack (const struct resources *self, size_t i, struct resources_lack *lack)
+{
+    const struct request *request = &self->requests[i];
+    size_t nodes = request->asked.nodes, possible = 0, without_keep = 0;
+    *lack = (struct resources_lack){ .what = RESOURCES_LACKS_NOTHING };
+    for (size_t n = 0; n < self->nodes_count; n++) {
+        const struct node *node = &self->nodes[n];
+        const struct machine_group *group = self->kinds[node->kind].group;
+        unsigned gpus = (unsigned)__builtin_popcountll (node->gpus);
+        if (node->state != RESOURCES_UP)
+            continue;
+        lack->up++;
+        possible += fits_empty (request, group, request->keep);
+        lack->with_gpus += gpus >= request->gpus;
+        lack->with_cores += node->cores_free >= request->cores + request->keep * gpus;
+        without_keep += node->cores_free >= request->cores;
+        lack->with_memory += !group->memory_mb || node->memory_mb >= request->asked.memory_mb;
+    }
+    lack->kept = lack->with_cores < nodes && without_keep >= nodes;
+    if (!resources_fits (self, i))
+        lack->what = possible < nodes            ? RESOURCES_LACKS_NODES
+                     : lack->with_gpus < nodes   ? RESOURCES_LACKS_GPUS
+                     : lack->with_cores < nodes  ? RESOURCES_LACKS_CORES
+                     : lack->with_memory < nodes ? RESOURCES_LACKS_MEMORY
+                                                 : RESOURCES_LACKS_TOGETHER;
+}
+
 /* ---- nodes ---- */
 
 /* Takes a lost node out of the figures, or an empty one in. */

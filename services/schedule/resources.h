@@ -69,6 +69,23 @@ void resources_hold (struct resources *self, size_t i, const struct resources_bi
 /* Gives back what hold or take took. */
 void resources_release (struct resources *self, size_t i, const struct resources_binding *binding);
 
+/* What keeps request i, which is possible, from its nodes now. */
+enum resources_lacks {
+    RESOURCES_LACKS_NOTHING,            /* it fits */
+    RESOURCES_LACKS_NODES,              /* too many are drained or lost */
+    RESOURCES_LACKS_GPUS,
+    RESOURCES_LACKS_CORES,
+    RESOURCES_LACKS_MEMORY,
+    RESOURCES_LACKS_TOGETHER,           /* there is enough of each, and not on the same nodes */
+};
+struct resources_lack {
+    enum resources_lacks what;
+    size_t up, with_gpus, with_cores, with_memory;      /* nodes: not drained or lost; of them with enough of that free */
+    bool kept;                          /* there would be cores enough, but they are kept for free GPUs */
+};
+/* Looks at all nodes: for who asks, not for a placement. */
+void resources_lack (const struct resources *self, size_t i, struct resources_lack *lack);
+
 /* -1: there is no such node. */
 int resources_set_node (struct resources *self, size_t node, enum resources_node_state state);
 enum resources_node_state resources_node (const struct resources *self, size_t node);

@@ -7,6 +7,8 @@
  *      +----------------------------------------------- one job is let through as the probe
  *                                                        its failure: open again, twice as long
  *
+ * Merlin's 102 (jobs[].exit_codes) opens it at once, and its 101 does not count.
+ *
  * Without it each selected candidate would be burned in seconds until none is left: a selection is final, and what was
  * set aside comes back only by hand (schedule_retry.c). A probe's failed attempt counts, whether or not the job has
  * tries left: so two pauses cost one candidate where a job has two tries. An attempt that was stopped or cancelled says
@@ -169,7 +171,7 @@ static void pause_type (struct schedule *self, struct job_type *type, int64_t no
     breaker->until_us = now_us + breaker->pause_us;
 }
 
-void schedule_breaker_failed (struct schedule *self, struct live *live, int64_t now_us)
+void schedule_breaker_failed (struct schedule *self, struct live *live, bool whole, int64_t now_us)
 {
     bool aside = live->job->state == S (ASIDE), probe = is_probe (live), open = schedule_breaker_open (live->type);
     if (!aside && !probe)
@@ -180,7 +182,7 @@ void schedule_breaker_failed (struct schedule *self, struct live *live, int64_t 
     schedule_set_string (&breaker->reason, live->job->reason);
     if (probe)
         schedule_set_string (&breaker->probe, "");
-    if (probe || (!open && breaker->in_a_row >= IN_A_ROW)) {
+    if (probe || (!open && (whole || breaker->in_a_row >= IN_A_ROW))) {
         pause_type (self, type, now_us);
         schedule_event (self, "job-type-paused", type->campaign->name,
                         "%u jobs in a row were set aside, the last failure: %.300s; no job of this type starts for %lld s, "

@@ -18,6 +18,9 @@
 #define PAUSE_MAX_US 30000000
 #define AGAIN_SHORT_US 60000000 /* an `always` job that ran shorter starts again after a pause that grows */
 #define WORDS_MAX 300           /* of stderr's last line in a reason */
+#define MOVES_FIRST 2            /* kept of a job that has made more than MOVES_MAX moves, with the last ones */
+#define MOVES_MAX 26
+#define MOVE_WORDS_MAX 160
 
 /* ---- small help ---- */
 
@@ -118,9 +121,31 @@ static uint64_t next_number (struct schedule *self, struct job_type *type)
     return type->last_number;
 }
 
+/* Keeps that the job has come into its state. */
+static void note_move (Strata__Job *job, const char *reason, int64_t now_us)
+{
+    if (job->n_moves == MOVES_MAX) {
+        strata__move__free_unpacked (job->moves[MOVES_FIRST], NULL);
+        memmove (job->moves + MOVES_FIRST, job->moves + MOVES_FIRST + 1, (MOVES_MAX - MOVES_FIRST - 1) * sizeof (*job->moves));
+        job->n_moves--;
+    }
+    Strata__Move *move = malloc (sizeof (*move)), **moves = realloc (job->moves, (job->n_moves + 1) * sizeof (*moves));
+    if (!move || !moves)
+        out_of_memory ();
+    strata__move__init (move);
+    move->state = job->state;
+    move->time_us = now_us;
+    move->attempt = job->attempt;
+    char text[MOVE_WORDS_MAX];
+    snprintf (text, sizeof (text), "%.*s", (int)outcome_whole (reason, sizeof (text) - 1), reason);
+    schedule_set_string (&move->reason, text);
+    job->moves = moves;
+    job->moves[job->n_moves++] = move;
+}
+
 struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
                               const char *simulation, const char *candidate, const char *input, const char *proposal,
-                              int64_t now_us)
+                              const char *reason, int64_t now_us)
 {
     char id[128];
     snprintf (id, sizeof (id), "%s-%06llu", type->campaign->name,
@@ -139,6 +164,7 @@ struct live *schedule_create (struct schedule *self, struct job_type *type, Stra
     job->state = state;
     job->tries_limit = type->campaign->tries ? type->campaign->tries : 1;
     job->created_us = now_us;
+    note_move (job, reason, now_us);
     struct live *live = schedule_live_add (self, job, type);
     type->counts[state]++;
     type->counts_changed = true;
@@ -147,7 +173,7 @@ struct live *schedule_create (struct schedule *self, struct job_type *type, Stra
     return live;
 }
 
-int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, struct strata_error *error)
+int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, const char *reason, int64_t now_us, struct strata_error *error)
 {
     Strata__Job *job = live->job;
     Strata__JobState from = job->state;
@@ -165,6 +191,7 @@ int schedule_move (struct schedule *self, struct live *live, Strata__JobState to
         return -1;
     }
     schedule_enter (self, live);
+    note_move (job, reason, now_us);
     live->type->counts[from]--;
     live->type->counts[to]++;
     live->type->counts_changed = true;
@@ -258,10 +285,11 @@ static void load_nodes (struct schedule *self)
 {
     struct shard_iter it;
     for (bool more = shard_iter_begin (self->shard, &it, "node/", 5, NULL, 0); more; more = shard_iter_next (&it)) {
-        char number[32];
-        snprintf (number, sizeof (number), "%.*s", (int)(it.key_size - 5), (const char *)it.key + 5);
-        if (it.value_size == 8)
-            resources_set_node (self->resources, strtoull (number, NULL, 10), (enum resources_node_state)shard_u64 (it.value));
+        char name[MACHINE_NODE_MAX];
+        snprintf (name, sizeof (name), "%.*s", (int)(it.key_size - 5), (const char *)it.key + 5);
+        size_t node = machine_find_node (self->machine, name);
+        if (node != SIZE_MAX && it.value_size == 8)
+            resources_set_node (self->resources, node, (enum resources_node_state)shard_u64 (it.value));
     }
     shard_iter_end (&it);
 }
@@ -317,6 +345,7 @@ struct schedule *schedule_new (const struct campaign *campaign, struct shard *sh
     if (!self)
         out_of_memory ();
     self->campaign = campaign;
+    self->machine = machine;
     self->shard = shard;
     self->sink = *sink;
     self->since_us = now_us;
@@ -386,7 +415,7 @@ void schedule_tick (struct schedule *self, int64_t now_us)
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
         if (type->campaign->start == JOB_ALWAYS && type->last_number == 0)
-            schedule_create (self, type, S (WAITING), NULL, "", "", "", now_us);
+            schedule_create (self, type, S (WAITING), NULL, "", "", "", "the campaign needs one", now_us);
     }
     schedule_ask (self, now_us);
     schedule_place (self, now_us);
@@ -445,7 +474,7 @@ int schedule_launched (struct schedule *self, const char *id, uint32_t attempt, 
     job->pid = pid;
     job->started_us = now_us;
     job->ended_us = 0;
-    if (schedule_move (self, live, S (RUNNING), error) != 0)
+    if (schedule_move (self, live, S (RUNNING), "", now_us, error) != 0)
         return -1;
     size_t used = job->n_nodes > 1 ? (size_t)snprintf (cores, sizeof (cores), "%zu nodes from %u on, ", job->n_nodes, job->nodes[0]) : 0;
     for (size_t i = 0; i < job->n_cores && used < sizeof (cores) - 16; i++)
@@ -472,7 +501,7 @@ static int succeed (struct schedule *self, struct live *live, int64_t now_us, st
     type->successes++;
     bool again = always && !reached_goal (self, type);
     job->tries = 0;
-    if (schedule_move (self, live, again ? S (WAITING) : S (SUCCEEDED), error) != 0) {
+    if (schedule_move (self, live, again ? S (WAITING) : S (SUCCEEDED), again ? "it ended well, and starts again while the campaign goes on" : "", now_us, error) != 0) {
         type->successes--;
         return -1;
     }
@@ -487,28 +516,30 @@ static int succeed (struct schedule *self, struct live *live, int64_t now_us, st
     schedule_event (self, "job-succeeded", job->id, "attempt %u ended well after %.1f s%s", job->attempt,
                     (double)(job->ended_us - job->started_us) / 1e6,
                     again ? "; it starts again while the campaign goes on" : "");
+    char follows[sizeof ("follows ") + 128];
+    snprintf (follows, sizeof (follows), "follows %s", job->id);
     for (size_t i = 0; i < self->types_count; i++) {
         const struct campaign_job *next = self->types[i].campaign;
         if (next->start == JOB_AFTER && strcmp (next->after, job->type) == 0)
             schedule_create (self, &self->types[i], S (WAITING), job->simulation, job->candidate, job->dir,
-                             job->proposal, now_us);
+                             job->proposal, follows, now_us);
     }
     return 0;
 }
 
-static int cancelled (struct schedule *self, struct live *live, struct strata_error *error)
+static int cancelled (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
 {
     live->job->end = END (CANCELLED);
-    if (schedule_move (self, live, S (CANCELLED), error) != 0)
+    if (schedule_move (self, live, S (CANCELLED), "by request", now_us, error) != 0)
         return -1;
     schedule_breaker_undecided (self, live);
     schedule_event (self, "job-cancelled", live->job->id, "cancelled; no job follows it for %s", live->job->simulation);
     return 0;
 }
 
-static int stopped (struct schedule *self, struct live *live, struct strata_error *error)
+static int stopped (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
 {
-    if (schedule_move (self, live, S (WAITING), error) != 0)
+    if (schedule_move (self, live, S (WAITING), live->job->reason, now_us, error) != 0)
         return -1;
     schedule_breaker_undecided (self, live);
     schedule_event (self, "job-stopped", live->job->id, "attempt %u: %s; it goes on when it is started again",
@@ -527,28 +558,39 @@ static int64_t retry_pause_us (const struct live *live)
     return pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
 }
 
-/* final: trying again can't help, whatever tries are left. */
-static int failed (struct schedule *self, struct live *live, bool final, int64_t now_us, struct strata_error *error)
+/* What Merlin's exit codes ask for, where the job type says that they are meant (jobs[].exit_codes: merlin). */
+enum merlin { MERLIN_NONE, MERLIN_RESTART = 100, MERLIN_SOFT_FAIL, MERLIN_HARD_FAIL, MERLIN_DRY_SUCCESS, MERLIN_RETRY };
+
+static enum merlin merlin_code (const struct live *live, const struct outcome *outcome)
+{
+    const char *codes = live->type->campaign->exit_codes;
+    bool meant = codes && strcmp (codes, "merlin") == 0 && outcome->end == END (EXIT);
+    return meant && outcome->code >= MERLIN_RESTART && outcome->code <= MERLIN_RETRY ? (enum merlin)outcome->code : MERLIN_NONE;
+}
+
+static int failed (struct schedule *self, struct live *live, enum merlin merlin, int64_t now_us, struct strata_error *error)
 {
     Strata__Job *job = live->job;
+    bool final = merlin == MERLIN_SOFT_FAIL || merlin == MERLIN_HARD_FAIL; /* trying again can't help, whatever tries are left */
     job->tries++;
     if (final)
         job->tries_limit = job->tries;
     bool last = job->tries >= job->tries_limit;
-    if (schedule_move (self, live, last ? S (ASIDE) : S (WAITING), error) != 0)
+    if (schedule_move (self, live, last ? S (ASIDE) : S (WAITING), job->reason, now_us, error) != 0)
         return -1;
     if (last) {
         if (final)
             schedule_event (self, "job-aside", job->id, "set aside, as its exit code asks: %s", job->reason);
         else
             schedule_event (self, "job-aside", job->id, "set aside after %u tries: %s", job->tries, job->reason);
-        schedule_breaker_failed (self, live, now_us);
+        if (merlin != MERLIN_SOFT_FAIL || schedule_breaker_open (live->type))
+            schedule_breaker_failed (self, live, merlin == MERLIN_HARD_FAIL, now_us);
         return 0;
     }
     schedule_pause (self, live, now_us + retry_pause_us (live));
     schedule_event (self, "job-failed", job->id, "attempt %u: %s; try %u of %u follows", job->attempt, job->reason,
                     job->tries + 1, job->tries_limit);
-    schedule_breaker_failed (self, live, now_us);
+    schedule_breaker_failed (self, live, false, now_us);
     return 0;
 }
 
@@ -575,20 +617,10 @@ static void set_reason (Strata__Job *job, const struct outcome *outcome)
     schedule_set_string (&job->reason, text);
 }
 
-/* What Merlin's exit codes ask for, where the job type says that they are meant (jobs[].exit_codes: merlin). */
-enum merlin { MERLIN_NONE, MERLIN_RESTART = 100, MERLIN_SOFT_FAIL, MERLIN_HARD_FAIL, MERLIN_DRY_SUCCESS, MERLIN_RETRY };
-
-static enum merlin merlin_code (const struct live *live, const struct outcome *outcome)
-{
-    const char *codes = live->type->campaign->exit_codes;
-    bool meant = codes && strcmp (codes, "merlin") == 0 && outcome->end == END (EXIT);
-    return meant && outcome->code >= MERLIN_RESTART && outcome->code <= MERLIN_RETRY ? (enum merlin)outcome->code : MERLIN_NONE;
-}
-
 /* It asks to be started again, or its node went away below it: that is no failure. Not at once, for one that does nothing else. */
 static int restarted (struct schedule *self, struct live *live, int64_t now_us, struct strata_error *error)
 {
-    int rc = stopped (self, live, error);
+    int rc = stopped (self, live, now_us, error);
     if (rc == 0)
         schedule_pause (self, live, now_us + PAUSE_US);
     return rc;
@@ -623,16 +655,16 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
     if (always && outcome->end == END (WALLTIME))
         job->tries = 0; /* it did what it is for: failures before it and after it are not in a row */
     if (job->cancel)
-        rc = cancelled (self, live, error);
+        rc = cancelled (self, live, now_us, error);
     else if (merlin == MERLIN_RESTART || outcome->end == END (NODE))
         rc = restarted (self, live, now_us, error);
     else if (outcome->end == END (EXIT) && (outcome->code == 0 || merlin == MERLIN_DRY_SUCCESS))
         rc = succeed (self, live, now_us, error);
     else if (outcome->end == END (STOPPED) || outcome->end == END (CANCELLED)
              || (always && outcome->end == END (WALLTIME)))
-        rc = stopped (self, live, error);
+        rc = stopped (self, live, now_us, error);
     else
-        rc = failed (self, live, merlin == MERLIN_SOFT_FAIL || merlin == MERLIN_HARD_FAIL, now_us, error);
+        rc = failed (self, live, merlin, now_us, error);
     schedule_sweep (self);
     return rc;
 }
@@ -669,13 +701,14 @@ int schedule_set_node (struct schedule *self, size_t node, enum resources_node_s
 {
     static const char *const names[] = { "works", "is drained", "is lost" };
     struct shard_key key;
-    char subject[32];
+    char subject[32], name[MACHINE_NODE_MAX];
     enum resources_node_state was = resources_node (self->resources, node);
     if (resources_set_node (self->resources, node, state) != 0)
         return strata_fail (error, "there is no node %zu; they are numbered from 0 on", node);
     if (was == state)
         return 0;
-    shard_key (&key, "node/%zu", node);
+    machine_node (self->machine, node, name);
+    shard_key (&key, "node/%s", name);
     if (state == RESOURCES_UP)
         shard_delete (self->shard, key.data, key.size);
     else {
@@ -699,7 +732,7 @@ static int cancel_one (struct schedule *self, struct live *live, int64_t now_us)
     schedule_set_string (&job->reason, "cancelled by request");
     if (job->state == S (WAITING)) {
         job->ended_us = now_us;
-        return cancelled (self, live, NULL);
+        return cancelled (self, live, now_us, NULL);
     }
     /* RUNNING: when it has ended. PROPOSED: when select knows that the candidate is ours. */
     schedule_leave (self, live);
@@ -717,13 +750,13 @@ static bool known (struct schedule *self, const char *id)
     return shard_has (self->shard, job.data, job.size) || shard_has (self->shard, chain.data, chain.size);
 }
 
-/* Whether the question can be answered. */
-static int check_wanted (struct schedule *self, const struct schedule_wanted *wanted, struct strata_error *error)
+/* Whether the question can be answered; which states it is of. */
+static int check_wanted (struct schedule *self, const struct schedule_wanted *wanted, unsigned *states, struct strata_error *error)
 {
     errno = EINVAL;
     if (strlen (wanted->id) > SCHEDULE_ID_MAX || (!wanted->id[0] && !wanted->state[0] && !wanted->type[0] && !wanted->all))
         return strata_fail (error, "which jobs? an id of 1 to %d bytes, a state, a type, or all", SCHEDULE_ID_MAX);
-    if (schedule_check_state (wanted->state, error) != 0)
+    if (schedule_states_read (wanted->state, states, error) != 0)
         return -1;
     errno = ENOENT;
     if (wanted->type[0] && !schedule_find_type (self, wanted->type))
@@ -735,13 +768,14 @@ int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted
                      int64_t now_us, struct strata_error *error)
 {
     const char *id = wanted->id;
-    if (check_wanted (self, wanted, error) != 0)
+    unsigned states;
+    if (check_wanted (self, wanted, &states, error) != 0)
         return -1;
     size_t found = 0, room = 0;
     struct live **matching = NULL;
     for (size_t i = 0; i < self->live_count; i++) {
         struct live *live = self->live[i];
-        if (live->job->state == S (ASIDE) || !schedule_fits (live->job, id, wanted->state, wanted->type))
+        if (live->job->state == S (ASIDE) || !schedule_fits (live->job, id, states, wanted->type))
             continue;
         matching = schedule_grow (matching, found, &room, sizeof (*matching));
         matching[found++] = live;

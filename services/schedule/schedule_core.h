@@ -28,7 +28,7 @@
  *   set/<name>     u64: a setting that was changed (schedule_settings.c)
  *   end-of         u64, with set/end_s: the allocation's end that it was set instead of
  *   boot          boot id of the machine that the service ran on last (main.c)
- *   node/<number>  u64, enum resources_node_state: of a node that is drained or lost
+ *   node/<name>    u64, enum resources_node_state: of a node that is drained or lost; its number where nodes have no names
  *   succ/<type>   u64, successes of the type: equals its jobs in SUCCEEDED, for `always` types its clean ends
  * Streams: "jobs", a Strata Job each time one moves; "events".
  */
@@ -120,7 +120,7 @@ int schedule_ended (struct schedule *self, const char *id, uint32_t attempt, con
 /* Which jobs are meant: those that every text that is not "" fits. */
 struct schedule_wanted {
     const char *id;                     /* of a job, or of a simulation: all of its chain */
-    const char *state, *type;
+    const char *state, *type;           /* states by commas, as schedule_states_read */
     bool all;                           /* must be set when all texts are "" */
 };
 /* Calls each (id, arg) for what is cancelled by it. Waiting jobs are at once; running ones when they have ended. -1: errno ENOENT
@@ -133,14 +133,16 @@ int schedule_cancel (struct schedule *self, const struct schedule_wanted *wanted
 int schedule_retry (struct schedule *self, const char *id, const char *type, void (*each) (const char *id, void *arg),
                     void *arg, int64_t now_us, struct strata_error *error);
 
-/* Why the job is in the state that it is in: why it waits, or how it failed and what to do. */
+/* Why the job is in the state that it is in: what it waits for, or how it failed and what to do. */
 void schedule_why (struct schedule *self, const Strata__Job *job, int64_t now_us, char *text, size_t size);
+/* Why there are no more jobs of a type: its buffer is full, select has no candidate ... False: there is no such type. */
+bool schedule_why_type (struct schedule *self, const char *type, int64_t now_us, char *text, size_t size);
 
-/* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "submissions" ...
+/* What of the campaign file is changed while it runs, until it is changed again: "buffer.createsim", "share.cg", "submissions" ...
  * (schedule_settings.c). text "": the campaign file's value again. -1: errno ENOENT there is no such setting; EINVAL. */
 int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error);
-/* Calls each (name, value, the campaign file's value, arg). */
-void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, void *arg), void *arg);
+/* Calls each (name, value, the campaign file's value, of how many parts of 1 both are, arg). */
+void schedule_settings (struct schedule *self, void (*each) (const char *name, uint64_t value, uint64_t of_file, uint64_t per, void *arg), void *arg);
 
 /* ---- questions to select ---- */
 size_t schedule_proposals (const struct schedule *self);
@@ -176,6 +178,8 @@ const char *schedule_trouble (struct schedule *self, int64_t now_us);
 /* Answers Jobs from the shard. The caller frees with schedule_jobs_fini. -1: an unknown state is asked for. */
 int schedule_jobs (struct shard *shard, const Strata__Jobs *query, Strata__JobsReply *reply,
                    struct strata_error *error);
+/* Puts beside the jobs what the core knows of them: why, waits, types. */
+void schedule_jobs_tell (struct schedule *self, const Strata__Jobs *query, Strata__JobsReply *reply, int64_t now_us);
 void schedule_jobs_fini (Strata__JobsReply *reply);
 
 /* ---- schedule_state.c ---- */

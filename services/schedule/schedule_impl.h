@@ -6,6 +6,7 @@
 #include "schedule_core.h"
 
 #define STATES 7
+#define SCHEDULE_SHARE 1000000
 
 /* A job that is not ended. Where it stands: schedule_live.c. */
 struct live {
@@ -38,7 +39,7 @@ struct job_type {
     bool wants;                         /* cores or GPUs of its own */
     bool too_big;                       /* asks for more than there is */
     bool on_hold;
-    uint64_t buffer;                    /* schedule_settings.c */
+    uint64_t buffer, share;             /* schedule_settings.c; share: SCHEDULE_SHARE is all GPUs, 0 no share */
     unsigned lanes;                     /* bits; types that have none in common can't take each other's room */
     uint64_t counts[STATES];            /* jobs in each state */
     bool counts_changed;                /* and not put yet */
@@ -66,6 +67,7 @@ struct schedule {
         uint64_t end_s;                 /* of the allocation, since 1970; 0: not known */
     } settings;                         /* schedule_settings.c */
     const struct campaign *campaign;
+    const struct machine *machine;
     struct shard *shard;
     char *workspace;
     struct schedule_sink sink;
@@ -115,13 +117,13 @@ void schedule_pause (struct schedule *self, struct live *live, int64_t until_us)
 /* Pauses that are over end. */
 void schedule_wake (struct schedule *self, int64_t now_us);
 
-/* Makes a job in `state` (PROPOSED or WAITING). simulation NULL: its own id. */
+/* Makes a job in `state` (PROPOSED or WAITING), because of reason. simulation NULL: its own id. */
 struct live *schedule_create (struct schedule *self, struct job_type *type, Strata__JobState state,
                               const char *simulation, const char *candidate, const char *input, const char *proposal,
-                              int64_t now_us);
-/* The one way to another state: checks the move, keeps the counts, writes the record, tells the sink. When the state is
+                              const char *reason, int64_t now_us);
+/* The one way to another state: checks the move, keeps it with time and reason ("": none) in the job and in the counts, writes the record, tells the sink. When the state is
  * a last one the job leaves the live list at the next schedule_sweep. */
-int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, struct strata_error *error);
+int schedule_move (struct schedule *self, struct live *live, Strata__JobState to, const char *reason, int64_t now_us, struct strata_error *error);
 /* Frees ended jobs; before a public function returns. */
 void schedule_sweep (struct schedule *self);
 /* As if it had never been: only of PROPOSED. */
@@ -148,7 +150,8 @@ bool schedule_breaker_open (const struct job_type *type);
 bool schedule_breaker_lets (const struct job_type *type, int64_t now_us);
 void schedule_breaker_launched (struct schedule *self, struct live *live);
 void schedule_breaker_succeeded (struct schedule *self, struct live *live);
-void schedule_breaker_failed (struct schedule *self, struct live *live, int64_t now_us);
+/* whole: it says that what it lacks all of its type lack; they are paused at once. */
+void schedule_breaker_failed (struct schedule *self, struct live *live, bool whole, int64_t now_us);
 void schedule_breaker_undecided (struct schedule *self, struct live *live);     /* stopped, cancelled */
 /* Somebody says that the cause is mended: the next probe goes at once. */
 void schedule_breaker_retry (struct schedule *self, struct job_type *type, int64_t now_us);
@@ -179,10 +182,15 @@ void schedule_ask (struct schedule *self, int64_t now_us);
 uint64_t schedule_ready (const struct schedule *self, const struct job_type *type);
 void schedule_free_proposals (struct schedule *self);
 
-/* schedule_look.c. Whether a job has that id (its own, or its simulation's), state and type; "": any. */
-bool schedule_fits (const Strata__Job *job, const char *id, const char *state, const char *type);
-/* -1: it is neither "" nor a state of a job. */
-int schedule_check_state (const char *state, struct strata_error *error);
+bool schedule_outstanding (const struct schedule *self, const struct job_type *type);   /* select is asked for it */
+
+/* schedule_look.c. Whether a job has that id (its own, or its simulation's) and type, "": any, and one of the states. */
+bool schedule_fits (const Strata__Job *job, const char *id, unsigned states, const char *type);
+
+/* schedule_state.c. The states that names name: by commas, "" for all. -1: one is no state of a job. */
+int schedule_states_read (const char *names, unsigned *states, struct strata_error *error);
+bool schedule_states_have (unsigned states, const Strata__Job *job);
+bool schedule_states_live (unsigned states);    /* no job that has ended is in one of them */
 
 /* schedule_settings.c. After the types are made: what was changed, else the campaign file's values. */
 void schedule_settings_load (struct schedule *self, int64_t now_us);

@@ -71,14 +71,14 @@ static int take (struct schedule *self, struct live *live)
     return 0;
 }
 
-static int launch (struct schedule *self, struct live *live)
+static int launch (struct schedule *self, struct live *live, int64_t now_us)
 {
     if (take (self, live) != 0)
         return -1;
     live->job->attempt++;
     live->job->started_us = live->job->ended_us = 0;
     live->launch_commit = shard_commits (self->shard) + 1;
-    if (schedule_move (self, live, S (LAUNCHING), NULL) != 0) {
+    if (schedule_move (self, live, S (LAUNCHING), "", now_us, NULL) != 0) {
         live->job->attempt--;
         schedule_give_back (self, live);
         return -1;
@@ -89,7 +89,7 @@ static int launch (struct schedule *self, struct live *live)
 
 static bool above_share (const struct schedule *self, const struct job_type *type, uint64_t gpus)
 {
-    return type->campaign->gpu_share > 0 && (double)(type->gpus_held + 1) > type->campaign->gpu_share * (double)gpus;
+    return type->share && (type->gpus_held + 1) * SCHEDULE_SHARE > type->share * gpus;
 }
 
 /* Whether the first waiting job of a goes before that of b. */
@@ -139,7 +139,7 @@ void schedule_place (struct schedule *self, int64_t now_us)
             return;
         if (best->wants && !resources_fits (self->resources, index_of (self, best)))
             blocked |= best->lanes;
-        else if (launch (self, best->ready.list[0]) != 0)
+        else if (launch (self, best->ready.list[0], now_us) != 0)
             return;
         else
             self->submitted++;

@@ -133,7 +133,7 @@ uint64_t schedule_ready (const struct schedule *self, const struct job_type *typ
     return ready;
 }
 
-static bool outstanding (const struct schedule *self, const struct job_type *type)
+bool schedule_outstanding (const struct schedule *self, const struct job_type *type)
 {
     for (size_t i = 0; i < self->proposals_count; i++)
         if (self->proposals[i]->type == type)
@@ -162,7 +162,7 @@ void schedule_ask (struct schedule *self, int64_t now_us)
 {
     for (size_t i = 0; i < self->types_count; i++) {
         struct job_type *type = &self->types[i];
-        if (type->campaign->start != JOB_SELECTION || type->too_big || outstanding (self, type)
+        if (type->campaign->start != JOB_SELECTION || type->too_big || schedule_outstanding (self, type)
             || !schedule_pause_over (type->ask_after_us, now_us) || !schedule_end_lets (self, type, now_us))
             continue;
         uint64_t ahead = type->counts[S (PROPOSED)] + type->counts[S (WAITING)] + type->counts[S (LAUNCHING)]
@@ -247,7 +247,7 @@ void schedule_proposed (struct schedule *self, const char *name, const Strata__P
                             name);
             continue;
         }
-        struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, now_us);
+        struct live *live = schedule_create (self, type, S (PROPOSED), candidate, candidate, "", name, "selected", now_us);
         shard_put (self->shard, key.data, key.size, live->job->id, strlen (live->job->id));
         add_job (proposal, live);
     }
@@ -270,7 +270,7 @@ void schedule_confirmed (struct schedule *self, const char *name, int64_t now_us
             live->job->end = STRATA__JOB_END__END_CANCELLED;
             live->job->ended_us = now_us;
         }
-        if (schedule_move (self, live, cancel ? S (CANCELLED) : S (WAITING), NULL) == 0)
+        if (schedule_move (self, live, cancel ? S (CANCELLED) : S (WAITING), cancel ? "by request" : "select knows that it was taken", now_us, NULL) == 0)
             schedule_event (self, cancel ? "job-cancelled" : "job-created", live->job->id, "%s for %s",
                             cancel ? "cancelled before it was launched" : "waits for resources", live->job->simulation);
     }

@@ -18,7 +18,7 @@ static Strata__Job **find_aside (struct schedule *self, const char *id, const ch
         Strata__Job *job = strata__job__unpack (NULL, it.value_size, it.value);
         if (!job)
             continue;
-        bool match = schedule_fits (job, id, "", type);
+        bool match = schedule_fits (job, id, ~0u, type);
         *matched += match;
         if (match && job->state == S (ASIDE)) {
             found = schedule_grow (found, *count, &room, sizeof (*found));
@@ -31,14 +31,14 @@ static Strata__Job **find_aside (struct schedule *self, const char *id, const ch
     return found;
 }
 
-static bool retry_one (struct schedule *self, struct live *live)
+static bool retry_one (struct schedule *self, struct live *live, int64_t now_us)
 {
     Strata__Job *job = live->job;
     uint32_t tries = job->tries;
     job->tries = 0;
     job->tries_limit = live->type->campaign->tries;
     job->cancel = false;
-    if (schedule_move (self, live, S (WAITING), NULL) != 0) {
+    if (schedule_move (self, live, S (WAITING), "asked for by hand", now_us, NULL) != 0) {
         job->tries = tries;
         return false;
     }
@@ -63,7 +63,7 @@ int schedule_retry (struct schedule *self, const char *id, const char *type, voi
         struct job_type *of = schedule_find_type (self, found[i]->type);
         struct live *live = schedule_revive (self, found[i], of);
         schedule_breaker_retry (self, of, now_us);
-        if (retry_one (self, live))
+        if (retry_one (self, live, now_us))
             each (live->job->id, arg);
     }
     free (found);

@@ -35,6 +35,65 @@ bool schedule_state_allows (Strata__JobState from, Strata__JobState to)
     return (unsigned)from < STATES && (unsigned)to < STATES && (states[from].moves & (1u << to));
 }
 
+/* ---- states by their names ---- */
+
+#define TIMEOUT (1u << STATES)          /* set aside, the last time by its walltime */
+#define ASIDES (TO (ASIDE) | TIMEOUT)
+#define WAITS (TO (PROPOSED) | TO (WAITING) | TO (LAUNCHING))
+#define LIVE (WAITS | TO (RUNNING))
+
+/* Ours beside those in `states`: as users of flux-jobs(1) know them, and what people say. */
+static const struct {
+    const char *name;
+    unsigned states;
+} other_names[] = {
+    { "aside", ASIDES },        { "set-aside", ASIDES },     { "failed", TO (ASIDE) },      { "timeout", TIMEOUT },
+    { "depend", TO (PROPOSED) }, { "sched", TO (WAITING) },  { "ready", TO (WAITING) },     { "submitted", TO (LAUNCHING) },
+    { "run", TO (RUNNING) },    { "pending", WAITS },        { "active", LIVE },            { "completed", TO (SUCCEEDED) },
+    { "done", TO (SUCCEEDED) }, { "canceled", TO (CANCELLED) }, { "inactive", TO (SUCCEEDED) | ASIDES | TO (CANCELLED) },
+};
+
+static unsigned states_of (const char *name, size_t size)
+{
+    for (size_t i = 0; i < sizeof (other_names) / sizeof (other_names[0]); i++)
+        if (strlen (other_names[i].name) == size && strncasecmp (other_names[i].name, name, size) == 0)
+            return other_names[i].states;
+    for (unsigned i = 0; i < STATES; i++)
+        if (strlen (states[i].name) == size && strncasecmp (states[i].name, name, size) == 0)
+            return 1u << i;
+    return 0;
+}
+
+int schedule_states_read (const char *names, unsigned *mask, struct strata_error *error)
+{
+    *mask = *names ? 0 : LIVE | TO (SUCCEEDED) | ASIDES | TO (CANCELLED);
+    for (const char *at = names; *names && at;) {
+        size_t size = strcspn (at, ",");
+        unsigned one = states_of (at, size);
+        if (!one)
+            return strata_fail (error,
+                                "\"%.*s\" is no state of a job; there are proposed, waiting, launching, running, succeeded, aside, cancelled, "
+                                "and in the words of flux-jobs: depend, sched, run, pending, active, inactive, completed, failed, canceled, timeout",
+                                size < 40 ? (int)size : 40, at);
+        *mask |= one;
+        at = at[size] ? at + size + 1 : NULL;
+    }
+    return 0;
+}
+
+bool schedule_states_have (unsigned mask, const Strata__Job *job)
+{
+    bool timeout = job->state == S (ASIDE) && job->end == STRATA__JOB_END__END_WALLTIME;
+    return mask & (timeout ? TIMEOUT : 1u << job->state);
+}
+
+bool schedule_states_live (unsigned mask)
+{
+    return !(mask & ~LIVE);
+}
+
+/* ---- what must be true in them ---- */
+
 static const char *broken_rule (const Strata__Job *job, const struct campaign_job *type)
 {
     bool holds = job->state == S (LAUNCHING) || job->state == S (RUNNING);

@@ -167,11 +167,12 @@ static int start (const struct shepherd_options *options, const char *dir, const
 {
     *failure = (struct start_failure){ .what = "start" };
     pid_t shepherd = getpid ();
-    *child = cgroup->dir >= 0 ? fork_into (cgroup) : -1;
-    if (*child < 0)
-        *child = vfork (); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): nothing is copied that exec throws away */
-    if (*child == 0)
-        become (options, dir, folder, shepherd, failure);
+    pid_t pid = cgroup->dir >= 0 ? fork_into (cgroup) : -1;
+    if (pid < 0)
+        pid = vfork (); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): nothing is copied that exec throws away */
+    if (pid == 0)
+        become (options, dir, folder, shepherd, failure); /* NOLINT(clang-analyzer-unix.Vfork): it changes nothing of ours but failure */
+    *child = pid;
     if (*child < 0)
         failure->code = errno;
     else if (failure->code)

@@ -20,6 +20,8 @@ static struct bench_option options[OPTIONS] = {
     [WINDOW] = { "window", "publishes under way", "4000" },
     [BATCH] = { "batch", "records of one fetch", "500" },
 };
+#define ANSWER_MS 60000 /* the server may be as slow as that */
+
 static uint64_t records, size, window, batch;
 
 static void check (natsStatus status, const char *what)
@@ -34,6 +36,7 @@ static jsCtx *dial (natsConnection **connection, jsOptions *o)
     check (natsConnection_ConnectTo (connection, options[URL].text), options[URL].text);
     check (jsOptions_Init (o), "options");
     o->PublishAsync.MaxPending = (int64_t)window;
+    o->PublishAsync.StallWait = ANSWER_MS; /* its default of 200 ms fails where the disk is slow for that long */
     check (natsConnection_JetStream (&js, *connection, o), "JetStream");
     return js;
 }
@@ -147,7 +150,7 @@ int main (int argc, char **argv)
     }
     jsPubOptions po;
     jsPubOptions_Init (&po);
-    po.MaxWait = 60000;
+    po.MaxWait = ANSWER_MS;
     check (js_PublishAsyncComplete (js, &po), "publishes without an answer");
     int64_t published = bench_now_ns ();
     bench_join (consumer);

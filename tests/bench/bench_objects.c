@@ -7,11 +7,13 @@
  * Beside them, of the same sizes and as many: memcpy, a request by raw ZeroMQ over a Unix socket that carries the bytes there
  * (put) or back (get), one at a time as here, and write with fsync of a file each.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -196,9 +198,24 @@ static void zmq_back (struct world *w, uint64_t i)
     ask (w, 1, w->size);
 }
 
-static void measure_zmq (struct world *w, const char *folder)
+/* A port that was free a moment ago. */
+static unsigned free_port (void)
 {
-    snprintf (w->endpoint, sizeof (w->endpoint), "ipc://%.90s/raw.%d", folder, (int)getpid ());
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+    socklen_t size = sizeof (at);
+    int fd = socket (AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind (fd, (struct sockaddr *)&at, size) < 0 || getsockname (fd, (struct sockaddr *)&at, &size) < 0)
+        bench_fail ("no TCP port is free: %s", strerror (errno));
+    close (fd);
+    return ntohs (at.sin_port);
+}
+
+static void measure_zmq (struct world *w, const char *folder, bool tcp)
+{
+    if (tcp)
+        snprintf (w->endpoint, sizeof (w->endpoint), "tcp://127.0.0.1:%u", free_port ());
+    else
+        snprintf (w->endpoint, sizeof (w->endpoint), "ipc://%.90s/raw.%d", folder, (int)getpid ());
     pid_t server = bench_fork (serve, w);
     context = zmq_ctx_new ();
     socket_ = zmq_socket (context, ZMQ_REQ);
@@ -220,8 +237,9 @@ int main (int argc, char **argv)
         { "workspace", "folder of a campaign with stages on node-0 and node-1, and caches", "" },
         { "size", "bytes of an object, at least 8", "65536" },
         { "count", "objects", "100" },
+        { "tcp", "1: raw ZeroMQ goes by TCP too (the mesh's own: STRATA_FORCE_TCP)", "0" },
     };
-    bench_arguments (argc, argv, "objects put, got and mapped, near and far, beside memcpy, raw ZeroMQ and write", options, 3);
+    bench_arguments (argc, argv, "objects put, got and mapped, near and far, beside memcpy, raw ZeroMQ and write", options, 4);
     struct world w = { .size = bench_number (&options[1]), .count = bench_number (&options[2]) };
     if (w.size < 8 || w.count < 1 || !(w.bytes = malloc (w.size)) || !(w.copy = malloc (w.size)))
         bench_fail ("--size %llu: at least 8 bytes, and memory for two", (unsigned long long)w.size);
@@ -230,7 +248,7 @@ int main (int argc, char **argv)
     memset (w.copy, 0, w.size);
     if ((file_folder = open (options[0].text, O_RDONLY | O_DIRECTORY)) < 0)
         bench_fail ("--workspace %s: %s", options[0].text, strerror (errno));
-    measure_zmq (&w, options[0].text); /* before there are threads */
+    measure_zmq (&w, options[0].text, bench_number (&options[3]) != 0); /* before there are threads */
     measure (&w, "memcpy", copy);
     measure (&w, "write_sync", write_and_sync);
     w.a = client_on (options[0].text, "node-0");

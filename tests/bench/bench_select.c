@@ -442,10 +442,11 @@ static void scene_restart (const struct sampler_options *sampler)
         struct select_core *core = select_open (shard, &campaign, &error);
         if (!core)
             bench_fail ("%s", error.text);
-        double loaded = seconds_since (start);
+        double loaded = seconds_since (start), loaded_cpu = cpu_seconds () - cpu;
         propose (core, "after-the-restart", 10 * queues, false);
         note ("restart_store", opened, "s");
         note ("restart_load", loaded - opened, "s");
+        note ("restart_load_cpu", loaded_cpu, "s");
         note ("restart_ready", seconds_since (start), "s");
         note ("restart_ready_cpu", cpu_seconds () - cpu, "s");
         note ("restart_memory", (double)select_bytes (core) / 1e6, "MB");

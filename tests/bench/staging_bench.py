@@ -40,9 +40,9 @@ feedback: {{from: rdfs, uptake: uptakes, states: [RASa], rows: [POPC]}}
 
 
 @contextlib.contextmanager
-def stages(build, count, backend, slow_ms=None, cache=None):
+def stages(build, count, backend, slow_ms=None, cache=None, tcp=False):
     """A workspace with so many stages: its folder, and their processes' numbers. cache: a folder; then each has one, on a node
-    of its own (node-0, node-1 ...)."""
+    of its own (node-0, node-1 ...). tcp: they speak TCP under CURVE, as between nodes."""
     work = tempfile.mkdtemp(prefix='strata-bench-')
     workspace, campaign = os.path.join(work, 'ws'), os.path.join(work, 'campaign.yaml')
     env, running = dict(os.environ), []
@@ -50,6 +50,10 @@ def stages(build, count, backend, slow_ms=None, cache=None):
     open(os.path.join(work, 'model.npz'), 'w').close()
     with open(campaign, 'w') as f:
         f.write(CAMPAIGN.format(workspace=workspace, backend=backend, cache=f', cache: {{folder: {cache}, mb: 1024}}' if cache else ''))
+        f.write('mesh: {transport: tcp}\n' if tcp else '')
+    if tcp:
+        subprocess.run([os.path.join(build, 'bin', 'strata'), 'keygen', '--workspace', workspace], check=True, stdout=subprocess.DEVNULL)
+        env['STRATA_FORCE_TCP'] = '1'
     if slow_ms:
         shim = os.path.join(work, 'slow_sync.so')
         subprocess.run(['cc', '-D_GNU_SOURCE', '-O2', '-shared', '-fPIC', '-o', shim, os.path.join(ROOT, 'tests/bench/slow_sync.c'), '-ldl'],

@@ -22,7 +22,7 @@ until_true 60 "two setups run, others wait for cores" two_run
 grep -q 'no job type nothing' "$work/out" || fail "an unknown type: $(cat "$work/out")"
 why () { "$bin/strata" jobs "$1" --json | json "d['why']"; }
 waiting=$("$bin/strata" jobs --state waiting --type setup --json | json "d['jobs'][0]['id']")
-why "$waiting" | grep -q 'it waits for room: it asks for 1 cores and 0 GPUs' || fail "why $waiting waits: $(why "$waiting")"
+why "$waiting" | grep -q 'it waits for cores: it asks for 1 cores, 0 GPUs on 1 of the 1 nodes; of 2 cores 0 are free' || fail "why $waiting waits: $(why "$waiting")"
 "$bin/strata" cancel "$waiting" > "$work/out" 2>&1 || { cat "$work/out"; fail "cancel $waiting"; }
 grep -qx "cancelled $waiting" "$work/out" || fail "cancel $waiting said: $(cat "$work/out")"
 start=$SECONDS

@@ -6,7 +6,7 @@
 [ -x "$bin/crash-load" ] || { echo "$bin/crash-load is missing: make all"; exit 1; }
 
 sed -e "s|^workspace:.*|workspace: $workspace|" -e 's/^replicas:.*/replicas: {patch: 1, select: 1, schedule: 1, feedback: 1}/' \
-    -e 's/frames: 200/frames: 60/' -e 's/seconds: 10/seconds: 3/' tests/crash/campaign.yaml > "$campaign"
+    -e 's/frames: 200/frames: 60\n  weights: true/' -e 's/seconds: 10/seconds: 3/' tests/crash/campaign.yaml > "$campaign"
 "$bin/crash-load" model --out "$work/model.npz" --dimensions 4 --seed 1 || fail "no model"
 
 # the folder with a shard's files, its newest log

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Three nodes (names and addresses of their own on this machine, TCP between them) run one campaign: jobs run on all three, a node
 # that dies as a whole is made up for by the others - also the first one, which has the stage - and nothing is lost or runs twice.
+# Stopped there, it goes on on one node that was none of them.
 . "$(dirname "$0")/lib.sh"
 
 mkdir -p "$work"
@@ -63,5 +64,17 @@ for node in b c; do
     pgrep -f -- "strata up.*$work" > /dev/null && fail "a supervisor runs on after strata down"
 done
 [ -e "$workspace/down" ] && fail "what asks nodes to go down is left behind"
+
+# ---- goes on on another machine: one new node ----
+rm "$work/hold"
+on d "$bin/strata" up "$campaign" || fail "strata up on node d alone"
+export STRATA_NODE=d
+until_true 30 "jobs begin on node d" began_more d 0
+before=$(metric schedule simulation_succeeded)
+until_true 60 "simulations go on on node d alone" done_at_least $((before + 3))
+elsewhere () { "$bin/strata" jobs -n -f running -o '{nodelist}' | grep -v '^d$'; }
+elsewhere > "$work/elsewhere" && [ -s "$work/elsewhere" ] && { "$bin/strata" jobs; fail "jobs run on nodes that are not there"; }
+touch "$work/hold"
+on d "$bin/strata" down > "$work/down" || fail "strata down: $(cat "$work/down")"
 on c "$bin/strata" audit > "$work/audit" 2>&1 || fail "the audit found a violation: $(cat "$work/audit")"
 sed 's/^/  /' "$work/audit"

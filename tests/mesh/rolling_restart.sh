@@ -24,7 +24,7 @@ done
 supervisor=$(pgrep -o -f -- "strata (up|run) $campaign") || fail "no supervisor runs"
 services () { pgrep -P "$supervisor" -f -- "strata-(stage|select|schedule|feedback|patch|status) .*$workspace" | sort; }
 metric_of () { metric schedule "$1"; }
-stopped_before=$("$bin/strata" jobs --json | json "sum(j['end'] == 'stopped' for j in d['jobs'])")
+stopped_before=$("$bin/strata" jobs -a --json | json "sum(j['end'] == 'stopped' for j in d['jobs'])")
 for round in 1 2; do
     # A new version is installed as package managers do it: under the same name, by rename.
     for program in "$bin"/strata*; do cp "$program" "$program.new" && mv "$program.new" "$program" || fail "$program"; done
@@ -46,7 +46,7 @@ touch "$work/enough"
 for i in $(seq $CLIENTS); do
     wait "${pids[$((i - 1))]}" || { cat "$work/client-$i/out"; fail "client $i"; }
 done
-stopped=$("$bin/strata" jobs --json | json "sum(j['end'] == 'stopped' for j in d['jobs'])")
+stopped=$("$bin/strata" jobs -a --json | json "sum(j['end'] == 'stopped' for j in d['jobs'])")
 [ "$stopped" = "$stopped_before" ] || fail "$stopped jobs were stopped by a restart ($stopped_before before)"
 
 # ---- what came of the requests ----

@@ -28,6 +28,7 @@ CASE (each_end_is_told_with_its_reason_and_last_words)
         { "kill -KILL $$", 0, 0, NULL, NULL, END (SIGNAL), SIGKILL, "signal 9", "" },
         { "sleep 1000", 1, 0, NULL, NULL, END (WALLTIME), 0, "walltime of 1 s", "" },
         { "x=$(head -c 60000000 /dev/zero | tr '\\0' x); sleep 1000", 0, 30, NULL, NULL, END (MEMORY), 0, "where 30 are allowed", "" },
+        { "while :; do head -c 2000000 /dev/zero; sleep 0.05; done", 0, 0, NULL, NULL, END (OUTPUT), 0, "where 5 are allowed", "" },
         { "true", 0, 0, "sim.json", NULL, END (NO_OUTPUT), 0, "sim.json is missing", "" },
         { "echo 1 > sim.json", 0, 0, "sim.json", NULL, END (EXIT), 0, "exit code 0", "" },
         { "", 0, 0, NULL, "/no/such/program", END (NO_START), ENOENT, "/no/such/program", "" },
@@ -38,6 +39,7 @@ CASE (each_end_is_told_with_its_reason_and_last_words)
         struct job *job = bench_job (bench, cases[i].script);
         job->order.walltime_s = cases[i].walltime_s ? cases[i].walltime_s : job->order.walltime_s;
         job->order.memory_mb = cases[i].memory_mb;
+        job->order.output_mb = cases[i].end == END (OUTPUT) ? 5 : 0;
         success[i][0] = (char *)cases[i].success;
         job->order.success = success[i];
         job->order.success_count = cases[i].success != NULL;

@@ -56,7 +56,7 @@ static void each_state_of_a_job_is_understood (void **state)
         { "2163455459328|INACTIVE|FAILED||fluke7|strata-00ff-1:cg-000001.1+9#12|fluke7|", "FAILED", "", ENGINE_OVER, 12, false, 0 },
         { "2163455459328|INACTIVE|FAILED|exec|fluke7|strata-00ff-1:cg-000001.1+9#1|fluke7|command not found", "exec", "command not found", ENGINE_OVER, 1, false, 0 },
         { "2163455459328|INACTIVE|FAILED|alloc||strata-00ff-1:cg-000001.1+9#1||unsatisfiable request", "alloc", "unsatisfiable request", ENGINE_OVER, 1, false,
-          END (NO_START) },
+          END (REFUSED) },
         { "2163455459328|INACTIVE|FAILED|exec|fluke7|strata-00ff-1:cg-000001.1+9#1|fluke7|node failure on fluke7 (rank 1)", "node-failure",
           "node failure on fluke7 (rank 1)", ENGINE_OVER, 1, false, END (NODE) },
         { "2163455459328|INACTIVE|TIMEOUT|timeout|fluke7|strata-00ff-1:cg-000001.1+9#1|fluke7|resource allocation expired", "TIMEOUT", "resource allocation expired",
@@ -157,7 +157,7 @@ static void the_nodes_are_those_of_a_resource_set (void **state)
 
 /* ---- in a real Flux: this machine as two nodes ---- */
 
-static void what_flux_can_never_allocate_could_not_start_and_says_why (void **state)
+static void what_flux_can_never_allocate_ends_as_refused_and_says_why (void **state)
 {
     struct bench *bench = bench_new (&executor_flux);
     struct job *job = bench_job (bench, "true");
@@ -165,7 +165,7 @@ static void what_flux_can_never_allocate_could_not_start_and_says_why (void **st
     job->order.nodes = nodes;
     job->order.nodes_count = 9;
     assert_int_equal (bench_wait_end (bench, job), EXECUTOR_ENDED);
-    assert_int_equal (job->outcome.end, END (NO_START));
+    assert_int_equal (job->outcome.end, END (REFUSED));
     if (!strstr (job->outcome.reason, "unsatisfiable request"))
         fail_msg ("%s", job->outcome.reason);
     bench_free (bench);
@@ -241,7 +241,7 @@ static void a_job_whose_node_fails_is_lost_and_can_be_tried_again (void **state)
 static int run_inside (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (what_flux_can_never_allocate_could_not_start_and_says_why),
+        cmocka_unit_test (what_flux_can_never_allocate_ends_as_refused_and_says_why),
         cmocka_unit_test (a_job_that_somebody_cancels_in_flux_has_stopped_whether_it_runs_or_waits),
         cmocka_unit_test (a_job_of_two_nodes_begins_once_and_has_both),
         cmocka_unit_test (a_job_whose_node_fails_is_lost_and_can_be_tried_again),

@@ -240,6 +240,70 @@ static void the_reason_of_a_failure_has_its_last_words_where_they_tell_more (voi
     }
 }
 
+static void assert_moves (const Strata__Job *job, size_t count, const Strata__Move *moves)
+{
+    assert_int_equal (job->n_moves, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal (job->moves[i]->state, moves[i].state);
+        assert_int_equal (job->moves[i]->attempt, moves[i].attempt);
+        assert_string_equal (job->moves[i]->reason, moves[i].reason);
+        assert_true (job->moves[i]->time_us >= (i ? job->moves[i - 1]->time_us : job->created_us));
+    }
+    assert_int_equal (job->moves[count - 1]->state, job->state);
+}
+
+#define MOVE(s, a, r) { .state = S (s), .attempt = a, .reason = (char *)r }
+
+static void a_job_knows_each_of_its_moves_with_time_and_reason (void **state)
+{
+    struct world *world = world_new (1, 2, 2);
+    world->decide = fails;
+    world->candidates_max = 1;
+    up (world);
+    until_state (world, "createsim-000001", S (ASIDE));
+    crash (world);
+    Strata__Job *job = job_of (world, "createsim-000001");
+    const Strata__Move set_aside[] = {
+        MOVE (PROPOSED, 0, "selected"), MOVE (WAITING, 0, "select knows that it was taken"),
+        MOVE (LAUNCHING, 1, ""), MOVE (RUNNING, 1, ""), MOVE (WAITING, 1, job->reason),
+        MOVE (LAUNCHING, 2, ""), MOVE (RUNNING, 2, ""), MOVE (ASIDE, 2, job->reason),
+    };
+    assert_moves (job, 8, set_aside);
+    assert_true (job->moves[5]->time_us - job->moves[4]->time_us >= SECOND); /* the pause before a try */
+    strata__job__free_unpacked (job, NULL);
+    /* A success is what the next job of the chain begins with. */
+    size_t n = 0;
+    world->decide = NULL;
+    assert_int_equal (schedule_retry (world->drive.core, "createsim-000001", "", ignore_id, &n, world->now_us, NULL), 0);
+    until_state (world, "createsim-000001", S (SUCCEEDED));
+    job = job_of (world, "createsim-000001");
+    assert_string_equal (job->moves[8]->reason, "asked for by hand");
+    strata__job__free_unpacked (job, NULL);
+    until_state (world, "cg-000001", S (RUNNING));
+    job = job_of (world, "cg-000001");
+    const Strata__Move runs[] = { MOVE (WAITING, 0, "follows createsim-000001"), MOVE (LAUNCHING, 1, ""), MOVE (RUNNING, 1, "") };
+    assert_moves (job, 3, runs);
+    strata__job__free_unpacked (job, NULL);
+    world_free (world);
+}
+
+static void a_job_that_moves_for_ever_keeps_its_first_and_last_moves (void **state)
+{
+    struct world *world = world_new (0, 1, 1);
+    up (world);
+    turns (world, 6000);
+    Strata__Job *job = job_of (world, "macro-000001");
+    assert_true (job->attempt > 12);
+    assert_int_equal (job->n_moves, 26);
+    assert_string_equal (job->moves[0]->reason, "the campaign needs one");
+    assert_int_equal (job->moves[0]->time_us, job->created_us);
+    assert_int_equal (job->moves[1]->attempt, 1);
+    assert_int_equal (job->moves[25]->attempt, job->attempt);
+    assert_int_equal (job->moves[25]->state, job->state);
+    strata__job__free_unpacked (job, NULL);
+    world_free (world);
+}
+
 static void an_always_job_starts_again_after_a_clean_end (void **state)
 {
     struct world *world = world_new (0, 1, 1);
@@ -282,6 +346,18 @@ static void merlins_exit_codes_mean_what_they_mean_there_where_the_type_says_so 
     world = world_new (1, 2, 2);
     job = run_with_codes (world, "merlin", (int[]){ 101 }, S (ASIDE));
     assert_int_equal (job->attempt, 1);
+    /* 101 is of that one alone, however many there are; 102 is of all. */
+    struct schedule_figures figures;
+    world->candidates_max = 6;
+    turns (world, 300);
+    assert_int_equal (count_jobs (world, "createsim", "aside", ""), 6);
+    schedule_figures (world->drive.core, &figures);
+    assert_int_equal (figures.paused, 0);
+    world_free (world);
+    world = world_new (1, 2, 2);
+    job = run_with_codes (world, "merlin", (int[]){ 102 }, S (ASIDE));
+    schedule_figures (world->drive.core, &figures);
+    assert_int_equal (figures.paused, 1);
     world_free (world);
     world = world_new (1, 2, 2);
     job = run_with_codes (world, "merlin", (int[]){ 104, 103 }, S (SUCCEEDED));
@@ -633,6 +709,8 @@ int main (void)
         cmocka_unit_test (a_crash_at_any_point_leaves_each_selection_one_chain_and_each_attempt_one_start),
         cmocka_unit_test (a_job_that_fails_is_tried_again_and_then_set_aside_with_its_reason),
         cmocka_unit_test (the_reason_of_a_failure_has_its_last_words_where_they_tell_more),
+        cmocka_unit_test (a_job_knows_each_of_its_moves_with_time_and_reason),
+        cmocka_unit_test (a_job_that_moves_for_ever_keeps_its_first_and_last_moves),
         cmocka_unit_test (an_always_job_starts_again_after_a_clean_end),
         cmocka_unit_test (merlins_exit_codes_mean_what_they_mean_there_where_the_type_says_so),
         cmocka_unit_test (an_always_job_that_fails_in_a_row_is_set_aside_loudly),
