@@ -257,18 +257,23 @@ static int write_script (const struct report *self, const char *dir, struct stra
     if (!file)
         return -1;
     fprintf (file, "# gnuplot figures.gp, in this folder\n"
-                   "set datafile separator '\\t'\nset terminal svg size 900,500\nset key autotitle columnheader bottom right\nset grid\n"
-                   "set xlabel 'hours'\n"
-                   "set output 'occupancy.svg'\nset ylabel 'busy [%%]'\nset yrange [0:105]\n"
-                   "plot 'samples.tsv' using 1:2 with lines lw 2, '' using 1:3 with lines lw 2\n"
-                   "set output 'placed.svg'\nset ylabel 'jobs'\nset yrange [0:*]\n"
-                   "plot 'samples.tsv' using 1:4 with steps lw 2");
+                   "set datafile separator '\\t'\nset terminal svg size 900,500 font 'Helvetica,14' background 'white'\n"
+                   "set encoding utf8\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror out\nset key outside right top noenhanced\n"
+                   "set xlabel 'virtual time [h]'\nset xrange [0:*]\nset format y '%%.0f'\n"
+                   "set output 'occupancy.svg'\nset title 'Busy GPUs and cores, each 10 min'\nset ylabel 'busy [%%]'\nset yrange [0:102]\n"
+                   "plot 'samples.tsv' using 1:3 skip 1 with lines lw 5 lc rgb '#e69f00' title 'cores', "
+                   "'' using 1:2 skip 1 with lines lw 2 lc rgb '#0072b2' title 'GPUs'\n"
+                   "set output 'placed.svg'\nset title 'Jobs running, and attempts started in each 10 min'\nset ylabel 'jobs'\n"
+                   "set yrange [0.8:*]\nset logscale y\n"
+                   "plot 'samples.tsv' using 1:4 skip 1 with impulses lw 3 lc rgb '#bbbbbb' title 'started'");
     for (unsigned i = 0; i < self->campaign->jobs_count; i++)
-        fprintf (file, ", '' using 1:%u with lines", 6 + i);
-    fprintf (file, "\nset output 'feedback.svg'\nset ylabel 'frames in a round of 10 min'\nplot 'samples.tsv' using 1:5 with steps lw 2\n"
-                   "set output 'histogram.svg'\nset xlabel 'GPUs busy [%%]'\nset ylabel 'samples'\nbin = 0.5\n"
-                   "set style fill solid 0.6\nset boxwidth bin\nunset key\n"
-                   "plot 'samples.tsv' using (bin * floor ($2 / bin) + bin / 2):(1.0) skip 1 smooth frequency with boxes\n");
+        fprintf (file, ", '' using 1:%u skip 1 with lines lw 2 lc %u title '%s'", 6 + i, i + 1, self->campaign->jobs[i].name);
+    fprintf (file, "\nset output 'feedback.svg'\nset title 'Frames that feedback gets in a round of 10 min'\nset ylabel 'frames'\n"
+                   "unset logscale y\nset yrange [0:*]\nunset key\n"
+                   "plot 'samples.tsv' using 1:5 skip 1 with steps lw 2 lc rgb '#0072b2'\n"
+                   "set output 'histogram.svg'\nset title 'Samples by busy GPUs, loading included'\nset xlabel 'GPUs busy [%%]'\n"
+                   "set ylabel 'samples (one each 10 min)'\nset xrange [*<98:100]\nbin = 0.5\nin_bin (x) = x < 100 ? floor (x / bin) : 100 / bin - 1\nset style fill solid 0.7\nset boxwidth bin\n"
+                   "plot 'samples.tsv' using (bin * in_bin ($2) + bin / 2):(1.0) skip 1 smooth frequency with boxes lc rgb '#0072b2'\n");
     return fclose (file) == 0 ? 0 : strata_fail (error, "%s/figures.gp can't be written: %s", dir, strerror (errno));
 }
 
