@@ -201,8 +201,8 @@ down () {
         end "$node" &
     done
     wait
-    # Steps whose node was gone before: they have the mark of this folder in their environment.
-    for i in $(grep -lzx -- "STRATA_SLURM_DIR=$dir" /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3); do
+    # Steps whose node was gone before: they have this folder in their environment, over whose first part a step writes its title.
+    for i in $(grep -lzx -e "STRATA_SLURM_DIR=$dir" -e "SLURM_CONF=$conf" /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3); do
         if grep -q '^slurm' "/proc/$i/comm" 2> /dev/null; then kill -KILL "$i" 2> /dev/null || true; fi
     done
     end munged
