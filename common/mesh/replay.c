@@ -576,13 +576,29 @@ static void print_text (const struct replay *self, uint64_t from, uint64_t to)
 
 /* ---- all of it ---- */
 
+/* Copies the checkpoint to begin with. A running service may throw it away meanwhile: then the next one is. */
+static int copy_begin (struct replay *self, size_t *begin, struct strata_error *error)
+{
+    char from[4400];
+    char *to = self->service->shard_dir;
+    struct strata_error failed = { "" }, none;
+    snprintf (to, sizeof (self->service->shard_dir), "%.4000s/%.100s", self->scratch, self->options->shard);
+    while (find_begin (self, begin, failed.text[0] ? &none : error) == 0) {
+        struct segment *segment = &self->segments[*begin];
+        snprintf (from, sizeof (from), "%s/%s", self->dir, name_of (segment->head.id, ".store"));
+        if (copy_folder (from, to, &failed) == 0)
+            return 0;
+        *error = failed;
+        journal_remove (to);
+        segment->has_store = false;
+    }
+    return -1;
+}
+
 static int set_up (struct replay *self, const struct segment *segment, struct strata_error *error)
 {
     struct service *service = self->service;
-    char from[4400];
-    snprintf (from, sizeof (from), "%s/%s", self->dir, name_of (segment->head.id, ".store"));
-    snprintf (service->shard_dir, sizeof (service->shard_dir), "%.4000s/%.100s", self->scratch, self->options->shard);
-    if (copy_folder (from, service->shard_dir, error) < 0 || !(service->shard = shard_open_copy (service->shard_dir, error)))
+    if (!(service->shard = shard_open_copy (service->shard_dir, error)))
         return -1;
     shard_set_digest (service->shard, segment->head.state);
     service->outputs = segment->head.outputs;
@@ -620,7 +636,7 @@ static int play (struct replay *self, struct shard *live, const struct journal_p
                  struct strata_error *error)
 {
     char where[256];
-    if (find_segments (self, position, error) < 0 || find_begin (self, begin, error) < 0 || make_scratch (self, error) < 0
+    if (find_segments (self, position, error) < 0 || make_scratch (self, error) < 0 || copy_begin (self, begin, error) < 0
         || set_up (self, &self->segments[*begin], error) < 0)
         return -1;
     for (size_t i = *begin; i < self->count && !interrupted; i++) {

@@ -110,8 +110,8 @@ static int read_object (struct audit_world *world, const char *backend, size_t s
 
 static void check_object (struct audit_world *world, size_t stage, const char *id, const Strata__ObjectInfo *info)
 {
-    uint64_t size;
-    uint32_t crc;
+    uint64_t size = 0;
+    uint32_t crc = 0;
     const struct campaign_stage *config = &world->campaign->stage;
     /* Of several copies one that is whole is enough: that one is read. */
     const char *const *backends = (const char *const *)&config->backend;
@@ -190,7 +190,7 @@ static void check_keepers (struct audit_world *world, const struct audit_table *
             continue;
         *key++ = '\0';
         unsigned slot = claim_slot (name, key);
-        if (last && last->id && strcmp (last->id, o->id) == 0
+        if (last && last->id && o->id && strcmp (last->id, o->id) == 0
             && !audit_is_handed_over (world, (int)slot, NULL, last->stage, o->stage))
             audit_violation (world->audit, AUDIT_OBJECTS, "object %s stands at %s and at %s", o->id,
                              world->stage_names[last->stage], world->stage_names[o->stage]);

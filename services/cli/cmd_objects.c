@@ -65,7 +65,7 @@ int cmd_get (const struct cli_args *args)
     if (rc < 0)
         return cli_fail (args, CLI_FAILED, "%s", error.text);
     FILE *out = args->rest_count > 2 ? fopen (args->rest[2], "wb") : stdout;
-    bool written = out && fwrite (data, 1, size, out) == size;
+    bool written = out && (size == 0 || fwrite (data, 1, size, out) == size);
     int saved = errno;
     if (out && (out == stdout ? fflush (out) : fclose (out)) != 0 && written) {
         written = false;

@@ -1,5 +1,6 @@
 /* world.c - see world.h: the cores, their stores, and the turn. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,7 +300,7 @@ static int prepare (struct world *self, struct strata_error *error)
 {
     char text[32];
     double shares = 0;
-    uint64_t wanted[SCALES_MAX];
+    uint64_t wanted[SCALES_MAX] = { 0 };
     for (size_t i = 0; i < self->scales_count; i++) {
         const struct campaign_job *next = job_after (self, self->scales[i].type->name);
         shares += next && next->gpu_share > 0 ? next->gpu_share : 1;
@@ -309,7 +310,7 @@ static int prepare (struct world *self, struct strata_error *error)
         const struct campaign_job *type = self->scales[i].type, *next = job_after (self, type->name);
         double share = next && next->gpu_share > 0 ? next->gpu_share : 1;
         wanted[i] = (uint64_t)((double)self->options.prepared * share / shares + 0.5);
-        snprintf (text, sizeof (text), "%llu", (unsigned long long)(wanted[i] + type->buffer));
+        snprintf (text, sizeof (text), "%" PRIu64, wanted[i] + type->buffer);
         if (keep_ahead (self, type, text, error) != 0)
             return -1;
         if (next)

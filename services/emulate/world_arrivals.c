@@ -103,7 +103,7 @@ static void fill_histogram (struct world *self, Strata__Histogram *frame, uint8_
     const struct campaign_feedback *shape = &self->campaign.feedback;
     size_t cells = (size_t)shape->rows_count * shape->bins;
     int64_t *counts = calloc (cells, sizeof (*counts));
-    *room = malloc (cells * sizeof (*counts));
+    *room = malloc (8 * cells); /* bytes of the counts as they are */
     for (size_t i = 0; counts && i < cells; i++)
         counts[i] = model_uniform (&self->random) < 0.3;
     strata__histogram__init (frame);

@@ -331,9 +331,9 @@ enum executor_state engine_poll (void *arg, const struct executor_ref *ref, stru
     return EXECUTOR_ENDED;
 }
 
-int engine_changed (void *arg, void (*each) (const char *id, void *arg), void *each_arg)
+int engine_changed (void *engine, void (*each) (const char *id, void *arg), void *each_arg)
 {
-    struct engine *self = arg;
+    struct engine *self = engine;
     int64_t now_ms = engine_now_ms ();
     /* The first time; when ends are to be seen in folders; when something runs that no listing tells of. */
     bool in_folders = self->failing_since_ms && now_ms - self->told_all_ms >= LOOK_MS;

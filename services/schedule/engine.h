@@ -146,7 +146,7 @@ int engine_capacity (void *self, struct machine *machine, struct strata_error *e
 int engine_launch (void *self, const struct executor_order *order, uint32_t *pid, struct strata_error *error);
 enum executor_state engine_poll (void *self, const struct executor_ref *ref, struct outcome *outcome);
 void engine_stop (void *self, const struct executor_ref *ref);
-int engine_changed (void *self, void (*each) (const char *id, void *arg), void *arg);
+int engine_changed (void *self, void (*each) (const char *id, void *arg), void *each_arg);
 void engine_turn (void *self);
 const char *engine_trouble (void *self);
 

@@ -373,6 +373,8 @@ static void take_anywhere (struct choice *self, unsigned need)
             if (count_common (self->free_cores, self->kind->sets[MACHINE_SOCKET][i].mask, self->words)
                 && (best == sockets || left[i] > left[best]))
                 best = i;
+        if (best == sockets)
+            return; /* it was looked whether there are so many */
         left[best]--;
         take_from (self, self->kind->sets[MACHINE_SOCKET][best].mask, 1);
     }

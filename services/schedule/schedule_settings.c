@@ -105,7 +105,7 @@ void schedule_settings (struct schedule *self, void (*each) (const char *name, u
 
 int schedule_update (struct schedule *self, const char *name, const char *text, struct strata_error *error)
 {
-    struct setting s = { .value = NULL };
+    struct setting s = { .per = 1 };
     uint64_t value;
     char key[100];
     size_t i = 0;

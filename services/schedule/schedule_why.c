@@ -207,8 +207,8 @@ static void why_no_more_are_selected (struct schedule *self, const struct job_ty
         snprintf (text, size, "%s", self->capacity_trouble);
     else if (ahead >= type->buffer)
         snprintf (text, size, "its buffer of %llu is full: %llu prepared and not begun by what follows, %llu in work, %llu waiting (strata update buffer.%s=N)",
-                  (unsigned long long)type->buffer, (unsigned long long)prepared, (unsigned long long)(n[S (LAUNCHING)] + n[S (RUNNING)]),
-                  (unsigned long long)(n[S (PROPOSED)] + n[S (WAITING)]), name);
+                  (unsigned long long)type->buffer, (unsigned long long)prepared, (unsigned long long)n[S (LAUNCHING)] + n[S (RUNNING)],
+                  (unsigned long long)n[S (PROPOSED)] + n[S (WAITING)], name);
     else if (schedule_outstanding (self, type))
         snprintf (text, size, "select is asked for candidates: %llu of %llu are ahead", (unsigned long long)ahead, (unsigned long long)type->buffer);
     else if (!schedule_pause_over (type->ask_after_us, now_us))
@@ -234,8 +234,8 @@ bool schedule_why_type (struct schedule *self, const char *name, int64_t now_us,
     else if (job->start == JOB_AFTER) {
         const struct job_type *before = schedule_find_type (self, job->after);
         snprintf (text, size, "one follows each success of %s: %llu have succeeded, %llu are in work, %llu wait, %llu were set aside", job->after,
-                  (unsigned long long)before->successes, (unsigned long long)(before->counts[S (LAUNCHING)] + before->counts[S (RUNNING)]),
-                  (unsigned long long)(before->counts[S (PROPOSED)] + before->counts[S (WAITING)]), (unsigned long long)before->counts[S (ASIDE)]);
+                  (unsigned long long)before->successes, (unsigned long long)before->counts[S (LAUNCHING)] + before->counts[S (RUNNING)],
+                  (unsigned long long)before->counts[S (PROPOSED)] + before->counts[S (WAITING)], (unsigned long long)before->counts[S (ASIDE)]);
     }
     else
         snprintf (text, size, "there is one, which starts again when it has ended, until the campaign's goal is reached: %llu clean ends",

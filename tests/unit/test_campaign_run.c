@@ -213,7 +213,7 @@ static void a_file_of_the_jobtracker_becomes_a_job_type (void **state)
     campaign_free (&self);
 
     /* A workspace takes a changed file for another campaign, as it does with the campaign file. */
-    memcpy (strstr (changed, "nprocs:     1"), "nprocs:     2", 13);
+    strstr (changed, "nprocs:     1")[strlen ("nprocs:     ")] = '2';
     put ("jobs_cg.yaml", changed);
     self = sound (BY_TRACKER);
     assert_int_equal (self->jobs[1].cores, 6);

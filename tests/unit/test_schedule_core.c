@@ -252,7 +252,7 @@ static void assert_moves (const Strata__Job *job, size_t count, const Strata__Mo
     assert_int_equal (job->moves[count - 1]->state, job->state);
 }
 
-#define MOVE(s, a, r) { .state = S (s), .attempt = a, .reason = (char *)r }
+#define MOVE(s, a, r) { .state = S (s), .attempt = (a), .reason = (char *)(r) }
 
 static void a_job_knows_each_of_its_moves_with_time_and_reason (void **state)
 {

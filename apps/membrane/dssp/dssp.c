@@ -9,8 +9,8 @@
 #define PEPTIDE_BOND_MAX 2.5f   /* Angstrom; a longer way from C to the next N is a gap in the chain */
 #define NEAR_CA 9.0f            /* Angstrom between alpha carbons: farther residues have no hydrogen bond */
 #define TOO_NEAR 0.5f           /* Angstrom between atoms: the energy has no meaning */
-#define ENERGY_MIN -9.9         /* kcal/mol */
-#define ENERGY_BOND -0.5        /* kcal/mol: a hydrogen bond has less (section "Hydrogen bonds") */
+#define ENERGY_MIN (-9.9)       /* kcal/mol */
+#define ENERGY_BOND (-0.5)      /* kcal/mol: a hydrogen bond has less (section "Hydrogen bonds") */
 #define COUPLING 27.888         /* q1 q2 f = 0.42 e * 0.20 e * 332 kcal Angstrom / (mol e^2) */
 #define BEND_DEGREES 70.0f
 
